@@ -1,0 +1,193 @@
+// The one header that knows cereal: what can be encoded, and the archives that do it over memory with every read
+// checked. Types of the user's own need a serialize() as https://uscilab.github.io/cereal describes.
+#pragma once
+
+#include <array>
+#include <cereal/archives/adapters.hpp>
+#include <cereal/cereal.hpp>
+#include <cereal/types/array.hpp>
+#include <cereal/types/bitset.hpp>
+#include <cereal/types/chrono.hpp>
+#include <cereal/types/complex.hpp>
+#include <cereal/types/deque.hpp>
+#include <cereal/types/list.hpp>
+#include <cereal/types/map.hpp>
+#include <cereal/types/memory.hpp>
+#include <cereal/types/optional.hpp>
+#include <cereal/types/polymorphic.hpp>
+#include <cereal/types/set.hpp>
+#include <cereal/types/string.hpp>
+#include <cereal/types/tuple.hpp>
+#include <cereal/types/unordered_map.hpp>
+#include <cereal/types/unordered_set.hpp>
+#include <cereal/types/utility.hpp>
+#include <cereal/types/variant.hpp>
+#include <cereal/types/vector.hpp>
+#include <cstddef>
+#include <deque>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "leasepool/detail/bytes.hpp"
+#include "leasepool/detail/type_name.hpp"
+
+namespace leasepool::detail {
+
+class EncodingArchive : public cereal::OutputArchive<EncodingArchive, cereal::AllowEmptyClassElision> {
+ public:
+  explicit EncodingArchive(ByteWriter& writer) : OutputArchive(this), writer_(&writer) {}
+  void saveBinary(const void* data, std::size_t size) { writer_->write(data, size); }
+
+ private:
+  ByteWriter* writer_;
+};
+
+class DecodingArchive : public cereal::InputArchive<DecodingArchive, cereal::AllowEmptyClassElision> {
+ public:
+  explicit DecodingArchive(ByteReader& reader) : InputArchive(this), reader_(&reader) {}
+  void loadBinary(void* data, std::size_t size) { reader_->read(data, size); }
+
+  // A container of n elements needs at least n more bytes: a length that cannot be true allocates nothing.
+  void check_length(cereal::size_type length) const {
+    if (length > reader_->left()) {
+      throw DecodeError("a length of " + std::to_string(length) + " where " + std::to_string(reader_->left()) +
+                        " bytes are left");
+    }
+  }
+
+ private:
+  ByteReader* reader_;
+};
+
+template <class T>
+  requires std::is_arithmetic_v<T>
+void CEREAL_SAVE_FUNCTION_NAME(EncodingArchive& archive, const T& value) {
+  archive.saveBinary(std::addressof(value), sizeof(value));
+}
+template <class T>
+  requires std::is_arithmetic_v<T>
+void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, T& value) {
+  if constexpr (std::is_same_v<T, bool>) {  // any byte but 0 and 1 in a bool is undefined behaviour
+    unsigned char byte = 0;
+    archive.loadBinary(&byte, 1);
+    value = byte != 0;
+  } else {
+    archive.loadBinary(std::addressof(value), sizeof(value));
+  }
+}
+template <class Archive, class T>
+  requires std::is_same_v<Archive, EncodingArchive> || std::is_same_v<Archive, DecodingArchive>
+void CEREAL_SERIALIZE_FUNCTION_NAME(Archive& archive, cereal::NameValuePair<T>& pair) {
+  archive(pair.value);
+}
+template <class T>
+void CEREAL_SAVE_FUNCTION_NAME(EncodingArchive& archive, const cereal::SizeTag<T>& length) {
+  archive(length.size);
+}
+template <class T>
+void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, cereal::SizeTag<T>& length) {
+  archive(length.size);
+  archive.check_length(length.size);
+}
+template <class T>
+void CEREAL_SAVE_FUNCTION_NAME(EncodingArchive& archive, const cereal::BinaryData<T>& data) {
+  archive.saveBinary(data.data, static_cast<std::size_t>(data.size));
+}
+template <class T>
+void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, cereal::BinaryData<T>& data) {
+  archive.loadBinary(data.data, static_cast<std::size_t>(data.size));
+}
+
+// Whether cereal can carry a type to another process and back. Looks into the standard containers, because cereal's
+// own traits do not and would stop the build deep inside.
+template <class T>
+consteval bool carried_by_cereal() {
+  if constexpr (std::is_pointer_v<T> || std::is_reference_v<T> || !std::is_default_constructible_v<T>) {
+    return false;
+  } else {
+    return cereal::traits::is_output_serializable<T, EncodingArchive>::value &&
+           cereal::traits::is_input_serializable<T, DecodingArchive>::value;
+  }
+}
+template <class T>
+struct Serializable : std::bool_constant<carried_by_cereal<T>()> {};
+template <class T>
+inline constexpr bool kSerializable = Serializable<T>::value;
+
+template <class T, class A>
+struct Serializable<std::vector<T, A>> : Serializable<T> {};
+template <class T, class A>
+struct Serializable<std::deque<T, A>> : Serializable<T> {};
+template <class T, class A>
+struct Serializable<std::list<T, A>> : Serializable<T> {};
+template <class T, std::size_t N>
+struct Serializable<std::array<T, N>> : Serializable<T> {};
+template <class T>
+struct Serializable<std::optional<T>> : Serializable<T> {};
+template <class T>
+struct Serializable<std::unique_ptr<T>> : Serializable<T> {};
+template <class T>
+struct Serializable<std::shared_ptr<T>> : Serializable<T> {};
+template <class T, class C, class A>
+struct Serializable<std::set<T, C, A>> : Serializable<T> {};
+template <class T, class C, class A>
+struct Serializable<std::multiset<T, C, A>> : Serializable<T> {};
+template <class T, class H, class E, class A>
+struct Serializable<std::unordered_set<T, H, E, A>> : Serializable<T> {};
+template <class T, class H, class E, class A>
+struct Serializable<std::unordered_multiset<T, H, E, A>> : Serializable<T> {};
+template <class K, class V, class C, class A>
+struct Serializable<std::map<K, V, C, A>> : std::bool_constant<kSerializable<K> && kSerializable<V>> {};
+template <class K, class V, class C, class A>
+struct Serializable<std::multimap<K, V, C, A>> : std::bool_constant<kSerializable<K> && kSerializable<V>> {};
+template <class K, class V, class H, class E, class A>
+struct Serializable<std::unordered_map<K, V, H, E, A>> : std::bool_constant<kSerializable<K> && kSerializable<V>> {};
+template <class K, class V, class H, class E, class A>
+struct Serializable<std::unordered_multimap<K, V, H, E, A>> : std::bool_constant<kSerializable<K> && kSerializable<V>> {
+};
+template <class A, class B>
+struct Serializable<std::pair<A, B>> : std::bool_constant<kSerializable<A> && kSerializable<B>> {};
+template <class... T>
+struct Serializable<std::tuple<T...>> : std::bool_constant<(kSerializable<T> && ...)> {};
+template <class... T>
+struct Serializable<std::variant<T...>> : std::bool_constant<(kSerializable<T> && ...)> {};
+
+// The name of the first type of a list that cannot be carried; empty if all can.
+template <class... T>
+constexpr std::string_view first_not_serializable() {
+  std::string_view name;
+  ((name.empty() && !kSerializable<T> ? void(name = type_name<T>()) : void()), ...);
+  return name;
+}
+
+template <class... T>
+void encode(ByteWriter& writer, const T&... values) {
+  EncodingArchive archive(writer);
+  (archive(values), ...);
+}
+
+// Throws DecodeError when the bytes are too few, too many or not what they should be.
+template <class... T>
+void decode(ByteReader& reader, T&... values) {
+  DecodingArchive archive(reader);
+  (archive(values), ...);
+  if (reader.left() != 0) throw DecodeError(std::to_string(reader.left()) + " bytes too many");
+}
+
+}  // namespace leasepool::detail
+
+CEREAL_REGISTER_ARCHIVE(leasepool::detail::EncodingArchive)
+CEREAL_REGISTER_ARCHIVE(leasepool::detail::DecodingArchive)
+CEREAL_SETUP_ARCHIVE_TRAITS(leasepool::detail::DecodingArchive, leasepool::detail::EncodingArchive)

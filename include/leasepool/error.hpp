@@ -1,0 +1,78 @@
+// What can go wrong: Errc names it, Error carries it as a value, LeasePoolError is what an await throws.
+#pragma once
+
+#include <exception>
+#include <expected>
+#include <string>
+#include <system_error>
+
+namespace leasepool {
+
+/// Why a call, an acquire or a start failed.
+enum class Errc {
+  not_started = 1,        ///< the manager or the grinder is not running
+  lease_unavailable,      ///< no pool is free and the caller did not want to wait
+  lease_expired,          ///< the lease was released or revoked
+  timed_out,              ///< a deadline passed
+  cancelled,              ///< the caller, or a stop, took it back
+  queue_full,             ///< a bounded queue has no room
+  wrong_thread,           ///< called from a thread that may not
+  worker_crashed,         ///< the worker process died while it ran the call
+  pool_broken,            ///< workers cannot be started or keep dying
+  remote_exception,       ///< the function itself threw
+  unregistered_function,  ///< LEASEPOOL_REGISTER is missing for the function
+  not_serializable,       ///< a type cannot be sent to a worker process
+  payload_too_large,      ///< arguments or result are over max_payload
+  bad_payload,            ///< bytes that do not decode
+  unsupported,            ///< this system lacks what was asked for
+};
+
+/// The category of every Errc; its name is "leasepool".
+const std::error_category& error_category() noexcept;
+std::error_code make_error_code(Errc code) noexcept;
+
+/// What failed, as a value. Cheap to move; any thread.
+class Error {
+ public:
+  /// A failure that the library itself found.
+  Error(Errc code, std::string message) : code_(make_error_code(code)), message_(std::move(message)) {}
+
+  /// An exception that the called function threw: code() is Errc::remote_exception and raise() throws `thrown`.
+  Error(std::exception_ptr thrown, std::string message)
+      : code_(make_error_code(Errc::remote_exception)), message_(std::move(message)), thrown_(std::move(thrown)) {}
+
+  [[nodiscard]] std::error_code code() const noexcept { return code_; }
+  [[nodiscard]] const std::string& message() const noexcept { return message_; }
+
+  /// What raise() would throw.
+  [[nodiscard]] std::exception_ptr exception() const;
+
+  /// Throws: the function's own exception if there is one, else LeasePoolError.
+  [[noreturn]] void raise() const;
+
+ private:
+  std::error_code code_;
+  std::string message_;
+  std::exception_ptr thrown_;
+};
+
+/// A value or the Error that took its place.
+template <class T>
+using Result = std::expected<T, Error>;
+
+/// What an await throws for the library's own failures; code() compares with Errc.
+class LeasePoolError : public std::system_error {
+ public:
+  LeasePoolError(std::error_code code, const std::string& message) : std::system_error(code, message) {}
+};
+
+namespace detail {
+inline std::unexpected<Error> failure(Errc code, std::string message) {
+  return std::unexpected<Error>(std::in_place, code, std::move(message));
+}
+}  // namespace detail
+
+}  // namespace leasepool
+
+template <>
+struct std::is_error_code_enum<leasepool::Errc> : std::true_type {};

@@ -1,0 +1,140 @@
+// LEASEPOOL_REGISTER: gives a function the id by which worker processes know it.
+#pragma once
+
+#include <cstdint>
+#include <source_location>
+#include <span>
+#include <stop_token>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "leasepool/detail/bytes.hpp"
+#include "leasepool/detail/serialize.hpp"
+#include "leasepool/detail/type_name.hpp"
+
+namespace leasepool::detail {
+
+using FunctionId = std::uint64_t;
+using FunctionAddress = void (*)();
+
+// What a worker is doing with a call: decides what an exception means.
+enum class CallPhase { decoding, running, encoding };
+
+// One call inside a worker.
+struct Invocation {
+  std::span<const std::byte> arguments;
+  ByteWriter* result = nullptr;
+  CallPhase phase = CallPhase::decoding;
+};
+
+// What the registry knows of a function. `invoke` is null when a type of its signature cannot be encoded.
+struct RegisteredFunction {
+  FunctionAddress address = nullptr;
+  FunctionId id = 0;
+  std::string_view name;
+  void (*invoke)(Invocation&) = nullptr;
+  std::source_location where;
+};
+
+// Adds a function to the registry. Called during static initialization; duplicate ids are reported by
+// check_registry(), because nothing can be thrown usefully from here.
+bool register_function(const RegisteredFunction& function);
+
+// 64-bit FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv): stable across builds and compilers.
+constexpr FunctionId function_id(std::string_view name) {
+  FunctionId hash = 0xcbf29ce484222325ULL;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  return hash;
+}
+
+template <class... P>
+struct TypeList {};
+
+// Splits a function's type; a leading std::stop_token is not an argument of the caller's.
+template <class F>
+struct Signature;
+template <class R, class... P>
+struct Signature<R (*)(P...)> {
+  using Return = R;
+  using Parameters = TypeList<P...>;
+  static constexpr bool kTakesStopToken = false;
+};
+template <class R, class... P>
+struct Signature<R (*)(std::stop_token, P...)> {
+  using Return = R;
+  using Parameters = TypeList<P...>;
+  static constexpr bool kTakesStopToken = true;
+};
+template <class R, class... P>
+struct Signature<R (*)(P...) noexcept> : Signature<R (*)(P...)> {};
+
+// A parameter by non-const reference cannot bring its change back from another process.
+template <class P>
+using CarriedType = std::conditional_t<std::is_lvalue_reference_v<P> && !std::is_const_v<std::remove_reference_t<P>>, P,
+                                       std::remove_cvref_t<P>>;
+
+template <class R, class List>
+struct Carried;
+template <class R, class... P>
+struct Carried<R, TypeList<P...>> {
+  using Arguments = std::tuple<std::remove_cvref_t<P>...>;
+  static constexpr std::string_view kNotSerializable =
+      first_not_serializable<CarriedType<P>..., std::conditional_t<std::is_void_v<R>, int, std::remove_cvref_t<R>>>();
+  static constexpr bool kPossible = kNotSerializable.empty();
+};
+
+template <auto F>
+void invoke_registered(Invocation& call) {
+  using Sig = Signature<decltype(F)>;
+  typename Carried<typename Sig::Return, typename Sig::Parameters>::Arguments arguments;
+  ByteReader reader(call.arguments);
+  std::apply([&](auto&... argument) { decode(reader, argument...); }, arguments);
+
+  call.phase = CallPhase::running;
+  const auto run = [&]() -> decltype(auto) {
+    return std::apply(
+        [](auto&... argument) -> decltype(auto) {
+          if constexpr (Sig::kTakesStopToken) {
+            return F(std::stop_token{}, std::move(argument)...);  // a worker is cancelled by killing it
+          } else {
+            return F(std::move(argument)...);
+          }
+        },
+        arguments);
+  };
+  if constexpr (std::is_void_v<typename Sig::Return>) {
+    run();
+    call.phase = CallPhase::encoding;
+  } else {
+    const std::remove_cvref_t<typename Sig::Return> result = run();
+    call.phase = CallPhase::encoding;
+    encode(*call.result, result);
+  }
+}
+
+template <auto F>
+bool register_function_of(std::source_location where) {
+  using Sig = Signature<decltype(F)>;
+  RegisteredFunction function{.address = reinterpret_cast<FunctionAddress>(F),
+                              .id = function_id(function_name<F>()),
+                              .name = function_name<F>(),
+                              .where = where};
+  if constexpr (Carried<typename Sig::Return, typename Sig::Parameters>::kPossible) {
+    function.invoke = &invoke_registered<F>;
+  }
+  return register_function(function);
+}
+
+}  // namespace leasepool::detail
+
+#define LEASEPOOL_DETAIL_JOIN2(a, b) a##b
+#define LEASEPOOL_DETAIL_JOIN(a, b) LEASEPOOL_DETAIL_JOIN2(a, b)
+
+/// Registers a free function, so that it can run in worker processes. At namespace scope, where the function is
+/// declared, once for each function (again in another file is harmless). Its parameters and result must be types that
+/// cereal can encode; otherwise calls fail with Errc::not_serializable. Overloads need a cast that picks one.
+#define LEASEPOOL_REGISTER(function)                                                             \
+  [[maybe_unused]] static const bool LEASEPOOL_DETAIL_JOIN(leasepool_registered_, __COUNTER__) = \
+      ::leasepool::detail::register_function_of<(function)>(std::source_location::current())

@@ -1,0 +1,171 @@
+// ExecutorLease: a pool borrowed for a time, and the verbs that call functions on it.
+#pragma once
+
+#include <cstdint>
+#include <future>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "leasepool/awaitable.hpp"
+#include "leasepool/detail/job.hpp"
+#include "leasepool/duration.hpp"
+
+namespace leasepool {
+
+/// Options of one call.
+struct CallOptions {
+  /// How long the function may run, counted from its start on a worker. Then the call fails with timed_out; a worker
+  /// process is killed and replaced, a thread stays busy until the function returns.
+  std::optional<Duration> timeout{};
+};
+
+namespace detail {
+
+class LeaseRecord;
+
+struct CallSettings {
+  std::optional<Duration> timeout;
+  std::stop_token stop;
+};
+
+// Throws std::invalid_argument for a timeout that is not positive.
+void check_call_options(const CallOptions& options);
+
+// Throws wrong_thread off the loop's thread, and lease_expired for an empty lease.
+void check_may_call(const LeaseRecord* record);
+
+// Starts a job; what fails reaches its receiver.
+void submit_job(const std::shared_ptr<LeaseRecord>& record, std::unique_ptr<Job> job, const CallSettings& settings);
+
+// The same from any thread.
+void submit_job_from_thread(const std::shared_ptr<LeaseRecord>& record, std::unique_ptr<Job> job,
+                            const CallSettings& settings);
+
+}  // namespace detail
+
+/// The verbs of a lease with options of one call: what ExecutorLease::with() gives. Keeps the lease's pool reachable,
+/// not the lease: once that is released, calls fail with lease_expired.
+class LeaseCalls {
+ public:
+  LeaseCalls(std::shared_ptr<detail::LeaseRecord> record, detail::CallSettings settings)
+      : record_(std::move(record)), settings_(std::move(settings)) {}
+
+  template <class F, class... A>
+  auto run(F&& function, A&&... arguments) const {
+    using R = detail::CallResult<F, A...>;
+    using Receiver = detail::AwaitReceiver<R>;
+    detail::check_may_call(record_.get());
+    auto job = detail::make_job<Receiver>(std::forward<F>(function), std::forward<A>(arguments)...);
+    auto start = [record = record_, settings = settings_, job = std::move(job)](Receiver receiver) mutable {
+      job->set_receiver(std::move(receiver));
+      detail::submit_job(record, std::move(job), settings);
+    };
+    return Awaitable<R, decltype(start)>(std::move(start));
+  }
+
+  template <class F, class... Rest>
+  void run_async(F&& function, Rest&&... arguments_and_callback) const {
+    static_assert(sizeof...(Rest) > 0, "leasepool: run_async takes a callback(Result<R>) as its last argument");
+    detail::check_may_call(record_.get());
+    auto rest = std::forward_as_tuple(std::forward<Rest>(arguments_and_callback)...);
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      using Callback = std::decay_t<std::tuple_element_t<sizeof...(I), std::tuple<Rest...>>>;
+      auto job = detail::make_job<Callback>(std::forward<F>(function), std::get<I>(std::move(rest))...);
+      job->set_receiver(std::get<sizeof...(I)>(std::move(rest)));
+      detail::submit_job(record_, std::move(job), settings_);
+    }(std::make_index_sequence<sizeof...(Rest) - 1>());
+  }
+
+  template <class F, class... A>
+  auto submit(F&& function, A&&... arguments) const {
+    using R = detail::CallResult<F, A...>;
+    std::promise<R> promise;
+    std::future<R> future = promise.get_future();
+    auto job = detail::make_job<detail::PromiseReceiver<R>>(std::forward<F>(function), std::forward<A>(arguments)...);
+    job->set_receiver(detail::PromiseReceiver<R>(std::move(promise)));
+    detail::submit_job_from_thread(record_, std::move(job), settings_);
+    return future;
+  }
+
+  [[nodiscard]] LeaseCalls with(CallOptions options) const {
+    detail::check_call_options(options);
+    return {record_, {.timeout = options.timeout, .stop = settings_.stop}};
+  }
+  [[nodiscard]] LeaseCalls with(std::stop_token token) const {
+    return {record_, {.timeout = settings_.timeout, .stop = std::move(token)}};
+  }
+
+ private:
+  std::shared_ptr<detail::LeaseRecord> record_;
+  detail::CallSettings settings_;
+};
+
+/// A pool borrowed from a LeasedExecutorManager until release(), destruction or hard expiry, whichever comes first.
+/// Move-only. Loop thread only, but for submit() and the destructor. Outliving its manager or loop is allowed: calls
+/// then fail with not_started. A moved-from lease is empty: its calls throw lease_expired.
+class ExecutorLease {
+ public:
+  ExecutorLease() noexcept = default;
+  explicit ExecutorLease(std::shared_ptr<detail::LeaseRecord> record) noexcept : record_(std::move(record)) {}
+  ExecutorLease(ExecutorLease&&) noexcept = default;
+  ExecutorLease& operator=(ExecutorLease&& other) noexcept;
+  ExecutorLease(const ExecutorLease&) = delete;
+  ExecutorLease& operator=(const ExecutorLease&) = delete;
+  ~ExecutorLease();
+
+  /// Awaitable of the function's result; the call starts when awaited. On threads any callable and movable arguments
+  /// do; on worker processes a registered function, whose arguments are converted to its parameter types and encoded.
+  /// Throws what the function threw, or LeasePoolError. A coroutine destroyed while it waits detaches from the call.
+  template <class F, class... A>
+  auto run(F&& function, A&&... arguments) const {
+    return calls().run(std::forward<F>(function), std::forward<A>(arguments)...);
+  }
+
+  /// run_async(function, arguments..., callback): the same with a callback(Result<R>) instead of a coroutine.
+  template <class F, class... Rest>
+  void run_async(F&& function, Rest&&... arguments_and_callback) const {
+    calls().run_async(std::forward<F>(function), std::forward<Rest>(arguments_and_callback)...);
+  }
+
+  /// The same with a std::future. Any thread; waiting for the future on the loop's own thread would never end.
+  template <class F, class... A>
+  auto submit(F&& function, A&&... arguments) const {
+    return calls().submit(std::forward<F>(function), std::forward<A>(arguments)...);
+  }
+
+  /// The three verbs with a timeout; std::invalid_argument unless it is positive.
+  [[nodiscard]] LeaseCalls with(CallOptions options) const { return calls().with(options); }
+
+  /// The three verbs, cancelled when a stop is requested of the token (from any thread).
+  [[nodiscard]] LeaseCalls with(std::stop_token token) const { return calls().with(std::move(token)); }
+
+  /// Gives the pool back; calls that still run end first and deliver. Idempotent.
+  void release();
+
+  /// Moves both deadlines to `duration` from now. Throws lease_expired when the lease is over,
+  /// std::invalid_argument unless the duration is positive.
+  void extend(Duration duration);
+
+  /// Unique within the process; 0 when empty.
+  [[nodiscard]] std::uint64_t lease_id() const noexcept;
+  [[nodiscard]] std::string owner() const;
+  /// When the lease is reported as overdue, and when it is revoked. TimePoint::max() means never.
+  [[nodiscard]] TimePoint soft_expires_at() const noexcept;
+  [[nodiscard]] TimePoint hard_expires_at() const noexcept;
+
+  /// Whether it holds a lease that is neither released nor revoked.
+  [[nodiscard]] bool active() const noexcept;
+
+ private:
+  [[nodiscard]] LeaseCalls calls() const { return {record_, {}}; }
+  void release_from_any_thread() noexcept;
+
+  std::shared_ptr<detail::LeaseRecord> record_;
+};
+
+}  // namespace leasepool

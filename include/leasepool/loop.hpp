@@ -1,0 +1,156 @@
+// Loop: one io_uring ring and one thread that drive everything else.
+#pragma once
+
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+#include "leasepool/awaitable.hpp"
+#include "leasepool/duration.hpp"
+#include "leasepool/task.hpp"
+
+namespace leasepool {
+
+namespace detail {
+
+class LoopCore;
+
+// The coroutine that block_on and spawn wrap around a task. Its body catches everything.
+class RootTask {
+ public:
+  // Told when the coroutine has ended; must not destroy it then and there.
+  class Observer {
+   public:
+    virtual void root_ended() noexcept = 0;
+
+   protected:
+    ~Observer() = default;
+  };
+  struct promise_type {
+    RootTask get_return_object() noexcept { return RootTask(std::coroutine_handle<promise_type>::from_promise(*this)); }
+    std::suspend_always initial_suspend() const noexcept { return {}; }
+    ResumeContinuation final_suspend() const noexcept { return {}; }
+    std::coroutine_handle<> on_end() noexcept {
+      observer->root_ended();
+      return std::noop_coroutine();
+    }
+    void return_void() noexcept {}
+    [[noreturn]] void unhandled_exception() noexcept { std::terminate(); }
+    Observer* observer = nullptr;
+  };
+  explicit RootTask(std::coroutine_handle<promise_type> handle) noexcept : coroutine_(handle) {}
+  void start(Observer& observer) {
+    coroutine_->promise().observer = &observer;
+    coroutine_->resume();
+  }
+
+ private:
+  CoroutineOwner<promise_type> coroutine_;
+};
+
+}  // namespace detail
+
+/// A pending call_after. Destroying it or cancel() takes the call back. Loop thread only; may outlive the loop.
+class Timer {
+ public:
+  Timer() noexcept = default;
+  Timer(std::weak_ptr<detail::LoopCore> loop, std::uint64_t id) noexcept : loop_(std::move(loop)), id_(id) {}
+  Timer(Timer&& other) noexcept : loop_(std::move(other.loop_)), id_(std::exchange(other.id_, 0)) {}
+  Timer& operator=(Timer&& other) noexcept;
+  ~Timer() { cancel(); }
+
+  /// Takes the call back if it has not begun; else nothing happens.
+  void cancel() noexcept;
+
+ private:
+  std::weak_ptr<detail::LoopCore> loop_;
+  std::uint64_t id_ = 0;
+};
+
+/// The event loop. It belongs to the thread that constructs it: every member but post() and stop() is called there,
+/// and every callback runs there. Throws LeasePoolError (unsupported) when the system refuses io_uring.
+/// An exception that leaves a callback or a spawned task leaves run(), block_on() or dispatch(); the loop stays usable.
+/// Destroying the loop ends every operation on it; callbacks that have not run by then never run.
+class Loop {
+ public:
+  Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+  ~Loop();
+
+  /// Runs until `task` has ended; returns what it returned or throws what it threw. stop() does not end it.
+  template <class T>
+  T block_on(Task<T> task);
+
+  /// Starts a task on the next turn and lets it run by itself.
+  void spawn(Task<> task);
+
+  /// Runs until stop(). Can be run again.
+  void run();
+
+  /// Ends run(); called when none is running, it ends the next one at once. Any thread.
+  void stop();
+
+  /// Runs `function` on the loop's thread, in the order of the posts of one thread. Any thread.
+  void post(std::move_only_function<void()> function);
+
+  /// Runs `function` once, not before `delay` has passed (zero: on the next turn; Duration::max(): never).
+  [[nodiscard("destroying the Timer cancels it")]] Timer call_after(Duration delay,
+                                                                    std::move_only_function<void()> function);
+
+  /// Awaitable: resumes not before `delay` has passed. Destroying the waiting coroutine cancels it.
+  auto sleep(Duration delay);
+
+  /// A descriptor that becomes readable when dispatch() has something to do. Owned by the loop.
+  [[nodiscard]] int poll_fd() const;
+
+  /// Does what is due now and does not block: for driving this loop from another one.
+  void dispatch();
+
+  /// For the library itself.
+  [[nodiscard]] const std::shared_ptr<detail::LoopCore>& core() const noexcept { return core_; }
+
+ private:
+  void run_root(detail::RootTask& root);
+
+  std::shared_ptr<detail::LoopCore> core_;
+};
+
+namespace detail {
+
+template <class T>
+RootTask keep_outcome(Task<T> task, Outcome<T>& outcome) {
+  try {
+    if constexpr (std::is_void_v<T>) {
+      co_await task;
+    } else {
+      outcome.return_value(co_await task);
+    }
+  } catch (...) {
+    outcome.unhandled_exception();
+  }
+}
+
+}  // namespace detail
+
+template <class T>
+T Loop::block_on(Task<T> task) {
+  detail::Outcome<T> outcome;
+  detail::RootTask root = detail::keep_outcome(std::move(task), outcome);
+  run_root(root);
+  return outcome.take();
+}
+
+inline auto Loop::sleep(Duration delay) {
+  auto start = [this, delay](detail::AwaitReceiver<void> receiver) {
+    return call_after(delay, [receiver = std::move(receiver)]() mutable { receiver({}); });
+  };
+  return Awaitable<void, decltype(start)>(std::move(start));
+}
+
+}  // namespace leasepool

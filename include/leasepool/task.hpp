@@ -1,0 +1,246 @@
+// Task, the lazy coroutine, and when_all, which waits for several awaitables at once.
+#pragma once
+
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+// GCC before 13 destroys twice any aggregate or closure temporary with a non-trivial member inside a co_await
+// full-expression (https://gcc.gnu.org/bugzilla/show_bug.cgi?id=99576 and its kin).
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13 && !defined(LEASEPOOL_NO_GCC12_NOTICE)
+#pragma message( \
+    "leasepool: this GCC destroys lambdas and aggregates with members twice when they are temporaries inside a co_await expression. Await a named awaitable instead: auto call = lease.run([text] {...}); co_await call; -- define LEASEPOOL_NO_GCC12_NOTICE to silence this.")
+#endif
+
+namespace leasepool {
+
+template <class T>
+class Task;
+
+namespace detail {
+
+// Resumes whoever awaited the coroutine that just ended.
+struct ResumeContinuation {
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> ended) const noexcept {
+    return ended.promise().on_end();
+  }
+  void await_resume() const noexcept {}
+};
+
+// Keeps what a coroutine returned or threw.
+template <class T>
+class Outcome {
+ public:
+  template <std::convertible_to<T> U>
+  void return_value(U&& value) {
+    state_.template emplace<1>(std::forward<U>(value));
+  }
+  void unhandled_exception() noexcept { state_.template emplace<2>(std::current_exception()); }
+  T take() {
+    if (state_.index() == 2) std::rethrow_exception(std::get<2>(state_));
+    return std::move(std::get<1>(state_));
+  }
+
+ private:
+  std::variant<std::monostate, T, std::exception_ptr> state_;
+};
+
+template <>
+class Outcome<void> {
+ public:
+  void return_void() noexcept {}
+  void unhandled_exception() noexcept { thrown_ = std::current_exception(); }
+  void take() const {
+    if (thrown_) std::rethrow_exception(thrown_);
+  }
+
+ private:
+  std::exception_ptr thrown_;
+};
+
+template <class T>
+class TaskPromise : public Outcome<T> {
+ public:
+  Task<T> get_return_object() noexcept;
+  std::suspend_always initial_suspend() const noexcept { return {}; }
+  ResumeContinuation final_suspend() const noexcept { return {}; }
+  [[nodiscard]] std::coroutine_handle<> on_end() const noexcept { return continuation; }
+  std::coroutine_handle<> continuation = std::noop_coroutine();
+};
+
+// Owns a coroutine's frame.
+template <class Promise>
+class CoroutineOwner {
+ public:
+  CoroutineOwner() = default;
+  explicit CoroutineOwner(std::coroutine_handle<Promise> handle) noexcept : handle_(handle) {}
+  CoroutineOwner(CoroutineOwner&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
+  CoroutineOwner& operator=(CoroutineOwner&& other) noexcept {
+    if (this != &other) {
+      reset();
+      handle_ = std::exchange(other.handle_, {});
+    }
+    return *this;
+  }
+  ~CoroutineOwner() { reset(); }
+  [[nodiscard]] std::coroutine_handle<Promise> get() const noexcept { return handle_; }
+  const std::coroutine_handle<Promise>* operator->() const noexcept { return &handle_; }
+
+ private:
+  void reset() noexcept {
+    if (handle_) std::exchange(handle_, {}).destroy();
+  }
+  std::coroutine_handle<Promise> handle_;
+};
+
+}  // namespace detail
+
+/// A lazy coroutine: it starts when awaited, and the await returns what it returned or throws what it threw.
+/// Move-only; destroying it destroys the coroutine wherever it stands, and what it awaited is detached or cancelled.
+template <class T = void>
+class [[nodiscard("a Task does nothing before it is awaited")]] Task {
+ public:
+  using promise_type = detail::TaskPromise<T>;
+
+  explicit Task(std::coroutine_handle<promise_type> handle) noexcept : coroutine_(handle) {}
+
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) noexcept {
+    coroutine_->promise().continuation = waiter;
+    return coroutine_.get();
+  }
+  T await_resume() { return coroutine_->promise().take(); }
+
+ private:
+  detail::CoroutineOwner<promise_type> coroutine_;
+};
+
+namespace detail {
+
+template <class T>
+Task<T> TaskPromise<T>::get_return_object() noexcept {
+  return Task<T>(std::coroutine_handle<TaskPromise<T>>::from_promise(*this));
+}
+
+template <class A>
+using AwaitResult = decltype(std::declval<A&>().await_resume());
+
+// Counts branches that are still running; the last one resumes the waiter.
+struct BranchCounter {
+  std::size_t running = 0;
+  std::coroutine_handle<> waiter;
+  std::coroutine_handle<> branch_ended() noexcept { return --running == 0 ? waiter : std::noop_coroutine(); }
+};
+
+// One awaitable of a when_all, as a coroutine of its own.
+template <class T>
+class Branch {
+ public:
+  struct promise_type : Outcome<T> {
+    Branch get_return_object() noexcept { return Branch(std::coroutine_handle<promise_type>::from_promise(*this)); }
+    std::suspend_always initial_suspend() const noexcept { return {}; }
+    ResumeContinuation final_suspend() const noexcept { return {}; }
+    [[nodiscard]] std::coroutine_handle<> on_end() const noexcept { return counter->branch_ended(); }
+    BranchCounter* counter = nullptr;
+  };
+  explicit Branch(std::coroutine_handle<promise_type> handle) noexcept : coroutine_(handle) {}
+
+  void start(BranchCounter& counter) {
+    coroutine_->promise().counter = &counter;
+    coroutine_->resume();
+  }
+  auto take() {
+    if constexpr (std::is_void_v<T>) {
+      coroutine_->promise().take();
+      return std::monostate{};
+    } else {
+      return coroutine_->promise().take();
+    }
+  }
+
+ private:
+  CoroutineOwner<promise_type> coroutine_;
+};
+
+template <class A>
+Branch<AwaitResult<A>> make_branch(A awaitable) {
+  co_return co_await awaitable;
+}
+
+template <class... T>
+class WhenAll {
+ public:
+  explicit WhenAll(Branch<T>... branches) : branches_(std::move(branches)...) {}
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) {
+    counter_.waiter = waiter;
+    counter_.running = sizeof...(T) + 1;  // one for this call, so that no branch resumes the waiter before all began
+    std::apply([this](auto&... branch) { (branch.start(counter_), ...); }, branches_);
+    return counter_.branch_ended();
+  }
+  auto await_resume() {
+    return std::apply([](auto&... branch) { return std::tuple{branch.take()...}; }, branches_);
+  }
+
+ private:
+  std::tuple<Branch<T>...> branches_;
+  BranchCounter counter_;
+};
+
+template <class T>
+class WhenAllVector {
+ public:
+  explicit WhenAllVector(std::vector<Branch<T>> branches) : branches_(std::move(branches)) {}
+  [[nodiscard]] bool await_ready() const noexcept { return branches_.empty(); }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) {
+    counter_.waiter = waiter;
+    counter_.running = branches_.size() + 1;
+    for (auto& branch : branches_) branch.start(counter_);
+    return counter_.branch_ended();
+  }
+  auto await_resume() {
+    if constexpr (std::is_void_v<T>) {
+      for (auto& branch : branches_) branch.take();
+    } else {
+      std::vector<T> values;
+      values.reserve(branches_.size());
+      for (auto& branch : branches_) values.push_back(branch.take());
+      return values;
+    }
+  }
+
+ private:
+  std::vector<Branch<T>> branches_;
+  BranchCounter counter_;
+};
+
+}  // namespace detail
+
+/// Starts all awaitables, ends when all have ended, and gives a tuple of their results (std::monostate for void).
+/// When some throw, the first of them in argument order is rethrown, after all have ended.
+template <class... A>
+auto when_all(A&&... awaitables) {
+  return detail::WhenAll<detail::AwaitResult<std::decay_t<A>>...>(
+      detail::make_branch<std::decay_t<A>>(std::forward<A>(awaitables))...);
+}
+
+/// The same for any number of tasks of one type: gives a vector of results (nothing for Task<void>).
+template <class T>
+auto when_all(std::vector<Task<T>> tasks) {
+  std::vector<detail::Branch<T>> branches;
+  branches.reserve(tasks.size());
+  for (auto& task : tasks) branches.push_back(detail::make_branch<Task<T>>(std::move(task)));
+  return detail::WhenAllVector<T>(std::move(branches));
+}
+
+}  // namespace leasepool

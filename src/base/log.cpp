@@ -1,0 +1,17 @@
+// One write per line, so that lines of several threads do not mix.
+#include "base/log.hpp"
+
+#include <cstdio>
+#include <string>
+
+namespace leasepool::detail {
+
+void write_log(const LogSink& sink, LogLevel level, std::string_view text) {
+  if (sink) return sink(level, text);
+  if (level < LogLevel::warning) return;
+  const std::string line =
+      std::string("leasepool: ") + (level == LogLevel::error ? "error: " : "warning: ") + std::string(text) + "\n";
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+}  // namespace leasepool::detail

@@ -1,0 +1,209 @@
+// ManagerCore's leases and waiters: granting, waiting in order, releasing, and expiry.
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "base/check.hpp"
+#include "base/clock.hpp"
+#include "lease/manager_core.hpp"
+#include "lease/text.hpp"
+
+namespace leasepool::detail {
+
+namespace {
+
+std::uint64_t next_lease_id() {
+  static std::atomic<std::uint64_t> last = 0;
+  return ++last;
+}
+
+}  // namespace
+
+std::uint64_t ManagerCore::acquire(AcquireRequest request, AcquireCallback callback) {
+  if (!running()) {
+    refuse(std::move(callback),
+           {Errc::not_started, options_.name_prefix + " is not running: await start() before acquire()"});
+    return 0;
+  }
+  if (waiters_.empty() && !idle_.empty()) {
+    scheduler_->defer(
+        [callback = std::move(callback), lease = grant(request)]() mutable { callback(std::move(lease)); });
+    return 0;
+  }
+  const std::size_t coming = starting_pools() + (options_.max_pools - pools_.size());
+  if (!request.wait && waiters_.size() >= coming) {
+    refuse(std::move(callback),
+           {Errc::lease_unavailable, options_.name_prefix + ": no pool is free for " + quoted_owner(request.owner) +
+                                         ": max_pools = " + std::to_string(options_.max_pools) +
+                                         " are all in use, and wait = false; held by " + holders()});
+    return 0;
+  }
+  if (options_.max_waiters != 0 && waiters_.size() >= options_.max_waiters) {
+    refuse(std::move(callback),
+           {Errc::lease_unavailable, options_.name_prefix + ": " + std::to_string(waiters_.size()) +
+                                         " acquires wait already, and max_waiters = " +
+                                         std::to_string(options_.max_waiters) + "; held by " + holders()});
+    return 0;
+  }
+  const TimePoint now = scheduler_->now();
+  const std::optional<Duration> timeout = request.timeout;
+  const std::uint64_t id =
+      waiters_.push({.request = std::move(request), .callback = std::move(callback), .since = now, .timer = 0});
+  if (timeout) {
+    waiters_.find(id)->timer = scheduler_->call_at(deadline_after(now, *timeout), [weak = weak_from_this(), id] {
+      if (const auto self = weak.lock()) self->waiter_timed_out(id);
+    });
+  }
+  add_pools_for_waiters();
+  return id;
+}
+
+// As many as there are waiters, up to max_pools.
+void ManagerCore::add_pools_for_waiters() {
+  for (std::size_t coming = starting_pools(); coming < waiters_.size() && pools_.size() < options_.max_pools;
+       ++coming) {
+    add_pool();
+  }
+}
+
+void ManagerCore::leave_queue(std::uint64_t waiter_id) {
+  const Waiter* const waiter = waiters_.find(waiter_id);
+  if (waiter == nullptr) return;
+  scheduler_->cancel_timer(waiter->timer);
+  (void)waiters_.remove(waiter_id);
+}
+
+void ManagerCore::waiter_timed_out(std::uint64_t waiter_id) {
+  if (waiters_.find(waiter_id) == nullptr) return;
+  Waiter waiter = waiters_.remove(waiter_id);
+  const std::string waited = in_words(*waiter.request.timeout);
+  const std::string owner = quoted_owner(waiter.request.owner);
+  refuse_waiter(std::move(waiter),
+                {Errc::timed_out, options_.name_prefix + ": " + owner + " waited " + waited +
+                                      " for one of max_pools = " + std::to_string(options_.max_pools) +
+                                      " pools; held by " + holders()});
+}
+
+void ManagerCore::refuse(AcquireCallback callback, Error error) {
+  ++acquires_failed_;
+  scheduler_->defer([callback = std::move(callback), error = std::move(error)]() mutable {
+    callback(std::unexpected(std::move(error)));
+  });
+}
+
+void ManagerCore::refuse_waiter(Waiter waiter, const Error& error) {
+  scheduler_->cancel_timer(waiter.timer);
+  refuse(std::move(waiter.callback), error);
+}
+
+void ManagerCore::fail_waiters(const Error& error) {
+  while (!waiters_.empty()) refuse_waiter(waiters_.pop_front(), error);
+}
+
+std::string ManagerCore::holders() const {
+  constexpr std::size_t kMostNamed = 8;
+  std::vector<const LeaseRecord*> records;
+  for (const auto& [id, slot] : leases_) records.push_back(slot->lease.get());
+  std::ranges::sort(records, {}, &LeaseRecord::id);
+  std::string text;
+  const TimePoint now = scheduler_->now();
+  for (std::size_t i = 0; i < std::min(records.size(), kMostNamed); ++i) {
+    text += (i == 0 ? "" : ", ") + quoted_owner(records[i]->owner) + " for " + in_words(now - records[i]->granted_at);
+  }
+  if (records.size() > kMostNamed) text += " and " + std::to_string(records.size() - kMostNamed) + " more";
+  return text.empty() ? "nobody" : text;
+}
+
+ExecutorLease ManagerCore::grant(AcquireRequest& request) {
+  const Slot slot = idle_.back();
+  idle_.pop_back();
+  const TimePoint now = scheduler_->now();
+  slot->lease = std::make_shared<LeaseRecord>(
+      scheduler_, *this, ledger_, slot->pool,
+      LeaseRecord::Grant{.id = next_lease_id(), .owner = std::move(request.owner), .where = request.where, .at = now});
+  leases_.emplace(slot->lease->id, slot);
+  ++acquired_;
+  set_deadlines(*slot->lease, now, request.lease_duration);
+  return ExecutorLease(slot->lease);
+}
+
+void ManagerCore::serve_waiters() {
+  while (!waiters_.empty() && !idle_.empty()) {
+    Waiter waiter = waiters_.pop_front();
+    scheduler_->cancel_timer(waiter.timer);
+    scheduler_->defer([callback = std::move(waiter.callback), lease = grant(waiter.request)]() mutable {
+      callback(std::move(lease));
+    });
+  }
+}
+
+void ManagerCore::lease_released(LeaseRecord& record) {
+  if (record.idle()) lease_drained(record);  // else it stays lent until its calls end, or its hard expiry passes
+}
+
+void ManagerCore::lease_drained(LeaseRecord& record) {
+  const auto found = leases_.find(record.id);
+  if (found == leases_.end()) return;
+  scheduler_->cancel_timer(std::exchange(record.expiry_timer, 0));
+  const Slot slot = found->second;
+  leases_.erase(found);
+  return_pool(slot);
+}
+
+void ManagerCore::return_pool(Slot slot) {
+  slot->lease.reset();
+  const bool broken = slot->pool->broken();
+  if (broken || (waiters_.empty() && pools_.size() > target_)) {
+    retire(slot);
+    if (broken) resize();
+    return add_pools_for_waiters();
+  }
+  idle_.push_back(slot);
+  serve_waiters();
+}
+
+void ManagerCore::set_deadlines(LeaseRecord& record, TimePoint from, Duration duration) {
+  record.soft_expires_at = deadline_after(from, duration);
+  record.hard_expires_at = deadline_after(record.soft_expires_at, options_.lease_grace);
+  scheduler_->cancel_timer(record.expiry_timer);
+  record.expiry_timer = scheduler_->call_at(record.soft_expires_at, [weak = weak_from_this(), &record] {
+    if (const auto self = weak.lock()) self->soft_expired(record);
+  });
+}
+
+void ManagerCore::extend_lease(LeaseRecord& record, Duration duration) {
+  set_deadlines(record, scheduler_->now(), duration);
+}
+
+// The timer's record is alive: it is cancelled when the lease ends in any other way.
+void ManagerCore::soft_expired(LeaseRecord& record) {
+  if (record.hard_expires_at <= record.soft_expires_at) return revoke(record);
+  record.expiry_timer = scheduler_->call_at(record.hard_expires_at, [weak = weak_from_this(), &record] {
+    if (const auto self = weak.lock()) self->revoke(record);
+  });
+  log(LogLevel::warning, record.description() + ", acquired at " + record.where.file_name() + ":" +
+                             std::to_string(record.where.line()) + ", is past its soft expiry after " +
+                             in_words(scheduler_->now() - record.granted_at) + "; it is revoked in " +
+                             in_words(options_.lease_grace));
+}
+
+void ManagerCore::revoke(LeaseRecord& record) {
+  const auto found = leases_.find(record.id);
+  check(found != leases_.end(), "a lease that expires is lent");
+  const Slot slot = found->second;
+  const std::shared_ptr<LeaseRecord> lease = slot->lease;
+  lease->expiry_timer = 0;
+  lease->set_state(LeaseState::revoked);
+  ++leases_revoked_;
+  const Error error(Errc::lease_expired, lease->description() + " was revoked at its hard expiry, " +
+                                             in_words(lease->hard_expires_at - lease->granted_at) +
+                                             " after it was acquired");
+  lease->end_queued(error);
+  lease->interrupt_running(error);
+  retire(slot);
+  resize();
+  add_pools_for_waiters();
+  log(LogLevel::warning, error.message());
+}
+
+}  // namespace leasepool::detail

@@ -1,0 +1,215 @@
+// A lease's calls: admitted, timed, cancelled, and handed back.
+#include "lease/lease_record.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "base/check.hpp"
+#include "base/clock.hpp"
+#include "lease/text.hpp"
+
+namespace leasepool::detail {
+
+namespace {
+
+std::uint64_t next_job_id() {
+  static std::atomic<std::uint64_t> last = 0;
+  return ++last;
+}
+
+bool runs(const Job& job) noexcept { return job.booking.started.load(std::memory_order_relaxed) != TimePoint{}; }
+
+}  // namespace
+
+LeaseRecord::LeaseRecord(std::shared_ptr<Scheduler> loop, LeaseKeeper& keeper, std::shared_ptr<CallLedger> ledger,
+                         std::shared_ptr<Pool> pool, Grant grant)
+    : scheduler(std::move(loop)),
+      id(grant.id),
+      owner(std::move(grant.owner)),
+      where(grant.where),
+      granted_at(grant.at),
+      soft_expires_at(grant.soft),
+      hard_expires_at(grant.hard),
+      keeper_(&keeper),
+      ledger_(std::move(ledger)),
+      pool_(std::move(pool)) {}
+
+LeaseRecord::~LeaseRecord() = default;
+
+std::string LeaseRecord::description() const {
+  return "lease " + std::to_string(id) + " of " + quoted_owner(owner) + " on " + ledger_->manager;
+}
+
+std::optional<Error> LeaseRecord::refusal() const {
+  switch (state_) {
+    case LeaseState::active: break;
+    case LeaseState::released: return Error(Errc::lease_expired, description() + " was released; acquire a new one");
+    case LeaseState::revoked:
+      return Error(Errc::lease_expired,
+                   description() + " was revoked at its hard expiry, " + in_words(hard_expires_at - granted_at) +
+                       " after it was acquired; ask for a longer lease_duration, or extend() it in time");
+    case LeaseState::orphaned:
+      return Error(Errc::not_started, description() + ": its manager was stopped or destroyed");
+  }
+  const std::size_t limit = ledger_->max_queued_calls;
+  if (limit != 0 && in_flight_ >= ledger_->workers_per_pool + limit) {
+    return Error(Errc::queue_full, description() + ": " + std::to_string(limit) + " calls wait for " +
+                                       std::to_string(ledger_->workers_per_pool) +
+                                       " workers already, and max_queued_calls is " + std::to_string(limit));
+  }
+  return std::nullopt;
+}
+
+void LeaseRecord::submit(std::unique_ptr<Job> job, const CallSettings& settings) {
+  JobBooking& booking = job->booking;
+  booking.id = next_job_id();
+  booking.lease = shared_from_this();
+  booking.submitted = scheduler->now();
+  if (auto error = refusal()) return fail_now(std::move(job), std::move(*error));
+  if (settings.stop.stop_requested()) {
+    return fail_now(std::move(job), {Errc::cancelled, "the call was cancelled before it was submitted"});
+  }
+  if (settings.timeout && *settings.timeout != Duration::max()) {
+    booking.timeout = settings.timeout;
+    booking.reports_start = true;
+  }
+  if (job->takes_stop_token()) booking.stop = std::stop_source();
+  if (settings.stop.stop_possible()) watch_cancellation(*job, settings.stop);
+  add(*job);
+  pool_->submit(std::move(job));
+}
+
+void LeaseRecord::fail_now(std::unique_ptr<Job> job, Error error) {
+  ++ledger_->failed;
+  job->booking.lease.reset();
+  job->fail(std::move(error));
+  scheduler->deliver(std::move(job));
+}
+
+void LeaseRecord::watch_cancellation(Job& job, const std::stop_token& token) {
+  // Any thread may request the stop; the loop then looks whether the call is still there.
+  auto request = [loop = scheduler, weak = weak_from_this(), job_id = job.booking.id] {
+    loop->post([weak, job_id] {
+      if (const auto record = weak.lock()) record->cancel(job_id);
+    });
+  };
+  job.booking.cancellation = std::make_shared<std::stop_callback<decltype(request)>>(token, std::move(request));
+}
+
+void LeaseRecord::cancel(std::uint64_t job_id) {
+  Job* const job = find(job_id);
+  if (job == nullptr || job->booking.delivered) return;
+  const Error error(Errc::cancelled, std::string(job->function_name()) + " was cancelled by the caller's stop token");
+  if (!pool_->withdraw(*job, error)) pool_->interrupt(*job, error);
+}
+
+void LeaseRecord::job_started(std::uint64_t job_id, TimePoint started) {
+  Job* const job = find(job_id);
+  if (job == nullptr || !job->booking.timeout) return;
+  job->booking.timer = scheduler->call_at(deadline_after(started, *job->booking.timeout),
+                                          [self = shared_from_this(), job_id] { self->run_time_out(job_id); });
+}
+
+void LeaseRecord::run_time_out(std::uint64_t job_id) {
+  Job* const job = find(job_id);
+  if (job == nullptr || !runs(*job) || job->booking.delivered) return;
+  const Error error(Errc::timed_out, std::string(job->function_name()) + " ran longer than its timeout of " +
+                                         in_words(*job->booking.timeout) + " on " + description());
+  if (pool_->interrupt(*job, error)) return;
+  job->booking.delivered = true;
+  ++ledger_->failed;
+  scheduler->defer(job->take_delivery(error));
+}
+
+void LeaseRecord::job_ended(std::unique_ptr<Job> job) {
+  const auto self = shared_from_this();
+  remove(*job);
+  job->booking.lease.reset();
+  scheduler->cancel_timer(job->booking.timer);
+  job->booking.cancellation.reset();
+  if (!job->booking.delivered) {
+    ++(job->error() == nullptr ? ledger_->completed : ledger_->failed);
+    scheduler->deliver(std::move(job));
+  }
+  if (idle() && state_ == LeaseState::released && keeper_ != nullptr) keeper_->lease_drained(*this);
+}
+
+void LeaseRecord::release() {
+  if (state_ != LeaseState::active || keeper_ == nullptr) return;
+  state_ = LeaseState::released;
+  keeper_->lease_released(*this);
+}
+
+void LeaseRecord::extend(Duration duration) {
+  if (state_ != LeaseState::active) refusal()->raise();
+  keeper_->extend_lease(*this, duration);
+}
+
+void LeaseRecord::end_queued(const Error& error) {
+  for (Job* job = first_; job != nullptr;) {
+    Job* const next = job->booking.in_flight_next;
+    if (!runs(*job)) (void)pool_->withdraw(*job, error);
+    job = next;
+  }
+}
+
+void LeaseRecord::interrupt_running(const Error& error) {
+  for (Job* job = first_; job != nullptr;) {
+    Job* const next = job->booking.in_flight_next;
+    if (runs(*job)) (void)pool_->interrupt(*job, error);
+    job = next;
+  }
+}
+
+std::string LeaseRecord::give_up_running(const Error& error) {
+  std::string names;
+  for (Job* job = first_; job != nullptr; job = job->booking.in_flight_next) {
+    names += (names.empty() ? "" : ", ") + std::string(job->function_name());
+    if (std::exchange(job->booking.delivered, true)) continue;
+    ++ledger_->failed;
+    scheduler->defer(job->take_delivery(error));
+  }
+  return names;
+}
+
+std::size_t LeaseRecord::running() const noexcept {
+  std::size_t count = 0;
+  for (const Job* job = first_; job != nullptr; job = job->booking.in_flight_next) count += runs(*job) ? 1U : 0U;
+  return count;
+}
+
+LeaseStats LeaseRecord::stats(TimePoint now) const {
+  const std::size_t running_calls = running();
+  return {.lease_id = id,
+          .owner = owner,
+          .age = now - granted_at,
+          .until_soft_expiry = until(soft_expires_at, now),
+          .until_hard_expiry = until(hard_expires_at, now),
+          .calls_running = running_calls,
+          .calls_queued = in_flight_ - running_calls};
+}
+
+void LeaseRecord::add(Job& job) noexcept {
+  job.booking.in_flight_previous = last_;
+  (last_ == nullptr ? first_ : last_->booking.in_flight_next) = &job;
+  last_ = &job;
+  ++in_flight_;
+}
+
+void LeaseRecord::remove(Job& job) noexcept {
+  JobBooking& booking = job.booking;
+  (booking.in_flight_previous == nullptr ? first_ : booking.in_flight_previous->booking.in_flight_next) =
+      booking.in_flight_next;
+  (booking.in_flight_next == nullptr ? last_ : booking.in_flight_next->booking.in_flight_previous) =
+      booking.in_flight_previous;
+  --in_flight_;
+}
+
+Job* LeaseRecord::find(std::uint64_t job_id) const noexcept {
+  Job* job = first_;
+  while (job != nullptr && job->booking.id != job_id) job = job->booking.in_flight_next;
+  return job;
+}
+
+}  // namespace leasepool::detail

@@ -1,0 +1,122 @@
+// LeaseRecord: one lease as the library knows it: its pool, its deadlines, and its calls in flight.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <source_location>
+#include <string>
+
+#include "leasepool/detail/job.hpp"
+#include "leasepool/lease.hpp"
+#include "leasepool/stats.hpp"
+#include "loop/scheduler.hpp"
+#include "pool/pool.hpp"
+
+namespace leasepool::detail {
+
+enum class LeaseState {
+  active,
+  released,  // draining: no new calls, those in flight end
+  revoked,   // its hard expiry passed
+  orphaned,  // its manager stopped or is gone
+};
+
+// What the manager counts over all leases, and its limits on each.
+struct CallLedger {
+  std::string manager;
+  std::size_t workers_per_pool = 1;
+  std::size_t max_queued_calls = 0;
+  std::uint64_t completed = 0;
+  std::uint64_t failed = 0;
+};
+
+// The manager, as its leases know it. Loop thread only.
+class LeaseKeeper {
+ public:
+  // The handle gave it back.
+  virtual void lease_released(LeaseRecord& record) = 0;
+  // Released, and its last call has ended.
+  virtual void lease_drained(LeaseRecord& record) = 0;
+  virtual void extend_lease(LeaseRecord& record, Duration duration) = 0;
+
+ protected:
+  ~LeaseKeeper() = default;
+};
+
+// Shared by the handle, the manager and every call in flight. Loop thread only, but for what is const.
+class LeaseRecord final : public JobSink, public std::enable_shared_from_this<LeaseRecord> {
+ public:
+  struct Grant {
+    std::uint64_t id = 0;
+    std::string owner;
+    std::source_location where;
+    TimePoint at{};
+    TimePoint soft{};
+    TimePoint hard{};
+  };
+
+  LeaseRecord(std::shared_ptr<Scheduler> scheduler, LeaseKeeper& keeper, std::shared_ptr<CallLedger> ledger,
+              std::shared_ptr<Pool> pool, Grant grant);
+  LeaseRecord(const LeaseRecord&) = delete;
+  LeaseRecord& operator=(const LeaseRecord&) = delete;
+  ~LeaseRecord();
+
+  const std::shared_ptr<Scheduler> scheduler;
+  const std::uint64_t id;
+  const std::string owner;
+  const std::source_location where;
+  const TimePoint granted_at;
+  TimePoint soft_expires_at;
+  TimePoint hard_expires_at;
+  TimerId expiry_timer = 0;  // the manager's
+
+  // Starts a call, or has it fail; its outcome is delivered later in any case.
+  void submit(std::unique_ptr<Job> job, const CallSettings& settings);
+
+  void release();
+  void extend(Duration duration);
+
+  // Takes no more calls, and says so with what the state means.
+  void set_state(LeaseState state) noexcept { state_ = state; }
+  [[nodiscard]] LeaseState state() const noexcept { return state_; }
+
+  // Ends what waits for a worker.
+  void end_queued(const Error& error);
+  // Ends what runs, where the pool can; what it cannot runs on and delivers when it ends.
+  void interrupt_running(const Error& error);
+  // Tells the callers of what still runs; the functions run on, and what they give is dropped. Gives their names.
+  std::string give_up_running(const Error& error);
+
+  [[nodiscard]] bool idle() const noexcept { return in_flight_ == 0; }
+  [[nodiscard]] LeaseStats stats(TimePoint now) const;
+  [[nodiscard]] std::string description() const;
+  [[nodiscard]] const std::shared_ptr<Pool>& pool() const noexcept { return pool_; }
+
+  // The manager is gone: nothing is reported to it any more.
+  void forget_keeper() noexcept { keeper_ = nullptr; }
+
+ private:
+  void job_started(std::uint64_t job_id, TimePoint started) override;
+  void job_ended(std::unique_ptr<Job> job) override;
+
+  [[nodiscard]] std::optional<Error> refusal() const;
+  void watch_cancellation(Job& job, const std::stop_token& token);
+  void cancel(std::uint64_t job_id);
+  void run_time_out(std::uint64_t job_id);
+  void fail_now(std::unique_ptr<Job> job, Error error);
+  void add(Job& job) noexcept;
+  void remove(Job& job) noexcept;
+  [[nodiscard]] Job* find(std::uint64_t job_id) const noexcept;
+  [[nodiscard]] std::size_t running() const noexcept;
+
+  LeaseKeeper* keeper_;
+  const std::shared_ptr<CallLedger> ledger_;
+  const std::shared_ptr<Pool> pool_;
+  LeaseState state_ = LeaseState::active;
+  Job* first_ = nullptr;  // in flight, oldest first
+  Job* last_ = nullptr;
+  std::size_t in_flight_ = 0;
+};
+
+}  // namespace leasepool::detail

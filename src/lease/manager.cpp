@@ -1,0 +1,164 @@
+// The public manager and lease over ManagerCore and LeaseRecord: which thread may call what, and what an option may be.
+#include "leasepool/manager.hpp"
+
+#include <utility>
+
+#include "base/check.hpp"
+#include "lease/lease_record.hpp"
+#include "lease/manager_core.hpp"
+#include "lease/options_check.hpp"
+#include "loop/loop_core.hpp"
+
+namespace leasepool {
+
+namespace detail {
+
+namespace {
+
+void check_loop_thread(const Scheduler& scheduler, const char* verb) {
+  if (scheduler.on_thread()) return;
+  throw LeasePoolError(Errc::wrong_thread, std::string(verb) +
+                                               "() was called off the loop's thread; use Loop::post() to get there, or "
+                                               "ExecutorLease::submit(), which any thread may call");
+}
+
+}  // namespace
+
+void check_manager_thread(const ManagerCore& manager, const char* verb) {
+  check_loop_thread(manager.scheduler(), verb);
+}
+
+AcquireRequest make_acquire_request(const ManagerCore& manager, const AcquireOptions& options,
+                                    std::source_location where) {
+  check_loop_thread(manager.scheduler(), "acquire");
+  check_acquire_options(options);
+  return {.owner = std::string(options.owner),
+          .lease_duration = options.lease_duration.value_or(manager.options().default_lease_duration),
+          .wait = options.wait,
+          .timeout = options.timeout,
+          .where = where};
+}
+
+AcquireTicket acquire(const std::shared_ptr<ManagerCore>& manager, const AcquireRequest& request,
+                      AcquireCallback callback) {
+  return {manager, manager->acquire(request, std::move(callback))};
+}
+
+AcquireTicket::~AcquireTicket() {
+  if (waiter_ == 0) return;
+  if (const auto manager = manager_.lock()) manager->leave_queue(waiter_);
+}
+
+void start_manager(const std::shared_ptr<ManagerCore>& manager, DoneCallback done) {
+  check_loop_thread(manager->scheduler(), "start");
+  manager->start(std::move(done));
+}
+
+void stop_manager(const std::shared_ptr<ManagerCore>& manager, DoneCallback done) {
+  check_loop_thread(manager->scheduler(), "stop");
+  manager->stop(std::move(done));
+}
+
+void check_may_call(const LeaseRecord* record) {
+  if (record == nullptr) throw LeasePoolError(Errc::lease_expired, "this ExecutorLease is empty: it was moved from");
+  check_loop_thread(*record->scheduler, "a call on a lease");
+  if (record->scheduler->closed()) {
+    throw LeasePoolError(Errc::not_started, record->description() + ": its loop was destroyed");
+  }
+}
+
+void submit_job(const std::shared_ptr<LeaseRecord>& record, std::unique_ptr<Job> job, const CallSettings& settings) {
+  check_may_call(record.get());
+  record->submit(std::move(job), settings);
+}
+
+void submit_job_from_thread(const std::shared_ptr<LeaseRecord>& record, std::unique_ptr<Job> job,
+                            const CallSettings& settings) {
+  if (record == nullptr) throw LeasePoolError(Errc::lease_expired, "this ExecutorLease is empty: it was moved from");
+  if (record->scheduler->on_thread()) {
+    check_may_call(record.get());
+    return record->submit(std::move(job), settings);
+  }
+  if (record->pool()->would_wait_for_itself()) {
+    job->fail({Errc::queue_full, record->description() + ": a function on the lease's last free worker called the "
+                                                         "lease itself and would have waited for ever"});
+    return job->deliver();
+  }
+  record->scheduler->post(
+      [record, job = std::move(job), settings]() mutable { record->submit(std::move(job), settings); });
+}
+
+}  // namespace detail
+
+LeasedExecutorManager::LeasedExecutorManager(Loop& loop, ManagerOptions options) : loop_(loop.core()) {
+  loop_->check_thread("LeasedExecutorManager");
+  detail::check_manager_options(options);
+  const ExecutorBackend backend = options.backend;
+  core_ = std::make_shared<detail::ManagerCore>(loop_, std::move(options),
+                                                [&loop_core = *loop_, backend](detail::PoolOptions pool_options) {
+                                                  return detail::make_pool(loop_core, backend, std::move(pool_options));
+                                                });
+  loop_->attach(*core_);
+}
+
+LeasedExecutorManager::~LeasedExecutorManager() {
+  detail::check(loop_->on_thread(), "a manager is destroyed on its loop's thread");
+  core_->shut_down();
+  loop_->detach(*core_);
+}
+
+void LeasedExecutorManager::start_async(detail::DoneCallback done) { detail::start_manager(core_, std::move(done)); }
+
+void LeasedExecutorManager::stop_async(detail::DoneCallback done) { detail::stop_manager(core_, std::move(done)); }
+
+void LeasedExecutorManager::acquire_async(AcquireOptions options, detail::AcquireCallback callback,
+                                          std::source_location where) {
+  (void)core_->acquire(detail::make_acquire_request(*core_, options, where), std::move(callback));
+}
+
+void LeasedExecutorManager::notify_scale_changed() { core_->notify_scale_changed(); }
+
+std::size_t LeasedExecutorManager::desired_executor_count() const { return core_->desired(); }
+std::size_t LeasedExecutorManager::available_count() const { return core_->available(); }
+std::size_t LeasedExecutorManager::leased_count() const { return core_->leased(); }
+std::size_t LeasedExecutorManager::total_count() const { return core_->total(); }
+ExecutorBackend LeasedExecutorManager::backend() const noexcept { return core_->options().backend; }
+ManagerStats LeasedExecutorManager::stats() const { return core_->stats(); }
+
+ExecutorLease& ExecutorLease::operator=(ExecutorLease&& other) noexcept {
+  std::swap(record_, other.record_);
+  if (&other != this) other.release_from_any_thread();
+  return *this;
+}
+
+ExecutorLease::~ExecutorLease() { release_from_any_thread(); }
+
+void ExecutorLease::release_from_any_thread() noexcept {
+  const auto record = std::exchange(record_, nullptr);
+  if (!record) return;
+  if (record->scheduler->on_thread()) {
+    record->release();
+  } else {
+    record->scheduler->post([record] { record->release(); });
+  }
+}
+
+void ExecutorLease::release() {
+  if (!record_) return;
+  detail::check_loop_thread(*record_->scheduler, "release");
+  record_->release();
+}
+
+void ExecutorLease::extend(Duration duration) {
+  detail::check_may_call(record_.get());
+  detail::check_positive("duration of extend()", duration);
+  record_->extend(duration);
+}
+
+std::uint64_t ExecutorLease::lease_id() const noexcept { return record_ ? record_->id : 0; }
+std::string ExecutorLease::owner() const { return record_ ? record_->owner : std::string(); }
+TimePoint ExecutorLease::soft_expires_at() const noexcept { return record_ ? record_->soft_expires_at : TimePoint{}; }
+TimePoint ExecutorLease::hard_expires_at() const noexcept { return record_ ? record_->hard_expires_at : TimePoint{}; }
+bool ExecutorLease::active() const noexcept { return record_ && record_->state() == detail::LeaseState::active; }
+
+}  // namespace leasepool

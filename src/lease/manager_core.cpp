@@ -1,0 +1,287 @@
+// The life of a manager: start, resize, stop, and the end.
+#include "lease/manager_core.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "base/check.hpp"
+#include "base/clock.hpp"
+#include "base/log.hpp"
+#include "lease/text.hpp"
+
+namespace leasepool::detail {
+
+ManagerCore::ManagerCore(std::shared_ptr<Scheduler> scheduler, ManagerOptions options, PoolFactory make_pool)
+    : scheduler_(std::move(scheduler)),
+      options_(std::move(options)),
+      make_pool_(std::move(make_pool)),
+      ledger_(std::make_shared<CallLedger>(CallLedger{.manager = options_.name_prefix,
+                                                      .workers_per_pool = options_.workers_per_pool,
+                                                      .max_queued_calls = options_.max_queued_calls})) {}
+
+ManagerCore::~ManagerCore() {
+  check(pools_.empty() && retired_.empty(), "a manager is shut down before it is destroyed");
+}
+
+void ManagerCore::start(DoneCallback done) {
+  if (running()) return scheduler_->defer([done = std::move(done)]() mutable { done({}); });
+  start_callbacks_.push_back(std::move(done));
+  if (phase_ != Phase::stopped) return;  // it starts already, or will when it has stopped
+  phase_ = Phase::starting;
+  target_ = target();
+  for (std::size_t missing = target_; missing > 0; --missing) add_pool();
+}
+
+void ManagerCore::add_pool() {
+  const auto slot = pools_.emplace(pools_.end());
+  slot->pool =
+      make_pool_({.name = options_.name_prefix + "-" + std::to_string(++pools_made_),
+                  .workers = options_.workers_per_pool,
+                  .max_payload = options_.max_payload,
+                  .worker_start_timeout = options_.worker_start_timeout,
+                  .log = [sink = options_.log](LogLevel level, std::string_view text) { write_log(sink, level, text); },
+                  .totals = pool_totals_});
+  slot->pool->start([weak = weak_from_this(), slot](Result<void> result) {
+    const auto self = weak.lock();
+    if (self && !self->shut_down_) self->pool_started(slot, std::move(result));
+  });
+}
+
+void ManagerCore::pool_started(Slot slot, Result<void> result) {
+  if (!result) {
+    pools_.erase(slot);
+    return phase_ == Phase::starting ? start_failed(result.error()) : pool_failed_to_start(result.error());
+  }
+  slot->ready = true;
+  idle_.push_back(slot);
+  if (phase_ == Phase::starting) {
+    if (starting_pools() == 0) start_finished();
+  } else {
+    serve_waiters();
+  }
+}
+
+std::size_t ManagerCore::starting_pools() const noexcept {
+  return static_cast<std::size_t>(std::ranges::count_if(pools_, [](const PoolSlot& slot) { return !slot.ready; }));
+}
+
+void ManagerCore::start_finished() {
+  phase_ = Phase::running;
+  arm_check_timer();
+  call_all(start_callbacks_, {});
+}
+
+void ManagerCore::start_failed(const Error& error) {
+  start_error_ = error;
+  begin_stop();
+}
+
+// A pool that was wanted while running. Waiters go on waiting as long as there is another pool to wait for.
+void ManagerCore::pool_failed_to_start(const Error& error) {
+  log(LogLevel::warning, "a pool cannot be started: " + error.message());
+  if (pools_.empty()) {
+    fail_waiters(error);
+  } else {
+    const std::size_t coming = starting_pools();
+    for (std::size_t position = waiters_.size(); position > coming;) {  // the last to come lose first
+      const auto last = std::prev(waiters_.all().end());
+      if (last->second.request.wait) break;
+      refuse_waiter(waiters_.remove(last->first), error);
+      position = waiters_.size();
+    }
+  }
+  arm_check_timer();  // tries again
+}
+
+std::size_t ManagerCore::target() {
+  std::size_t units = 0;
+  if (options_.size_provider) {
+    try {
+      units = options_.size_provider();
+    } catch (...) {
+      if (!std::exchange(size_provider_failed_, true)) {
+        log(LogLevel::warning,
+            "size_provider threw and counts as 0 from now on whenever it does: " + describe_current_exception());
+      }
+    }
+  }
+  const std::size_t wanted = units / options_.units_per_pool + (units % options_.units_per_pool != 0 ? 1 : 0);
+  return std::min(options_.max_pools, std::max(options_.min_pools, wanted));
+}
+
+void ManagerCore::notify_scale_changed() {
+  scheduler_->post([weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (self && self->running()) self->resize();
+  });
+}
+
+void ManagerCore::resize() {
+  target_ = target();
+  while (pools_.size() > target_ && !idle_.empty()) retire(idle_.front());
+  while (pools_.size() < target_) add_pool();
+  arm_check_timer();
+}
+
+// Without a size_provider nothing changes by itself, but for a pool that could not be replaced.
+void ManagerCore::arm_check_timer() {
+  scheduler_->cancel_timer(std::exchange(check_timer_, 0));
+  if (!options_.size_provider && pools_.size() >= target_) return;
+  check_timer_ =
+      scheduler_->call_at(deadline_after(scheduler_->now(), options_.check_interval), [weak = weak_from_this()] {
+        const auto self = weak.lock();
+        if (!self || !self->running()) return;
+        self->check_timer_ = 0;
+        self->resize();
+      });
+}
+
+void ManagerCore::retire(Slot slot) {
+  std::erase(idle_, slot);
+  if (slot->lease) leases_.erase(slot->lease->id);
+  const auto retired =
+      retired_.insert(retired_.end(), {.pool = std::move(slot->pool), .lease = std::move(slot->lease)});
+  pools_.erase(slot);
+  retired->pool->close([weak = weak_from_this(), retired] {
+    const auto self = weak.lock();
+    if (!self || self->shut_down_) return;
+    self->retired_.erase(retired);
+    self->finish_stop_if_empty();
+  });
+}
+
+void ManagerCore::stop(DoneCallback done) {
+  if (phase_ == Phase::stopped) return scheduler_->defer([done = std::move(done)]() mutable { done({}); });
+  stop_callbacks_.push_back(std::move(done));
+  if (phase_ == Phase::starting)
+    start_error_.emplace(Errc::cancelled, options_.name_prefix + ": stopped while starting");
+  if (phase_ != Phase::stopping) begin_stop();
+}
+
+void ManagerCore::begin_stop() {
+  phase_ = Phase::stopping;
+  scheduler_->cancel_timer(std::exchange(check_timer_, 0));
+  fail_waiters({Errc::not_started, options_.name_prefix + " was stopped while the acquire waited"});
+  while (!pools_.empty()) {
+    const Slot slot = pools_.begin();
+    if (slot->lease) orphan(*slot->lease);
+    retire(slot);
+  }
+  stop_timer_ =
+      scheduler_->call_at(deadline_after(scheduler_->now(), options_.stop_timeout), [weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->stop_timed_out();
+      });
+  finish_stop_if_empty();
+}
+
+// Takes a lease from its holder: what waits is cancelled, what runs may end.
+void ManagerCore::orphan(LeaseRecord& record) {
+  scheduler_->cancel_timer(std::exchange(record.expiry_timer, 0));
+  record.set_state(LeaseState::orphaned);
+  record.end_queued({Errc::cancelled, "the call was waiting for a worker when " + options_.name_prefix + " stopped"});
+}
+
+void ManagerCore::stop_timed_out() {
+  stop_timer_ = 0;
+  const Error error(Errc::cancelled, "the call was still running " + in_words(options_.stop_timeout) + " after " +
+                                         options_.name_prefix + " was told to stop");
+  for (auto retired = retired_.begin(); retired != retired_.end();) {
+    const Retired current = *retired++;
+    if (current.lease) {
+      current.lease->interrupt_running(error);
+      const std::string names = current.lease->give_up_running(error);
+      if (!names.empty()) {
+        log(LogLevel::warning, "stop abandons threads that still run " + names + " for " +
+                                   current.lease->description() + "; they end when the functions return");
+      }
+    }
+    current.pool->kill();
+  }
+}
+
+void ManagerCore::finish_stop_if_empty() {
+  if (phase_ != Phase::stopping || !retired_.empty()) return;
+  scheduler_->cancel_timer(std::exchange(stop_timer_, 0));
+  phase_ = Phase::stopped;
+  std::vector<DoneCallback> failed_starts;
+  if (start_error_) failed_starts.swap(start_callbacks_);
+  call_all(stop_callbacks_, {});
+  if (const auto error = std::exchange(start_error_, std::nullopt)) call_all(failed_starts, std::unexpected(*error));
+  std::vector<DoneCallback> starts = std::exchange(start_callbacks_, {});  // asked for while it stopped
+  for (DoneCallback& done : starts) start(std::move(done));
+}
+
+void ManagerCore::call_all(std::vector<DoneCallback>& callbacks, const Result<void>& result) {
+  std::vector<DoneCallback> taken = std::exchange(callbacks, {});
+  for (DoneCallback& callback : taken) {
+    scheduler_->defer([callback = std::move(callback), result]() mutable { callback(result); });
+  }
+}
+
+void ManagerCore::shut_down() noexcept {
+  const auto self = shared_from_this();
+  shut_down_ = true;
+  phase_ = Phase::stopped;
+  scheduler_->cancel_timer(std::exchange(check_timer_, 0));
+  scheduler_->cancel_timer(std::exchange(stop_timer_, 0));
+  const std::string gone = options_.name_prefix + " was destroyed";
+  fail_waiters({Errc::not_started, gone});
+  call_all(start_callbacks_, std::unexpected(Error(Errc::cancelled, gone)));
+  call_all(stop_callbacks_, {});
+
+  const Error cancelled(Errc::cancelled, gone + " while the call was in flight");
+  for (PoolSlot& slot : pools_) {
+    if (slot.lease) orphan(*slot.lease);
+    retired_.push_back({.pool = std::move(slot.pool), .lease = std::move(slot.lease)});
+  }
+  pools_.clear();
+  idle_.clear();
+  leases_.clear();
+  const TimePoint deadline = deadline_after(scheduler_->now(), options_.stop_timeout);
+  for (const Retired& retired : std::exchange(retired_, {})) {
+    if (retired.lease) {
+      retired.lease->forget_keeper();
+      retired.lease->interrupt_running(cancelled);
+    }
+    retired.pool->close_now(deadline);
+    // Calls that ended meanwhile come with the next turn, and before what is posted now: who is left then has not.
+    if (retired.lease && !retired.lease->idle()) {
+      scheduler_->post([lease = retired.lease, cancelled] { (void)lease->give_up_running(cancelled); });
+    }
+  }
+}
+
+void ManagerCore::log(LogLevel level, const std::string& text) const {
+  write_log(options_.log, level, options_.name_prefix + ": " + text);
+}
+
+ManagerStats ManagerCore::stats() {
+  ManagerStats stats{.backend = options_.backend,
+                     .started = running(),
+                     .stopping = phase_ == Phase::stopping,
+                     .desired = desired(),
+                     .available = available(),
+                     .leased = leased(),
+                     .total = total(),
+                     .max_pools = options_.max_pools,
+                     .min_pools = options_.min_pools,
+                     .workers_per_pool = options_.workers_per_pool,
+                     .acquired = acquired_,
+                     .acquires_failed = acquires_failed_,
+                     .leases_revoked = leases_revoked_,
+                     .calls_completed = ledger_->completed,
+                     .calls_failed = ledger_->failed,
+                     .workers_started = pool_totals_->workers_started,
+                     .workers_crashed = pool_totals_->workers_crashed,
+                     .last_replacement_time = pool_totals_->last_replacement_time};
+  const TimePoint now = scheduler_->now();
+  for (const auto& [id, slot] : leases_) stats.leases.push_back(slot->lease->stats(now));
+  std::ranges::sort(stats.leases, {}, &LeaseStats::lease_id);
+  for (const auto& [id, waiter] : waiters_.all()) {
+    stats.waiters.push_back({.owner = waiter.request.owner, .age = now - waiter.since});
+  }
+  return stats;
+}
+
+}  // namespace leasepool::detail

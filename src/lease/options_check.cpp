@@ -1,0 +1,66 @@
+// The limits of each option.
+#include "lease/options_check.hpp"
+
+#include <stdexcept>
+#include <string>
+
+#include "lease/text.hpp"
+
+namespace leasepool::detail {
+
+namespace {
+
+constexpr std::size_t kMostWorkers = 1024;
+
+void check_range(std::string_view field, std::size_t value, std::size_t least, std::size_t most) {
+  if (value >= least && value <= most) return;
+  throw std::invalid_argument("leasepool: " + std::string(field) + " = " + std::to_string(value) +
+                              " must be at least " + std::to_string(least) +
+                              (most == SIZE_MAX ? "" : " and at most " + std::to_string(most)));
+}
+
+}  // namespace
+
+void check_positive(std::string_view field, Duration value) {
+  if (value > Duration::zero()) return;
+  throw std::invalid_argument("leasepool: " + std::string(field) + " = " + in_words(value) +
+                              " must be positive (Duration::max() means never)");
+}
+
+void check_manager_options(const ManagerOptions& options) {
+  check_range("ManagerOptions::max_pools", options.max_pools, 1, SIZE_MAX);
+  check_range("ManagerOptions::min_pools", options.min_pools, 1, SIZE_MAX);
+  if (options.min_pools > options.max_pools) {
+    throw std::invalid_argument("leasepool: ManagerOptions::min_pools = " + std::to_string(options.min_pools) +
+                                " must not be greater than max_pools = " + std::to_string(options.max_pools));
+  }
+  check_range("ManagerOptions::workers_per_pool", options.workers_per_pool, 1, kMostWorkers);
+  check_range("ManagerOptions::units_per_pool", options.units_per_pool, 1, SIZE_MAX);
+  check_positive("ManagerOptions::check_interval", options.check_interval);
+  check_positive("ManagerOptions::default_lease_duration", options.default_lease_duration);
+  if (options.lease_grace < Duration::zero()) {
+    throw std::invalid_argument("leasepool: ManagerOptions::lease_grace = " + in_words(options.lease_grace) +
+                                " must not be negative (it may be zero)");
+  }
+  if (options.stop_timeout < Duration::zero()) {
+    throw std::invalid_argument("leasepool: ManagerOptions::stop_timeout = " + in_words(options.stop_timeout) +
+                                " must not be negative (it may be zero)");
+  }
+  check_positive("ManagerOptions::worker_start_timeout", options.worker_start_timeout);
+  check_range("ManagerOptions::max_payload", options.max_payload, 1, SIZE_MAX / 4);
+  if (options.backend != ExecutorBackend::thread && options.backend != ExecutorBackend::process) {
+    throw std::invalid_argument("leasepool: ManagerOptions::backend = " +
+                                std::to_string(static_cast<int>(options.backend)) + " must be thread or process");
+  }
+}
+
+void check_acquire_options(const AcquireOptions& options) {
+  if (options.lease_duration) check_positive("AcquireOptions::lease_duration", *options.lease_duration);
+  if (options.timeout) check_positive("AcquireOptions::timeout", *options.timeout);
+}
+
+void check_call_options(const CallOptions& options) {
+  if (options.timeout) check_positive("CallOptions::timeout", *options.timeout);
+}
+
+}  // namespace leasepool::detail

@@ -1,0 +1,16 @@
+// Options that make no sense are refused with the field, the value and what it may be.
+#pragma once
+
+#include <string_view>
+
+#include "leasepool/lease.hpp"
+#include "leasepool/options.hpp"
+
+namespace leasepool::detail {
+
+// Throw std::invalid_argument.
+void check_manager_options(const ManagerOptions& options);
+void check_acquire_options(const AcquireOptions& options);
+void check_positive(std::string_view field, Duration value);
+
+}  // namespace leasepool::detail

@@ -1,0 +1,58 @@
+// Inbox: how other threads reach the loop. Posted functions and finished jobs go into lock-free mailboxes; an eventfd
+// wakes the loop, and only when it sleeps.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+
+#include "base/intrusive_queue.hpp"
+#include "base/unique_fd.hpp"
+#include "leasepool/detail/job.hpp"
+
+namespace leasepool::detail {
+
+struct PostedFunction {
+  std::move_only_function<void()> function;
+  PostedFunction* next = nullptr;
+  PostedFunction* previous = nullptr;
+};
+
+// Shared by the loop and by every thread that may outlive it.
+class Inbox {
+ public:
+  Inbox();
+
+  // Any thread. What arrives after close() is destroyed here.
+  void post(std::move_only_function<void()> function);
+  void job_done(std::unique_ptr<Job> job);
+
+  // Any thread: wakes the loop if it sleeps.
+  void ring_doorbell() noexcept;
+
+  // The loop's thread, from here on.
+
+  // Readable after a ring. It is never read: a poll reports each write, whatever the counter says.
+  [[nodiscard]] int doorbell_fd() const noexcept { return doorbell_.get(); }
+
+  // True when the loop may sleep: nothing is here, and what comes will ring. The order (flag, then look) meets the
+  // producers' (push, then flag) in the single order of seq_cst operations, so that one of the two sees the other.
+  [[nodiscard]] bool prepare_sleep() noexcept;
+  void asleep() noexcept { sleeping_.store(true); }
+  void awake() noexcept { sleeping_.store(false); }
+
+  [[nodiscard]] bool empty() const noexcept { return functions_.empty() && jobs_.empty(); }
+  [[nodiscard]] IntrusiveQueue<PostedFunction> take_functions() noexcept { return functions_.take_all(); }
+  [[nodiscard]] IntrusiveQueue<Job> take_jobs() noexcept { return jobs_.take_all(); }
+
+  // Refuses everything from now on and destroys what is left.
+  void close() noexcept;
+
+ private:
+  IntrusiveMailbox<PostedFunction> functions_;
+  IntrusiveMailbox<Job> jobs_;
+  std::atomic<bool> sleeping_ = true;  // a loop that does not run yet sleeps: a ring makes its poll_fd() readable
+  UniqueFd doorbell_;
+};
+
+}  // namespace leasepool::detail

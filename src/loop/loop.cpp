@@ -1,0 +1,55 @@
+// The public Loop and Timer over LoopCore.
+#include "leasepool/loop.hpp"
+
+#include "loop/loop_core.hpp"
+
+namespace leasepool {
+
+Timer& Timer::operator=(Timer&& other) noexcept {
+  if (this != &other) {
+    cancel();
+    loop_ = std::move(other.loop_);
+    id_ = std::exchange(other.id_, 0);
+  }
+  return *this;
+}
+
+void Timer::cancel() noexcept {
+  const std::uint64_t id = std::exchange(id_, 0);
+  if (id == 0) return;
+  if (const auto loop = loop_.lock()) loop->cancel_timer(id);
+}
+
+Loop::Loop() : core_(std::make_shared<detail::LoopCore>()) {}
+
+Loop::~Loop() { core_->close(); }
+
+void Loop::spawn(Task<> task) {
+  core_->check_thread("spawn");
+  core_->spawn(std::move(task));
+}
+
+void Loop::run() { core_->run_until_stopped(); }
+
+void Loop::run_root(detail::RootTask& root) {
+  struct End final : detail::RootTask::Observer {
+    void root_ended() noexcept override { reached = true; }
+    bool reached = false;
+  } end;
+  core_->run_until(end.reached, [&] { root.start(end); });
+}
+
+void Loop::stop() { core_->request_stop(); }
+
+void Loop::post(std::move_only_function<void()> function) { core_->post(std::move(function)); }
+
+Timer Loop::call_after(Duration delay, std::move_only_function<void()> function) {
+  core_->check_thread("call_after");
+  return {core_, core_->call_at(detail::deadline_after(core_->now(), delay), std::move(function))};
+}
+
+int Loop::poll_fd() const { return core_->ring().fd(); }
+
+void Loop::dispatch() { core_->dispatch(); }
+
+}  // namespace leasepool

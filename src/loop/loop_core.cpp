@@ -1,0 +1,226 @@
+// A turn of the loop, sleeping without losing a wake-up, and the end of the loop.
+#include "loop/loop_core.hpp"
+
+#include <poll.h>
+
+#include <exception>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "base/check.hpp"
+
+namespace leasepool::detail {
+
+// A task that runs by itself.
+struct LoopCore::Spawned final : RootTask::Observer {
+  explicit Spawned(LoopCore& owner) : loop(owner) {}
+  void root_ended() noexcept override { loop.spawned_ended(place); }
+
+  LoopCore& loop;
+  std::list<Spawned>::iterator place;
+  Outcome<void> outcome;
+  std::optional<RootTask> root;
+};
+
+// Marks the time in which a turn runs.
+class LoopCore::Turning {
+ public:
+  explicit Turning(LoopCore& loop) : loop_(loop) { loop_.turning_ = true; }
+  Turning(const Turning&) = delete;
+  Turning& operator=(const Turning&) = delete;
+  ~Turning() { loop_.turning_ = false; }
+
+ private:
+  LoopCore& loop_;
+};
+
+LoopCore::LoopCore() {
+  arm_doorbell();
+  ring_.submit_and_reap();
+}
+
+LoopCore::~LoopCore() { check(closed_, "a loop is closed before it is destroyed"); }
+
+void LoopCore::check_thread(const char* verb) const {
+  if (on_thread()) return;
+  throw LeasePoolError(Errc::wrong_thread,
+                       std::string(verb) + "() belongs to the loop's thread, the one that constructed the Loop; use "
+                                           "Loop::post() to get there from another");
+}
+
+TimerId LoopCore::call_at(TimePoint deadline, Handler handler) {
+  if (closed_ || deadline == kNever) return 0;
+  wake_if_driven_from_outside();
+  return timers_.add(deadline, std::move(handler));
+}
+
+bool LoopCore::cancel_timer(TimerId id) { return timers_.cancel(id); }
+
+void LoopCore::defer(Handler handler) {
+  if (closed_) return;
+  wake_if_driven_from_outside();
+  deferred_.push_back(std::make_unique<PostedFunction>(std::move(handler)));
+}
+
+void LoopCore::deliver(std::unique_ptr<Job> job) {
+  if (closed_) return;
+  wake_if_driven_from_outside();
+  deliveries_.push_back(std::move(job));
+}
+
+void LoopCore::spawn(Task<> task) {
+  if (closed_) return;
+  const auto spawned = spawned_.emplace(spawned_.end(), *this);
+  spawned->place = spawned;
+  spawned->root.emplace(keep_outcome(std::move(task), spawned->outcome));
+  defer([spawned] { spawned->root->start(*spawned); });
+}
+
+void LoopCore::spawned_ended(std::list<Spawned>::iterator spawned) noexcept {
+  ended_.splice(ended_.end(), spawned_, spawned);
+}
+
+void LoopCore::run_until(const bool& ended, Handler begin) {
+  begin_turns("block_on");
+  {
+    const Turning turning(*this);
+    begin();
+  }
+  while (!ended) turn(true);
+}
+
+void LoopCore::run_until_stopped() {
+  begin_turns("run");
+  while (!stop_requested_) turn(true);
+  stop_requested_ = false;
+}
+
+void LoopCore::request_stop() {
+  post([this] { stop_requested_ = true; });
+}
+
+void LoopCore::dispatch() {
+  begin_turns("dispatch");
+  constexpr int kTurnsAtMost = 64;  // the outer loop has other things to do
+  int turns = 0;
+  do {
+    turn(false);
+  } while (has_work() && ++turns < kTurnsAtMost);
+  // From here the outer loop sleeps for us: what comes must make poll_fd() readable.
+  ring_.set_wakeup(timers_.earliest());
+  if (ring_.has_unsubmitted()) ring_.submit_and_reap();
+  inbox_->asleep();
+  if (has_work()) inbox_->ring_doorbell();
+}
+
+void LoopCore::begin_turns(const char* verb) {
+  check_thread(verb);
+  if (turning_) {
+    throw std::logic_error(std::string("leasepool: ") + verb + "() called from a callback of the same loop");
+  }
+  inbox_->awake();
+}
+
+bool LoopCore::has_work() const noexcept {
+  return ring_.has_reaped() || !deferred_.empty() || !deliveries_.empty() || !posted_.empty() || !arrived_.empty() ||
+         !inbox_->empty() || timers_.earliest() <= turn_time_;
+}
+
+void LoopCore::turn(bool may_sleep) {
+  const Turning turning(*this);
+  if (doorbell_ == 0) arm_doorbell();
+  if (may_sleep && !has_work() && inbox_->prepare_sleep()) {
+    ring_.set_wakeup(timers_.earliest());
+    ring_.submit_and_wait();
+    inbox_->awake();
+  } else {
+    ring_.submit_and_reap();
+  }
+  turn_time_ = monotonic_now();
+  run_due();
+}
+
+// An exception that leaves a callback leaves through here; what has not run yet stays queued for the next turn.
+void LoopCore::run_due() {
+  ring_.run_handlers();
+  run_timers();
+  run_inbox();
+  run_deferred();
+}
+
+void LoopCore::run_timers() {
+  const std::uint64_t mark = timers_.mark();
+  while (auto handler = timers_.take_due(turn_time_, mark)) handler();
+}
+
+void LoopCore::run_inbox() {
+  const auto append = [](auto& queue, auto taken) {
+    while (!taken.empty()) queue.push_back(taken.pop_front());
+  };
+  append(arrived_, inbox_->take_jobs());
+  while (!arrived_.empty()) {
+    std::unique_ptr<Job> job = arrived_.pop_front();
+    const std::shared_ptr<JobSink> pool = std::move(job->booking.pool);
+    pool->job_ended(std::move(job));
+  }
+  append(posted_, inbox_->take_functions());
+  while (!posted_.empty()) posted_.pop_front()->function();
+}
+
+void LoopCore::run_deferred() {
+  for (std::size_t left = deliveries_.size(); left > 0; --left) deliveries_.pop_front()->deliver();
+  for (std::size_t left = deferred_.size(); left > 0; --left) deferred_.pop_front()->function();
+  while (!ended_.empty()) {
+    Outcome<void> outcome = std::move(ended_.front().outcome);
+    ended_.pop_front();
+    outcome.take();  // an exception that left the task leaves the loop
+  }
+}
+
+void LoopCore::arm_doorbell() {
+  doorbell_ = ring_.poll_multishot(inbox_->doorbell_fd(), POLLIN, [this](Completion completion) {
+    if (!completion.more) doorbell_ = 0;  // armed anew at the start of the next turn
+  });
+}
+
+// Outside of a turn, this thread is in another loop's hands: let it come back to dispatch().
+void LoopCore::wake_if_driven_from_outside() noexcept {
+  if (!turning_) inbox_->ring_doorbell();
+}
+
+bool LoopCore::settle(const std::function<bool()>& ended, TimePoint deadline) {
+  check(on_thread(), "a loop settles on its own thread");
+  while (!ended()) {
+    if (monotonic_now() >= deadline) return false;
+    if (!ring_.has_reaped()) {
+      ring_.set_wakeup(deadline);
+      ring_.submit_and_wait();
+    }
+    ring_.run_handlers();
+  }
+  return true;
+}
+
+void LoopCore::close() noexcept {
+  check(on_thread(), "a loop is destroyed on its own thread");
+  check(!turning_, "a loop is not destroyed by one of its own callbacks");
+  while (!spawned_.empty()) spawned_.pop_front();  // tasks first: their frames own leases, managers and timers
+  ended_.clear();
+  while (!clients_.empty()) {
+    LoopClient* const client = clients_.back();
+    clients_.pop_back();
+    client->loop_closing();
+  }
+  closed_ = true;
+  inbox_->close();
+  ring_.cancel(doorbell_);
+  (void)settle([this] { return ring_.in_flight() == 0; }, kNever);
+  deferred_.clear();
+  deliveries_.clear();
+  posted_.clear();
+  arrived_.clear();
+  const TimerQueue dropped = std::exchange(timers_, TimerQueue());  // their captures may cancel other timers
+}
+
+}  // namespace leasepool::detail

@@ -1,0 +1,108 @@
+// LoopCore: the event loop behind Loop. One turn is: submit and wait, then everything that became due, each kind once:
+// completions, timers, posts of other threads, deferred callbacks. Completion handlers are the library's own; what
+// belongs to the caller runs deferred, so never while completions are handled and never inside the call that started
+// it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <thread>
+
+#include "base/clock.hpp"
+#include "base/intrusive_queue.hpp"
+#include "leasepool/detail/job.hpp"
+#include "leasepool/loop.hpp"
+#include "loop/inbox.hpp"
+#include "loop/ring.hpp"
+#include "loop/scheduler.hpp"
+#include "loop/timer_queue.hpp"
+
+namespace leasepool::detail {
+
+// Something that lives on the loop and must end with it.
+class LoopClient {
+ public:
+  // The loop is being destroyed: end everything that is in flight, now. Still on the loop's thread; no callback of the
+  // caller's runs any more.
+  virtual void loop_closing() noexcept = 0;
+
+ protected:
+  ~LoopClient() = default;
+};
+
+// Loop thread only, but for post(), on_thread(), inbox() and request_stop(). Held by Loop and by whatever may outlive
+// it; after close() it is inert: nothing runs, and what is added is dropped.
+class LoopCore final : public Scheduler, public std::enable_shared_from_this<LoopCore> {
+ public:
+  LoopCore();
+  LoopCore(const LoopCore&) = delete;
+  LoopCore& operator=(const LoopCore&) = delete;
+  ~LoopCore();
+
+  [[nodiscard]] TimePoint now() const noexcept override { return monotonic_now(); }
+  TimerId call_at(TimePoint deadline, Handler handler) override;
+  bool cancel_timer(TimerId id) override;
+  void defer(Handler handler) override;
+  void deliver(std::unique_ptr<Job> job) override;
+  void post(Handler handler) override { inbox_->post(std::move(handler)); }
+  [[nodiscard]] bool on_thread() const noexcept override { return thread_ == std::this_thread::get_id(); }
+
+  // Throws wrong_thread, naming the verb.
+  void check_thread(const char* verb) const;
+
+  [[nodiscard]] Ring& ring() noexcept { return ring_; }
+  [[nodiscard]] const std::shared_ptr<Inbox>& inbox() const noexcept { return inbox_; }
+
+  void attach(LoopClient& client) { clients_.push_back(&client); }
+  void detach(LoopClient& client) noexcept { clients_.remove(&client); }
+
+  void spawn(Task<> task);
+  // Runs `begin` as the first thing of a turn, then turns until `ended`.
+  void run_until(const bool& ended, Handler begin);
+  void run_until_stopped();
+  void request_stop();
+  void dispatch();
+
+  // For destructors that must not return before something has ended: handles completions, and nothing of the caller's,
+  // until `ended` or the deadline. Gives whether it ended.
+  bool settle(const std::function<bool()>& ended, TimePoint deadline);
+
+  [[nodiscard]] bool closed() const noexcept override { return closed_; }
+  void close() noexcept;
+
+ private:
+  struct Spawned;
+  class Turning;
+
+  void turn(bool may_sleep);
+  void run_due();
+  void run_timers();
+  void run_inbox();
+  void run_deferred();
+  [[nodiscard]] bool has_work() const noexcept;
+  void arm_doorbell();
+  void wake_if_driven_from_outside() noexcept;
+  void begin_turns(const char* verb);
+  void spawned_ended(std::list<Spawned>::iterator spawned) noexcept;
+
+  const std::thread::id thread_ = std::this_thread::get_id();
+  Ring ring_;
+  const std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
+  TimerQueue timers_;
+  TimePoint turn_time_ = monotonic_now();  // what is due in a turn is decided by one reading
+  IntrusiveQueue<PostedFunction> deferred_;
+  IntrusiveQueue<PostedFunction> posted_;
+  IntrusiveQueue<Job> arrived_;
+  IntrusiveQueue<Job> deliveries_;
+  std::list<LoopClient*> clients_;
+  std::list<Spawned> spawned_;
+  std::list<Spawned> ended_;
+  OperationId doorbell_ = 0;
+  bool stop_requested_ = false;
+  bool turning_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace leasepool::detail

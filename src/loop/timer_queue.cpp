@@ -1,0 +1,105 @@
+// The heap behind TimerQueue.
+#include "loop/timer_queue.hpp"
+
+#include <utility>
+
+namespace leasepool::detail {
+
+namespace {
+constexpr TimerId make_id(std::uint32_t slot, std::uint32_t generation) noexcept {
+  return (TimerId{generation} << 32) | slot;
+}
+constexpr std::uint32_t slot_of(TimerId id) noexcept { return static_cast<std::uint32_t>(id); }
+constexpr std::uint32_t generation_of(TimerId id) noexcept { return static_cast<std::uint32_t>(id >> 32); }
+}  // namespace
+
+TimerId TimerQueue::add(TimePoint deadline, Handler handler) {
+  if (free_.empty()) {
+    free_.push_back(static_cast<std::uint32_t>(slots_.size()));
+    slots_.emplace_back();
+  }
+  const std::uint32_t index = free_.back();
+  heap_.push_back(index);  // may throw: nothing has changed that matters
+  free_.pop_back();
+  Slot& slot = slots_[index];
+  slot.deadline = deadline;
+  slot.sequence = next_sequence_++;
+  slot.pending = true;
+  slot.handler = std::move(handler);
+  slot.heap_index = heap_.size() - 1;
+  sift_up(slot.heap_index);
+  return make_id(index, slot.generation);
+}
+
+bool TimerQueue::cancel(TimerId id) {
+  const std::uint32_t index = slot_of(id);
+  if (index >= slots_.size() || !slots_[index].pending || slots_[index].generation != generation_of(id)) return false;
+  const Handler dropped = remove(index);  // destroyed last: its captures may cancel other timers
+  return true;
+}
+
+TimerQueue::Handler TimerQueue::take_due(TimePoint now, std::uint64_t added_before) {
+  if (heap_.empty()) return {};
+  const Slot& slot = slots_[heap_.front()];
+  // A timer added later can stand before an older one only if its deadline is earlier, so all that follow it and are
+  // due get their turn with it.
+  if (slot.deadline > now || slot.sequence >= added_before) return {};
+  return remove(heap_.front());
+}
+
+TimePoint TimerQueue::earliest() const noexcept {
+  return heap_.empty() ? TimePoint::max() : slots_[heap_.front()].deadline;
+}
+
+bool TimerQueue::before(std::uint32_t left, std::uint32_t right) const noexcept {
+  const Slot& a = slots_[left];
+  const Slot& b = slots_[right];
+  return a.deadline != b.deadline ? a.deadline < b.deadline : a.sequence < b.sequence;
+}
+
+void TimerQueue::place(std::size_t index, std::uint32_t slot) noexcept {
+  heap_[index] = slot;
+  slots_[slot].heap_index = index;
+}
+
+void TimerQueue::sift_up(std::size_t index) noexcept {
+  const std::uint32_t moving = heap_[index];
+  while (index > 0) {
+    const std::size_t parent = (index - 1) / 2;
+    if (!before(moving, heap_[parent])) break;
+    place(index, heap_[parent]);
+    index = parent;
+  }
+  place(index, moving);
+}
+
+void TimerQueue::sift_down(std::size_t index) noexcept {
+  const std::uint32_t moving = heap_[index];
+  for (;;) {
+    std::size_t child = 2 * index + 1;
+    if (child >= heap_.size()) break;
+    if (child + 1 < heap_.size() && before(heap_[child + 1], heap_[child])) ++child;
+    if (!before(heap_[child], moving)) break;
+    place(index, heap_[child]);
+    index = child;
+  }
+  place(index, moving);
+}
+
+TimerQueue::Handler TimerQueue::remove(std::uint32_t index) {
+  Slot& slot = slots_[index];
+  const std::size_t hole = slot.heap_index;
+  const std::uint32_t last = heap_.back();
+  heap_.pop_back();
+  if (hole < heap_.size()) {
+    place(hole, last);
+    sift_up(hole);
+    sift_down(slots_[last].heap_index);
+  }
+  slot.pending = false;
+  if (++slot.generation == 0) slot.generation = 1;  // 0 would make an id of 0, which names none
+  free_.push_back(index);
+  return std::exchange(slot.handler, {});
+}
+
+}  // namespace leasepool::detail

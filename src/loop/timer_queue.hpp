@@ -1,0 +1,61 @@
+// TimerQueue: deadlines in order. Pure: it makes no system call and is told the time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "leasepool/duration.hpp"
+
+namespace leasepool::detail {
+
+// Names a pending timer; 0 names none. Never reused for another timer within 2^32 reuses of its slot.
+using TimerId = std::uint64_t;
+
+// A binary heap of slots, ordered by deadline and, among equals, by the order of add(). Adding and cancelling cost
+// O(log n). One thread.
+class TimerQueue {
+ public:
+  using Handler = std::move_only_function<void()>;
+
+  TimerId add(TimePoint deadline, Handler handler);
+
+  // False when the timer has been taken or cancelled already.
+  bool cancel(TimerId id);
+
+  // The handler of the earliest timer whose deadline is not after `now` and that was added before the mark; empty when
+  // there is none.
+  Handler take_due(TimePoint now, std::uint64_t added_before);
+
+  // Timers added from now on have not been "added before" this mark: a zero delay cannot keep a turn from ending.
+  [[nodiscard]] std::uint64_t mark() const noexcept { return next_sequence_; }
+
+  // TimePoint::max() when there is none.
+  [[nodiscard]] TimePoint earliest() const noexcept;
+  [[nodiscard]] std::size_t size() const noexcept { return heap_.size(); }
+  [[nodiscard]] bool empty() const noexcept { return heap_.empty(); }
+
+ private:
+  struct Slot {
+    TimePoint deadline{};
+    std::uint64_t sequence = 0;
+    std::size_t heap_index = 0;
+    std::uint32_t generation = 1;
+    bool pending = false;
+    Handler handler;
+  };
+
+  [[nodiscard]] bool before(std::uint32_t left, std::uint32_t right) const noexcept;
+  void place(std::size_t index, std::uint32_t slot) noexcept;
+  void sift_up(std::size_t index) noexcept;
+  void sift_down(std::size_t index) noexcept;
+  Handler remove(std::uint32_t slot);
+
+  std::vector<Slot> slots_;
+  std::vector<std::uint32_t> free_;
+  std::vector<std::uint32_t> heap_;
+  std::uint64_t next_sequence_ = 0;
+};
+
+}  // namespace leasepool::detail

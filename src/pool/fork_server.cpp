@@ -1,0 +1,117 @@
+// Starting the fork servers, and failing over from one to the other.
+#include "pool/fork_server.hpp"
+
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "leasepool/error.hpp"
+#include "leasepool/init.hpp"
+#include "pool/control_socket.hpp"
+#include "pool/fork_server_main.hpp"
+#include "pool/registry.hpp"
+
+namespace leasepool {
+
+void init() { detail::ForkServer::instance().start(); }
+
+namespace detail {
+
+namespace {
+
+#if defined(__SANITIZE_THREAD__)
+constexpr long kThreadsOfTheRuntime = 1;  // ThreadSanitizer has one of its own
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+constexpr long kThreadsOfTheRuntime = 1;
+#else
+constexpr long kThreadsOfTheRuntime = 0;
+#endif
+#else
+constexpr long kThreadsOfTheRuntime = 0;
+#endif
+
+long thread_count() {
+  const std::filesystem::directory_iterator tasks("/proc/self/task");
+  return std::distance(begin(tasks), end(tasks)) - kThreadsOfTheRuntime;
+}
+
+}  // namespace
+
+ForkServer& ForkServer::instance() {
+  static ForkServer* const server = new ForkServer;  // never destroyed: pools may outlive static objects
+  return *server;
+}
+
+void ForkServer::start() {
+  const std::lock_guard lock(mutex_);
+  start_locked();
+}
+
+void ForkServer::start_locked() {
+  if (started_) return;
+  check_registry();
+  const long threads = thread_count();
+  if (threads > 1) {
+    throw LeasePoolError(Errc::unsupported, "worker processes need a fork server that was started while the program "
+                                            "had one thread, and it has " +
+                                                std::to_string(threads) +
+                                                " now: call leasepool::init() in the first line of main()");
+  }
+  std::fflush(nullptr);  // else what is buffered would be written once more by a child
+  active_ = fork_server();
+  reserve_ = fork_server();
+  started_ = true;
+}
+
+ForkServer::Server ForkServer::fork_server() {
+  auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
+  const pid_t parent = ::getpid();
+  const pid_t pid = ::fork();
+  if (pid < 0) throw std::system_error(errno, std::generic_category(), "leasepool: fork of the fork server");
+  if (pid == 0) {
+    ours.reset();
+    fork_server_main(std::move(theirs), parent);
+  }
+  return {.pid = pid, .control = std::move(ours)};
+}
+
+UniqueFd ForkServer::connect() {
+  const std::lock_guard lock(mutex_);
+  start_locked();
+  auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
+  const int fds[] = {theirs.get()};
+  while (active_) {
+    const int error = send_control(active_->control.get(), {.type = ControlType::connect}, fds);
+    if (error == 0) return std::move(ours);
+    if (error == EAGAIN) {
+      throw LeasePoolError(Errc::pool_broken, "the fork server does not answer: its process " +
+                                                  std::to_string(active_->pid) + " is stopped or starved");
+    }
+    promote_reserve_locked();
+  }
+  throw LeasePoolError(Errc::pool_broken, "both fork servers were killed: no worker process can be made any more in "
+                                          "this program; restart it");
+}
+
+void ForkServer::promote_reserve_locked() {
+  if (active_->pid > 0) ::waitpid(active_->pid, nullptr, WNOHANG);  // 0: a server forked it, it is not ours to reap
+  active_ = std::exchange(reserve_, std::nullopt);
+  if (!active_) return;
+  auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
+  const int fds[] = {theirs.get()};
+  if (send_control(active_->control.get(), {.type = ControlType::stand_by}, fds) == 0) {
+    reserve_ = Server{.pid = 0, .control = std::move(ours)};
+  }
+}
+
+}  // namespace detail
+
+}  // namespace leasepool

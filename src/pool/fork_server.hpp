@@ -1,0 +1,45 @@
+// ForkServer: the parent's handle on the process that forks workers. There is one for the whole program, started while
+// it had a single thread, and a second in reserve that takes over when the first is killed, so that no threaded process
+// is ever forked.
+#pragma once
+
+#include <sys/types.h>
+
+#include <mutex>
+#include <optional>
+
+#include "base/unique_fd.hpp"
+
+namespace leasepool::detail {
+
+// Any thread.
+class ForkServer {
+ public:
+  static ForkServer& instance();
+
+  // Starts both servers if they are not. Throws std::system_error, or LeasePoolError when the process has several
+  // threads already.
+  void start();
+
+  // A new connection, over which workers are spawned (see Spawner). Workers of a connection are killed when it closes.
+  // Starts the servers if they are not. Throws LeasePoolError (pool_broken) when both servers are gone.
+  UniqueFd connect();
+
+ private:
+  struct Server {
+    pid_t pid = 0;
+    UniqueFd control;
+  };
+
+  ForkServer() = default;
+  void start_locked();
+  static Server fork_server();
+  void promote_reserve_locked();
+
+  std::mutex mutex_;
+  bool started_ = false;  // guarded by mutex_, as all below
+  std::optional<Server> active_;
+  std::optional<Server> reserve_;
+};
+
+}  // namespace leasepool::detail

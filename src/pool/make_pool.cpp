@@ -1,0 +1,18 @@
+// Chooses the pool for a backend.
+#include "base/check.hpp"
+#include "loop/loop_core.hpp"
+#include "pool/pool.hpp"
+#include "pool/process_pool.hpp"
+#include "pool/thread_pool.hpp"
+
+namespace leasepool::detail {
+
+std::shared_ptr<Pool> make_pool(LoopCore& loop, ExecutorBackend backend, PoolOptions options) {
+  switch (backend) {
+    case ExecutorBackend::thread: return std::make_shared<ThreadPool>(loop, loop.inbox(), std::move(options));
+    case ExecutorBackend::process: return std::make_shared<ProcessPool>(loop, std::move(options));
+  }
+  invariant_failed("a backend is thread or process", std::source_location::current());
+}
+
+}  // namespace leasepool::detail

@@ -1,0 +1,78 @@
+// Pool: a bounded number of workers that run jobs. The lease layer knows no more of threads and processes than this;
+// workers on other machines could stand behind it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "leasepool/detail/job.hpp"
+#include "leasepool/duration.hpp"
+#include "leasepool/error.hpp"
+#include "leasepool/options.hpp"
+
+namespace leasepool::detail {
+
+class LoopCore;
+
+// What the pools of one manager count together.
+struct PoolTotals {
+  std::uint64_t workers_started = 0;
+  std::uint64_t workers_crashed = 0;
+  std::optional<Duration> last_replacement_time;
+};
+
+struct PoolOptions {
+  std::string name;
+  std::size_t workers = 1;
+  std::size_t max_payload = 0;
+  Duration worker_start_timeout{};
+  LogSink log;
+  std::shared_ptr<PoolTotals> totals;
+};
+
+// Loop thread only. Whatever a pool reports, it reports later, never inside the call. Shared, because what is in flight
+// keeps it alive; its user calls close() or close_now() before letting go.
+class Pool {
+ public:
+  virtual ~Pool() = default;
+
+  // Makes the workers. `ready` gets why that failed, and then nothing is left behind but the pool itself.
+  virtual void start(std::move_only_function<void(Result<void>)> ready) = 0;
+
+  // Runs the job when a worker is free, in order; it ends in job->booking.lease. Only after start() succeeded.
+  virtual void submit(std::unique_ptr<Job> job) = 0;
+
+  // Ends a job that waits for a worker, at once, with `error`. False when it runs already.
+  virtual bool withdraw(Job& job, Error error) = 0;
+
+  // Ends a job that runs: by killing its worker, then it ends with `error` at once (true); or by asking, where nothing
+  // can be killed, and then it ends by itself (false). The worker is replaced.
+  virtual bool interrupt(Job& job, Error error) = 0;
+
+  // Whether the calling thread is one of this pool's workers and no other of them is free: a call that waits for
+  // another call on this pool would wait for itself. Any thread.
+  [[nodiscard]] virtual bool would_wait_for_itself() const noexcept { return false; }
+
+  // It cannot have workers any more: what waits has failed with pool_broken, and so does what is submitted.
+  [[nodiscard]] virtual bool broken() const noexcept { return false; }
+
+  // Takes no more jobs; `closed` is called when those that run have ended and every worker is gone. Once, and not after
+  // a failed start; while it starts, too, and then `ready` is not called.
+  virtual void close(std::move_only_function<void()> closed) = 0;
+
+  // After close(): ends it at once. Workers that run something are killed, or abandoned where that cannot be done.
+  virtual void kill() = 0;
+
+  // For destructors: the same, blocking until it is done, with `deadline` for what cannot be killed.
+  virtual void close_now(TimePoint deadline) noexcept = 0;
+};
+
+// A pool for the backend.
+std::shared_ptr<Pool> make_pool(LoopCore& loop, ExecutorBackend backend, PoolOptions options);
+
+}  // namespace leasepool::detail

@@ -1,0 +1,342 @@
+// Dispatching jobs to workers, replacing the dead, and every way a process pool ends.
+#include "pool/process_pool.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <system_error>
+#include <utility>
+
+#include "base/check.hpp"
+#include "base/clock.hpp"
+
+namespace leasepool::detail {
+
+namespace {
+
+// Workers that do not come up are tried again after 10 ms, 20 ms, 40 ms ... and after this many the pool is broken.
+constexpr std::size_t kMostFailedStarts = 6;
+constexpr Duration kFirstBackoff = std::chrono::milliseconds(10);
+
+// How long a destructor waits for processes that it has killed.
+constexpr Duration kKillPatience = std::chrono::seconds(5);
+
+std::uint64_t next_worker_id() {
+  static std::atomic<std::uint64_t> last = 0;
+  return ++last;
+}
+
+std::string milliseconds(Duration duration) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count()) + " ms";
+}
+
+void end_job(std::unique_ptr<Job> job, Error error) {
+  job->fail(std::move(error));
+  const auto lease = job->booking.lease;
+  lease->job_ended(std::move(job));
+}
+
+}  // namespace
+
+ProcessPool::ProcessPool(LoopCore& loop, PoolOptions options) : loop_(loop), options_(std::move(options)) {}
+
+ProcessPool::~ProcessPool() { check(workers_.empty() && !spawner_, "a process pool is closed before it is destroyed"); }
+
+void ProcessPool::start(std::move_only_function<void(Result<void>)> ready) {
+  check(!spawner_, "a process pool starts once");
+  ready_ = [self = shared_from_this(), ready = std::move(ready)](Result<void> result) mutable {
+    ready(std::move(result));
+  };
+  try {
+    spawner_ = std::make_shared<Spawner>(loop_, *this);
+    spawner_->open();
+  } catch (const LeasePoolError& error) {
+    return start_failed({static_cast<Errc>(error.code().value()), options_.name + ": " + error.what()});
+  } catch (const std::exception& error) {
+    return start_failed({Errc::pool_broken, options_.name + ": no connection to the fork server: " + error.what()});
+  }
+  spawn_missing_workers();
+}
+
+// Reported when nothing is left.
+void ProcessPool::start_failed(Error error) {
+  if (closing_) return;
+  closing_ = true;
+  start_failure_ = std::move(error);
+  kill();
+  finish_if_empty();
+}
+
+void ProcessPool::spawn_missing_workers() {
+  while (!closing_ && !broken_ && backoff_ == 0 && spawner_ && live_ < options_.workers) spawn_worker();
+}
+
+void ProcessPool::spawn_worker() {
+  auto worker = std::make_shared<Worker>(loop_, *this, next_worker_id(), options_.max_payload);
+  try {
+    SpawnRequest request = worker->prepare();
+    request.name = options_.name;
+    spawner_->spawn(std::move(request));
+  } catch (const std::system_error& error) {
+    worker->let_go();
+    return worker_failed_to_start(std::string(error.what()) + " (raise ulimit -n if descriptors are short)");
+  }
+  ++live_;
+  workers_.push_back(worker);
+  start_timers_[worker->id()] =
+      loop_.call_at(deadline_after(loop_.now(), options_.worker_start_timeout), [this, id = worker->id()] {
+        start_timers_.erase(id);
+        start_took_too_long(id);
+      });
+}
+
+void ProcessPool::start_took_too_long(std::uint64_t worker_id) {
+  const auto worker = find(worker_id);
+  if (!worker || worker->ready() || worker->dying()) return;
+  retire(*worker);
+  worker->kill();
+  worker_failed_to_start("a worker was not ready within worker_start_timeout, " +
+                         milliseconds(options_.worker_start_timeout));
+}
+
+void ProcessPool::worker_failed_to_start(const std::string& reason) {
+  if (closing_) return;
+  if (ready_) return start_failed({Errc::pool_broken, options_.name + ": a worker cannot be started: " + reason});
+  if (++failed_starts_ >= kMostFailedStarts) return break_pool(reason);
+  if (backoff_ != 0) return;
+  backoff_ = loop_.call_at(deadline_after(loop_.now(), kFirstBackoff * (1 << (failed_starts_ - 1))), [this] {
+    backoff_ = 0;
+    spawn_missing_workers();
+  });
+}
+
+void ProcessPool::break_pool(const std::string& reason) {
+  broken_ = options_.name + ": workers cannot be replaced after " + std::to_string(failed_starts_) +
+            " tries; the last failure: " + reason;
+  log(LogLevel::error, *broken_);
+  while (!queue_.empty()) end_job(queue_.pop_front(), {Errc::pool_broken, *broken_});
+}
+
+void ProcessPool::submit(std::unique_ptr<Job> job) {
+  check(!closing_, "a closing pool gets no jobs");
+  if (broken_) return end_job(std::move(job), {Errc::pool_broken, *broken_});
+  queue_.push_back(std::move(job));
+  dispatch();
+}
+
+void ProcessPool::dispatch() {
+  while (!queue_.empty() && !idle_.empty()) {
+    std::unique_ptr<Job> job = queue_.pop_front();
+    Job& running = *job;
+    if (auto error = idle_.back()->run(job)) {
+      end_job(std::move(job), std::move(*error));
+      continue;
+    }
+    idle_.pop_back();
+    const TimePoint now = loop_.now();
+    running.booking.started.store(now, std::memory_order_relaxed);
+    running.booking.lease->job_started(running.booking.id, now);
+  }
+}
+
+bool ProcessPool::withdraw(Job& job, Error error) {
+  if (job.booking.started.load(std::memory_order_relaxed) != TimePoint{}) return false;
+  end_job(queue_.remove(job), std::move(error));
+  return true;
+}
+
+bool ProcessPool::interrupt(Job& job, Error error) {
+  const auto running = std::ranges::find_if(workers_, [&](const auto& worker) { return worker->job() == &job; });
+  check(running != workers_.end(), "a job that runs is with one of the pool's workers");
+  const std::shared_ptr<Worker> worker = *running;
+  std::unique_ptr<Job> taken = worker->take_job();
+  if (!worker->dying()) {
+    retire(*worker);
+    deaths_.push_back(loop_.now());
+  }
+  worker->kill();
+  end_job(std::move(taken), std::move(error));
+  spawn_missing_workers();
+  return true;
+}
+
+// Takes a worker out of those that can be used.
+void ProcessPool::retire(Worker& worker) {
+  --live_;
+  std::erase(idle_, &worker);
+  cancel_start_timer(worker.id());
+}
+
+void ProcessPool::cancel_start_timer(std::uint64_t worker_id) {
+  const auto timer = start_timers_.find(worker_id);
+  if (timer == start_timers_.end()) return;
+  loop_.cancel_timer(timer->second);
+  start_timers_.erase(timer);
+}
+
+void ProcessPool::worker_ready(Worker& worker) {
+  ++options_.totals->workers_started;
+  failed_starts_ = 0;
+  cancel_start_timer(worker.id());
+  if (!deaths_.empty()) {
+    options_.totals->last_replacement_time = loop_.now() - deaths_.front();
+    deaths_.pop_front();
+  }
+  if (closing_) return worker.dismiss();
+  idle_.push_back(&worker);
+  if (ready_ && idle_.size() == options_.workers) {
+    loop_.defer([self = shared_from_this(), ready = std::exchange(ready_, {})]() mutable {
+      if (!self->closing_) ready({});
+    });
+  }
+  dispatch();
+}
+
+void ProcessPool::worker_finished(Worker& worker, std::unique_ptr<Job> job) {
+  const auto lease = job->booking.lease;
+  if (closing_) {
+    retire(worker);
+    worker.dismiss();
+  } else if (!worker.dying()) {
+    idle_.push_back(&worker);
+  }
+  lease->job_ended(std::move(job));
+  if (!closing_) dispatch();
+}
+
+void ProcessPool::worker_dying(Worker& worker) {
+  retire(worker);
+  if (closing_) return;
+  if (worker.ready()) {
+    ++options_.totals->workers_crashed;
+    deaths_.push_back(loop_.now());
+  }
+  spawn_missing_workers();
+}
+
+void ProcessPool::worker_gone(Worker& worker, std::unique_ptr<Job> job) {
+  const auto place = std::ranges::find_if(workers_, [&](const auto& known) { return known.get() == &worker; });
+  const std::shared_ptr<Worker> gone = std::move(*place);
+  workers_.erase(place);
+  if (!gone->killed_by_us() && !closing_) {
+    if (!gone->ready()) {
+      worker_failed_to_start(gone->describe_end());
+    } else if (!job) {
+      log(LogLevel::warning, options_.name + ": idle " + gone->describe_end());
+    }
+  }
+  if (job) requeue_or_fail(*gone, std::move(job));
+  spawn_missing_workers();
+  finish_if_empty();
+}
+
+void ProcessPool::requeue_or_fail(const Worker& worker, std::unique_ptr<Job> job) {
+  if (worker.had_begun(*job)) {
+    Error error = crash_error(worker, *job);
+    log(LogLevel::warning, error.message());
+    return end_job(std::move(job), std::move(error));
+  }
+  if (closing_) return end_job(std::move(job), {Errc::cancelled, options_.name + " closed before the call began"});
+  job->booking.started.store(TimePoint{}, std::memory_order_relaxed);
+  queue_.push_front(std::move(job));
+  dispatch();
+}
+
+Error ProcessPool::crash_error(const Worker& worker, const Job& job) const {
+  const Duration ran = loop_.now() - job.booking.started.load(std::memory_order_relaxed);
+  return {Errc::worker_crashed, options_.name + ": " + worker.describe_end() + " while running " +
+                                    std::string(job.function_name()) + " (call " + std::to_string(job.booking.id) +
+                                    "), " + milliseconds(ran) + " after it was sent; it may have run in part"};
+}
+
+std::shared_ptr<Worker> ProcessPool::find(std::uint64_t worker_id) const {
+  const auto found = std::ranges::find_if(workers_, [&](const auto& worker) { return worker->id() == worker_id; });
+  return found == workers_.end() ? nullptr : *found;
+}
+
+void ProcessPool::worker_spawned(std::uint64_t worker_id, SpawnedProcess process) {
+  if (const auto worker = find(worker_id)) worker->spawned(std::move(process));
+}
+
+void ProcessPool::worker_not_spawned(std::uint64_t worker_id, const std::string& reason) {
+  if (const auto worker = find(worker_id)) worker->not_spawned(reason);
+}
+
+void ProcessPool::worker_exited(std::uint64_t worker_id, int wait_status) {
+  if (const auto worker = find(worker_id)) worker->exited(wait_status);
+}
+
+void ProcessPool::fork_server_lost() {
+  const auto workers = workers_;  // those that are dead already go while we look at them
+  try {
+    spawner_->open();
+    for (const auto& worker : workers) {
+      if (worker->pidfd() >= 0) spawner_->adopt(worker->pidfd());
+    }
+  } catch (const std::exception& error) {
+    failed_starts_ = kMostFailedStarts;
+    ready_ ? start_failed({Errc::pool_broken, error.what()}) : break_pool(error.what());
+  }
+  for (const auto& worker : workers) worker->forget_exit_status();
+  spawn_missing_workers();
+}
+
+void ProcessPool::close(std::move_only_function<void()> closed) {
+  check(!closing_, "a pool is closed once");
+  closed_ = [self = shared_from_this(), closed = std::move(closed)]() mutable { closed(); };
+  closing_ = true;
+  ready_ = {};
+  for (const auto& worker : workers_) {
+    if (!worker->ready()) worker->kill();
+  }
+  for (Worker* const worker : std::exchange(idle_, {})) {
+    --live_;
+    worker->dismiss();
+  }
+  finish_if_empty();
+}
+
+void ProcessPool::finish_if_empty() {
+  if (!closing_ || !workers_.empty()) return;
+  if (start_failure_ && ready_) {
+    let_go_of_everything();
+    loop_.defer([ready = std::exchange(ready_, {}), error = std::move(*start_failure_)]() mutable {
+      ready(std::unexpected(std::move(error)));
+    });
+  } else if (closed_) {
+    let_go_of_everything();
+    loop_.defer(std::exchange(closed_, {}));
+  }
+}
+
+void ProcessPool::kill() {
+  const auto workers = workers_;
+  for (const auto& worker : workers) worker->kill();
+}
+
+void ProcessPool::close_now(TimePoint /*deadline*/) noexcept {
+  const auto self = shared_from_this();
+  closing_ = true;
+  ready_ = {};
+  closed_ = {};
+  kill();
+  (void)loop_.settle([this] { return workers_.empty(); }, deadline_after(loop_.now(), kKillPatience));
+  let_go_of_everything();
+}
+
+void ProcessPool::let_go_of_everything() noexcept {
+  for (const auto& worker : workers_) worker->let_go();
+  workers_.clear();
+  idle_.clear();
+  queue_.clear();
+  for (const auto& [id, timer] : start_timers_) loop_.cancel_timer(timer);
+  start_timers_.clear();
+  loop_.cancel_timer(std::exchange(backoff_, 0));
+  if (spawner_) spawner_->let_go();
+  spawner_.reset();
+}
+
+void ProcessPool::log(LogLevel level, const std::string& text) const {
+  if (options_.log) options_.log(level, text);
+}
+
+}  // namespace leasepool::detail

@@ -1,0 +1,84 @@
+// ProcessPool: pre-forked worker processes, each with a channel of its own. A worker that dies costs the call that it
+// was running and is replaced; a call that it had not begun goes to another.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/intrusive_queue.hpp"
+#include "loop/loop_core.hpp"
+#include "pool/pool.hpp"
+#include "pool/spawner.hpp"
+#include "pool/worker.hpp"
+
+namespace leasepool::detail {
+
+// Loop thread only.
+class ProcessPool final : public Pool,
+                          public WorkerOwner,
+                          public SpawnerOwner,
+                          public std::enable_shared_from_this<ProcessPool> {
+ public:
+  ProcessPool(LoopCore& loop, PoolOptions options);
+  ProcessPool(const ProcessPool&) = delete;
+  ProcessPool& operator=(const ProcessPool&) = delete;
+  ~ProcessPool() override;
+
+  void start(std::move_only_function<void(Result<void>)> ready) override;
+  void submit(std::unique_ptr<Job> job) override;
+  bool withdraw(Job& job, Error error) override;
+  bool interrupt(Job& job, Error error) override;
+  [[nodiscard]] bool broken() const noexcept override { return broken_.has_value(); }
+  void close(std::move_only_function<void()> closed) override;
+  void kill() override;
+  void close_now(TimePoint deadline) noexcept override;
+
+ private:
+  void worker_ready(Worker& worker) override;
+  void worker_finished(Worker& worker, std::unique_ptr<Job> job) override;
+  void worker_dying(Worker& worker) override;
+  void worker_gone(Worker& worker, std::unique_ptr<Job> job) override;
+
+  void worker_spawned(std::uint64_t worker_id, SpawnedProcess process) override;
+  void worker_not_spawned(std::uint64_t worker_id, const std::string& reason) override;
+  void worker_exited(std::uint64_t worker_id, int wait_status) override;
+  void fork_server_lost() override;
+
+  void spawn_worker();
+  void spawn_missing_workers();
+  void start_took_too_long(std::uint64_t worker_id);
+  void worker_failed_to_start(const std::string& reason);
+  void break_pool(const std::string& reason);
+  void retire(Worker& worker);
+  void cancel_start_timer(std::uint64_t worker_id);
+  void dispatch();
+  void requeue_or_fail(const Worker& worker, std::unique_ptr<Job> job);
+  [[nodiscard]] Error crash_error(const Worker& worker, const Job& job) const;
+  [[nodiscard]] std::shared_ptr<Worker> find(std::uint64_t worker_id) const;
+  void start_failed(Error error);
+  void finish_if_empty();
+  void let_go_of_everything() noexcept;
+  void log(LogLevel level, const std::string& text) const;
+
+  LoopCore& loop_;
+  const PoolOptions options_;
+  std::shared_ptr<Spawner> spawner_;
+  std::vector<std::shared_ptr<Worker>> workers_;  // those that are dying included
+  std::vector<Worker*> idle_;                     // the last one that finished is the next to be used
+  std::size_t live_ = 0;                          // workers that are not dying
+  IntrusiveQueue<Job> queue_;
+  std::deque<TimePoint> deaths_;   // whose replacements are not ready yet
+  std::size_t failed_starts_ = 0;  // in a row
+  TimerId backoff_ = 0;
+  std::unordered_map<std::uint64_t, TimerId> start_timers_;
+  std::optional<std::string> broken_;                  // the last cause
+  std::move_only_function<void(Result<void>)> ready_;  // while starting
+  std::optional<Error> start_failure_;
+  std::move_only_function<void()> closed_;
+  bool closing_ = false;
+};
+
+}  // namespace leasepool::detail

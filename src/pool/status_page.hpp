@@ -1,0 +1,45 @@
+// StatusPage: one page of memory that a worker and its parent share, where the worker notes which call it begins and
+// ends. It outlives the worker, so the parent knows what had begun. Sealed: the worker cannot shrink it under the
+// parent. What stands in it is the worker's word, used only to choose between "not begun" and "may have run".
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <utility>
+
+#include "base/unique_fd.hpp"
+
+namespace leasepool::detail {
+
+struct WorkerStatus {
+  std::atomic<std::uint64_t> begun;  // id of the last call whose frame was taken up
+  std::atomic<std::uint64_t> ended;  // id of the last call whose outcome was complete
+};
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "shared between processes");
+
+class StatusPage {
+ public:
+  StatusPage() = default;
+  StatusPage(StatusPage&& other) noexcept : status_(std::exchange(other.status_, nullptr)) {}
+  StatusPage& operator=(StatusPage&& other) noexcept {
+    std::swap(status_, other.status_);
+    return *this;
+  }
+  StatusPage(const StatusPage&) = delete;
+  StatusPage& operator=(const StatusPage&) = delete;
+  ~StatusPage();
+
+  // A new page, and a descriptor to map it elsewhere. Throws std::system_error.
+  static std::pair<StatusPage, UniqueFd> create();
+
+  // The page behind a descriptor. Throws std::system_error.
+  static StatusPage map(int fd);
+
+  WorkerStatus* operator->() const noexcept { return status_; }
+
+ private:
+  explicit StatusPage(WorkerStatus* status) noexcept : status_(status) {}
+  WorkerStatus* status_ = nullptr;
+};
+
+}  // namespace leasepool::detail

@@ -1,0 +1,209 @@
+// The threads' loop, and every way a thread pool ends.
+#include "pool/thread_pool.hpp"
+
+#include <pthread.h>
+
+#include <csignal>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "base/check.hpp"
+#include "base/clock.hpp"
+
+namespace leasepool::detail {
+
+namespace {
+
+// The pool whose thread this is; null elsewhere.
+thread_local const void* current_pool = nullptr;
+
+// Signals are for the program's own threads: new threads inherit an empty share of them.
+class BlockSignals {
+ public:
+  BlockSignals() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  BlockSignals(const BlockSignals&) = delete;
+  BlockSignals& operator=(const BlockSignals&) = delete;
+  ~BlockSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_{};
+};
+
+void name_thread(std::thread& thread, const std::string& name) {
+  constexpr std::size_t kLongestName = 15;  // the kernel's limit
+  pthread_setname_np(thread.native_handle(), name.substr(0, kLongestName).c_str());
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(Scheduler& scheduler, std::shared_ptr<Inbox> inbox, PoolOptions options)
+    : scheduler_(scheduler), options_(std::move(options)), shared_(std::make_shared<Shared>(std::move(inbox))) {}
+
+ThreadPool::~ThreadPool() { check(threads_.empty(), "a thread pool is closed before it is destroyed"); }
+
+void ThreadPool::start(std::move_only_function<void(Result<void>)> ready) {
+  check(threads_.empty(), "a thread pool starts once");
+  Result<void> result;
+  try {
+    const BlockSignals blocked;
+    threads_.reserve(options_.workers);
+    for (std::size_t i = 0; i < options_.workers; ++i) {
+      {
+        const std::lock_guard lock(shared_->mutex);
+        ++shared_->running;
+      }
+      try {
+        threads_.emplace_back(thread_main, shared_, weak_from_this());
+      } catch (...) {
+        const std::lock_guard lock(shared_->mutex);
+        --shared_->running;
+        throw;
+      }
+      name_thread(threads_.back(), options_.name);
+      ++options_.totals->workers_started;
+    }
+  } catch (const std::system_error& error) {
+    result = failure(Errc::pool_broken, options_.name + ": thread " + std::to_string(threads_.size() + 1) + " of " +
+                                            std::to_string(options_.workers) + " cannot be started: " + error.what() +
+                                            " (lower workers_per_pool, or raise ulimit -u)");
+    close_now(kNever);  // none of them has anything to run
+  }
+  scheduler_.defer([self = shared_from_this(), ready = std::move(ready), result = std::move(result)]() mutable {
+    if (!self->closed_) ready(std::move(result));
+  });
+}
+
+void ThreadPool::submit(std::unique_ptr<Job> job) {
+  job->booking.pool = shared_from_this();
+  bool wake = false;
+  {
+    const std::lock_guard lock(shared_->mutex);
+    check(!shared_->closing, "a closing pool gets no jobs");
+    shared_->queue.push_back(std::move(job));
+    wake = shared_->idle > 0;
+  }
+  if (wake) shared_->work.notify_one();
+}
+
+bool ThreadPool::withdraw(Job& job, Error error) {
+  std::unique_ptr<Job> taken;
+  {
+    const std::lock_guard lock(shared_->mutex);
+    if (job.booking.started.load(std::memory_order_relaxed) != TimePoint{}) return false;
+    taken = shared_->queue.remove(job);
+  }
+  taken->fail(std::move(error));
+  taken->booking.pool.reset();
+  const auto lease = taken->booking.lease;
+  lease->job_ended(std::move(taken));
+  return true;
+}
+
+bool ThreadPool::interrupt(Job& job, Error /*error*/) {
+  job.booking.stop.request_stop();
+  return false;
+}
+
+bool ThreadPool::would_wait_for_itself() const noexcept {
+  if (current_pool != shared_.get()) return false;
+  const std::lock_guard lock(shared_->mutex);
+  return shared_->idle <= shared_->queue.size();
+}
+
+void ThreadPool::thread_main(const std::shared_ptr<Shared>& shared, const std::weak_ptr<ThreadPool>& pool) {
+  current_pool = shared.get();
+  {
+    std::unique_lock lock(shared->mutex);
+    for (;;) {
+      ++shared->idle;
+      shared->work.wait(lock, [&] { return !shared->queue.empty() || shared->closing; });
+      --shared->idle;
+      if (shared->queue.empty()) break;
+      std::unique_ptr<Job> job = shared->queue.pop_front();
+      job->booking.started.store(monotonic_now(), std::memory_order_relaxed);
+      lock.unlock();
+      run_job(*shared, std::move(job));
+      lock.lock();
+    }
+    --shared->running;
+    shared->finished.notify_all();
+  }
+  shared->inbox->post([pool] {
+    if (const auto self = pool.lock()) self->thread_finished();
+  });
+}
+
+void ThreadPool::run_job(Shared& shared, std::unique_ptr<Job> job) {
+  if (job->booking.reports_start) {
+    shared.inbox->post(
+        [lease = job->booking.lease, id = job->booking.id,
+         started = job->booking.started.load(std::memory_order_relaxed)] { lease->job_started(id, started); });
+  }
+  job->run();
+  shared.inbox->job_done(std::move(job));
+}
+
+void ThreadPool::job_started(std::uint64_t /*job_id*/, TimePoint /*started*/) {}
+
+void ThreadPool::job_ended(std::unique_ptr<Job> job) {
+  const auto lease = job->booking.lease;
+  lease->job_ended(std::move(job));
+}
+
+void ThreadPool::begin_closing() {
+  {
+    const std::lock_guard lock(shared_->mutex);
+    shared_->closing = true;
+  }
+  shared_->work.notify_all();
+}
+
+void ThreadPool::close(std::move_only_function<void()> closed) {
+  check(!closed_, "a pool is closed once");
+  closed_ = [self = shared_from_this(), closed = std::move(closed)]() mutable { closed(); };
+  begin_closing();
+  if (finished_threads_ == threads_.size()) finish_close();
+}
+
+void ThreadPool::thread_finished() {
+  ++finished_threads_;
+  if (closed_ && finished_threads_ == threads_.size()) finish_close();
+}
+
+void ThreadPool::finish_close() {
+  for (std::thread& thread : threads_) thread.join();  // each has left its loop
+  threads_.clear();
+  scheduler_.defer(std::exchange(closed_, {}));
+}
+
+void ThreadPool::kill() {
+  if (!closed_) return;  // it has closed already
+  for (std::thread& thread : threads_) thread.detach();
+  threads_.clear();
+  scheduler_.defer(std::exchange(closed_, {}));
+}
+
+void ThreadPool::close_now(TimePoint deadline) noexcept {
+  begin_closing();
+  bool all_finished = false;
+  {
+    std::unique_lock lock(shared_->mutex);
+    const auto none_running = [this] { return shared_->running == 0; };
+    if (deadline == kNever) {
+      shared_->finished.wait(lock, none_running);
+      all_finished = true;
+    } else {
+      all_finished = shared_->finished.wait_until(lock, deadline, none_running);
+    }
+  }
+  for (std::thread& thread : threads_) all_finished ? thread.join() : thread.detach();
+  threads_.clear();
+  closed_ = {};
+}
+
+}  // namespace leasepool::detail

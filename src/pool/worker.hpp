@@ -1,0 +1,115 @@
+// Worker: the parent's view of one worker process, from the request to fork it until everything about its end is known.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/unique_fd.hpp"
+#include "leasepool/detail/job.hpp"
+#include "loop/loop_core.hpp"
+#include "pool/spawner.hpp"
+#include "pool/status_page.hpp"
+#include "wire/channel.hpp"
+
+namespace leasepool::detail {
+
+class Worker;
+
+// Loop thread only.
+class WorkerOwner {
+ public:
+  // Said hello: takes jobs from now on.
+  virtual void worker_ready(Worker& worker) = 0;
+  // Its job has an outcome and it can take the next.
+  virtual void worker_finished(Worker& worker, std::unique_ptr<Job> job) = 0;
+  // It is dead, or about to be: a replacement can be made. Once, before worker_gone.
+  virtual void worker_dying(Worker& worker) = 0;
+  // Nothing of it is left. `job` is what it was running, if anything.
+  virtual void worker_gone(Worker& worker, std::unique_ptr<Job> job) = 0;
+
+ protected:
+  ~WorkerOwner() = default;
+};
+
+// Loop thread only. Shared with its operations in flight.
+class Worker final : public ChannelOwner, public std::enable_shared_from_this<Worker> {
+ public:
+  Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, std::size_t max_payload);
+
+  // Makes the channel and the status page; what the process gets of them. Throws std::system_error.
+  SpawnRequest prepare();
+
+  // What the fork server said.
+  void spawned(SpawnedProcess process);
+  void not_spawned(const std::string& reason);
+  void exited(int wait_status);
+  // The server that would report its end is gone.
+  void forget_exit_status();
+
+  // Sends a job. Gives why it could not be encoded, and then the job is still the caller's.
+  std::optional<Error> run(std::unique_ptr<Job>& job);
+
+  // Takes the job away, so that its outcome is the caller's to make up.
+  [[nodiscard]] std::unique_ptr<Job> take_job() noexcept { return std::move(job_); }
+
+  // SIGKILL. Its death is then reported like any other.
+  void kill() noexcept;
+
+  // Closes the channel: an idle worker exits.
+  void dismiss() noexcept;
+
+  // Nobody is told anything any more.
+  void let_go() noexcept;
+
+  [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
+  [[nodiscard]] const Job* job() const noexcept { return job_.get(); }
+  [[nodiscard]] bool ready() const noexcept { return ready_; }
+  [[nodiscard]] bool dying() const noexcept { return dying_; }
+  [[nodiscard]] bool gone() const noexcept { return gone_; }
+  [[nodiscard]] bool killed_by_us() const noexcept { return killed_; }
+  [[nodiscard]] int pidfd() const noexcept { return pidfd_ ? pidfd_->get() : -1; }
+
+  // Whether the worker had taken up the job: then it may have run.
+  [[nodiscard]] bool had_begun(const Job& job) const noexcept;
+
+  // After worker_dying: how it ended, in words.
+  [[nodiscard]] std::string describe_end() const;
+
+ private:
+  void frame_received(const Frame& frame) override;
+  void channel_ended(std::string_view violation) override;
+  void violated(std::string_view violation);
+  void accept_outcome(const Frame& frame);
+  void send_sigkill() const noexcept;
+  void watch_death();
+  void died();
+  void check_gone();
+
+  LoopCore& loop_;
+  WorkerOwner* owner_;
+  const std::uint64_t id_;
+  const std::size_t max_payload_;
+  std::shared_ptr<Channel> channel_;
+  StatusPage status_;
+  pid_t pid_ = 0;
+  std::shared_ptr<UniqueFd> pidfd_;  // shared with the poll in flight on it
+  OperationId death_watch_ = 0;
+  std::unique_ptr<Job> job_;
+  bool ready_ = false;
+  bool killed_ = false;
+  bool dying_ = false;
+  bool dead_ = false;
+  bool channel_ended_ = false;
+  bool exit_known_ = false;
+  bool gone_ = false;
+  std::optional<int> wait_status_;
+  std::string failure_;  // why it was not spawned, or how it broke the protocol
+  TimerId exit_status_timer_ = 0;
+};
+
+}  // namespace leasepool::detail

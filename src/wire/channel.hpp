@@ -1,0 +1,66 @@
+// Channel: frames over one end of a stream socket, driven by the ring. One receive and at most one send are in flight;
+// both keep the channel, and with it descriptor and buffers, alive until their last completion, so its owner may let go
+// at any time.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/unique_fd.hpp"
+#include "leasepool/detail/bytes.hpp"
+#include "loop/loop_core.hpp"
+#include "wire/frame.hpp"
+
+namespace leasepool::detail {
+
+// Loop thread only. May let go of the channel from inside of each call.
+class ChannelOwner {
+ public:
+  virtual void frame_received(const Frame& frame) = 0;
+
+  // Nothing more will be received: the other end closed, after everything it sent was handed over; or `violation` says
+  // how the bytes broke the protocol. Called once.
+  virtual void channel_ended(std::string_view violation) = 0;
+
+ protected:
+  ~ChannelOwner() = default;
+};
+
+// Loop thread only.
+class Channel : public std::enable_shared_from_this<Channel> {
+ public:
+  Channel(LoopCore& loop, UniqueFd socket, std::size_t max_payload, ChannelOwner& owner);
+
+  // Starts receiving.
+  void open();
+
+  // Queues a finished frame. Failures show as the channel's end.
+  void send(Bytes frame);
+
+  // Has the rest of what the other end sent received, and then the channel end, even while somebody else still holds
+  // the other end open.
+  void finish() noexcept;
+
+  // The owner lets go: it is not called any more, and the socket is closed as soon as the kernel is done with it.
+  void let_go() noexcept;
+
+ private:
+  void receive();
+  void received(Completion completion);
+  void end(std::string_view violation);
+  void send_front();
+  void sent(Completion completion);
+
+  LoopCore& loop_;
+  UniqueFd socket_;
+  ChannelOwner* owner_;
+  FrameDecoder decoder_;
+  std::deque<Bytes> outgoing_;
+  std::size_t sent_of_front_ = 0;
+  bool sending_ = false;
+  bool ended_ = false;
+};
+
+}  // namespace leasepool::detail

@@ -1,0 +1,99 @@
+// Headers in and out, and the decoder's buffer.
+#include "wire/frame.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "base/check.hpp"
+
+namespace leasepool::detail {
+
+namespace {
+
+constexpr std::uint32_t kMagic = 0x3166504c;  // "LPf1"
+constexpr std::size_t kReadSize = std::size_t{64} << 10;
+constexpr std::size_t kKeptCapacity = std::size_t{1} << 20;  // a larger buffer is given back after its frame
+
+struct Header {
+  std::uint32_t magic;
+  std::uint32_t type;
+  std::uint64_t payload_length;
+  std::uint64_t call_id;
+  std::uint64_t function_id;
+};
+static_assert(sizeof(Header) == kFrameHeaderSize);
+
+}  // namespace
+
+Bytes begin_frame() {
+  Bytes frame;
+  frame.reserve(256);
+  frame.resize(kFrameHeaderSize);
+  return frame;
+}
+
+void finish_frame(Bytes& frame, FrameType type, std::uint64_t call_id, std::uint64_t function_id) {
+  check(frame.size() >= kFrameHeaderSize, "a frame has room for its header");
+  const Header header{.magic = kMagic,
+                      .type = static_cast<std::uint32_t>(type),
+                      .payload_length = frame.size() - kFrameHeaderSize,
+                      .call_id = call_id,
+                      .function_id = function_id};
+  std::memcpy(frame.data(), &header, sizeof header);
+}
+
+// How many bytes the frame at begin_ needs in all, as far as is known; checks its header.
+std::size_t FrameDecoder::wanted() const {
+  if (pending() < kFrameHeaderSize) return kFrameHeaderSize;
+  Header header;
+  std::memcpy(&header, buffer_.data() + begin_, sizeof header);
+  if (header.magic != kMagic) throw DecodeError("not a frame: wrong magic number");
+  if (header.type < static_cast<std::uint32_t>(FrameType::hello) ||
+      header.type > static_cast<std::uint32_t>(FrameType::failure)) {
+    throw DecodeError("a frame of unknown type " + std::to_string(header.type));
+  }
+  if (header.payload_length > max_payload_) {
+    throw DecodeError("a frame of " + std::to_string(header.payload_length) + " bytes where " +
+                      std::to_string(max_payload_) + " are allowed");
+  }
+  return kFrameHeaderSize + header.payload_length;
+}
+
+std::optional<Frame> FrameDecoder::next() {
+  const std::size_t size = wanted();
+  if (pending() < size) return std::nullopt;
+  Header header;
+  std::memcpy(&header, buffer_.data() + begin_, sizeof header);
+  const Frame frame{.type = static_cast<FrameType>(header.type),
+                    .call_id = header.call_id,
+                    .function_id = header.function_id,
+                    .payload = buffer_.view().subspan(begin_ + kFrameHeaderSize, header.payload_length)};
+  begin_ += size;
+  return frame;
+}
+
+std::span<std::byte> FrameDecoder::space() {
+  const std::size_t kept = pending();
+  const std::size_t frame = wanted();
+  // A large frame is read into a buffer of just its size; small ones share reads.
+  const std::size_t needed = frame > kReadSize ? std::max(frame, kept + 1) : kept + kReadSize;
+  if (needed > buffer_.capacity() || buffer_.capacity() > std::max(kKeptCapacity, needed)) {
+    Bytes fresh;
+    fresh.reserve(needed);
+    fresh.append(buffer_.view().subspan(begin_));
+    buffer_ = std::move(fresh);
+  } else if (begin_ != 0) {
+    if (kept != 0) std::memmove(buffer_.data(), buffer_.data() + begin_, kept);
+    buffer_.resize(kept);
+  }
+  begin_ = 0;
+  return {buffer_.data() + kept, buffer_.capacity() - kept};
+}
+
+void FrameDecoder::filled(std::size_t count) {
+  check(buffer_.size() + count <= buffer_.capacity(), "no more was filled in than there was space for");
+  buffer_.resize(buffer_.size() + count);
+}
+
+}  // namespace leasepool::detail

@@ -1,0 +1,68 @@
+// Frames: the messages between parent and worker, a fixed header and a payload. Pure: no system call. What is decoded
+// is not trusted: lengths and types are checked before anything is allocated or believed.
+//
+//   offset  size  field            byte order of the host: both ends run on it
+//        0     4  magic            "LPf1"
+//        4     4  type             FrameType
+//        8     8  payload length   bytes after the header, at most the decoder's limit
+//       16     8  call id          of the call it is about; 0 in hello
+//       24     8  function id      in call frames; else 0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "leasepool/detail/bytes.hpp"
+
+namespace leasepool::detail {
+
+enum class FrameType : std::uint32_t {
+  hello = 1,      // worker: ready for calls
+  call = 2,       // parent: run a function; the payload is its encoded arguments
+  value = 3,      // worker: the encoded result
+  exception = 4,  // worker: the function threw; the payload is an encoded exception
+  failure = 5,    // worker: the call failed without the function's doing; the payload is an encoded failure
+};
+
+inline constexpr std::size_t kFrameHeaderSize = 32;
+
+struct Frame {
+  FrameType type{};
+  std::uint64_t call_id = 0;
+  std::uint64_t function_id = 0;
+  std::span<const std::byte> payload;  // valid until the decoder is used again
+};
+
+// Starts a frame: room for the header, behind which the payload is appended.
+[[nodiscard]] Bytes begin_frame();
+
+// Fills in the header of a frame whose payload is complete.
+void finish_frame(Bytes& frame, FrameType type, std::uint64_t call_id, std::uint64_t function_id);
+
+// Cuts a stream of bytes into frames.
+class FrameDecoder {
+ public:
+  explicit FrameDecoder(std::size_t max_payload) : max_payload_(max_payload) {}
+
+  // Where the next bytes of the stream go; never empty. Filling it ends the last frame's payload.
+  [[nodiscard]] std::span<std::byte> space();
+  void filled(std::size_t count);
+
+  // The next complete frame, if there is one. Throws DecodeError when the stream is not made of frames; it is then of
+  // no more use.
+  [[nodiscard]] std::optional<Frame> next();
+
+  // Bytes of a frame that is not complete.
+  [[nodiscard]] std::size_t pending() const noexcept { return buffer_.size() - begin_; }
+
+ private:
+  [[nodiscard]] std::size_t wanted() const;
+
+  std::size_t max_payload_;
+  Bytes buffer_;  // [begin_, size): received and not yet given out
+  std::size_t begin_ = 0;
+};
+
+}  // namespace leasepool::detail

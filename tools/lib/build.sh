@@ -1,0 +1,97 @@
+# Shared by tools/test, tools/demo and .ci/run, which source it from the project's root: installs what is missing,
+# chooses the compiler, configures, builds, runs tests and counts them.
+# shellcheck shell=bash
+
+say() { printf '%s\n' "$*"; }
+die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+
+# Packages that every build needs, whatever it builds.
+base_packages=(meson ninja-build pkgconf liburing-dev libcereal-dev)
+tool_packages=(libcli11-dev libfmt-dev zlib1g-dev)
+test_packages=(catch2 libbenchmark-dev clang-format-19)
+
+# install_missing PACKAGE...: installs by apt those that are not there. Says nothing where all are.
+install_missing() {
+  local missing=() package as_root=() log
+  if ! command -v dpkg-query >/dev/null; then
+    say "Not a Debian system: nothing is installed here. What is needed, by Debian's names: $*"
+    return
+  fi
+  for package in "$@"; do
+    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+  done
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+
+  if [[ $(id -u) -ne 0 ]]; then
+    command -v sudo >/dev/null || die "missing packages, and neither root nor sudo to install them: ${missing[*]}"
+    as_root=(sudo)
+  fi
+  say "Installing: ${missing[*]}"
+  log=$(mktemp)
+  if ! { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"; } \
+    </dev/null >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    die "apt could not install: ${missing[*]} (all of its output: $log)"
+  fi
+  rm -f "$log"
+}
+
+# Whether the command named is a GCC of 13 or newer. GCC 12 works too, but not for all that a coroutine may hold.
+is_full_gcc() {
+  local version
+  version=$("$1" -dumpversion 2>/dev/null) && [[ ${version%%.*} -ge 13 ]]
+}
+
+# choose_compiler: exports CXX and sets compiler_package. The caller's own CXX wins; then a g++ that is new enough or
+# about to be installed; then, where the system's g++ is older (Debian 12), clang++-19.
+choose_compiler() {
+  if [[ -n ${CXX:-} ]]; then
+    compiler_package=()
+    command -v "${CXX%% *}" >/dev/null || die "CXX names a compiler that is not there: $CXX"
+  elif is_full_gcc g++ || { ! command -v g++ >/dev/null && ! on_debian_12; }; then
+    compiler_package=(g++)
+    CXX=g++
+  else
+    compiler_package=(clang-19)
+    CXX=clang++-19
+  fi
+  export CXX
+}
+
+on_debian_12() { (. /etc/os-release 2>/dev/null && [[ ${ID:-}${VERSION_ID:-} == debian12 ]]); }
+
+# configure DIRECTORY [MESON_ARGUMENT...]: once; ninja itself sees to it when a meson.build changes later.
+configure() {
+  local log
+  [[ ! -f $1/build.ninja ]] || return 0
+  say "Configuring $1/ with $CXX"
+  log=$(mktemp)
+  meson setup "$@" </dev/null >"$log" 2>&1 || { cat "$log" >&2; die "meson could not configure $1/"; }
+  rm -f "$log"
+}
+
+# run_tests DIRECTORY [MESON_ARGUMENT...]: runs what is built there and adds to the counts. Never fails by itself, so
+# that what follows runs too: print_counts does.
+passed=0 failed=0 skipped=0
+run_tests() {
+  local results=$1/meson-logs/testlog.json result
+  rm -f "$results"
+  meson test -C "$1" --no-rebuild --print-errorlogs "${@:2}" || true
+  [[ -s $results ]] || die "meson ran no test in $1"
+  while read -r result; do
+    case $result in
+      OK | EXPECTEDFAIL) passed=$((passed + 1)) ;;
+      SKIP) skipped=$((skipped + 1)) ;;
+      *) failed=$((failed + 1)) ;;
+    esac
+  done < <(grep -o '"result": "[A-Z]*"' "$results" | cut -d '"' -f 4)
+}
+
+# print_counts: the line that ends a run; fails if a test did.
+print_counts() {
+  local skips=''
+  [[ $skipped -eq 0 ]] || skips=", $skipped skipped"
+  say "$passed passed, $failed failed$skips"
+  [[ $failed -eq 0 ]]
+}

@@ -1,0 +1,35 @@
+// What the subcommands share on the command line: how each is added, and checks that say what to do instead.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+namespace lpbench {
+
+// What a subcommand does once the command line is known to be right; gives the exit code.
+using Action = std::function<int()>;
+
+// Exit codes: all went as it should; it did not; the command line is wrong.
+inline constexpr int kSuccess = 0;
+inline constexpr int kFailure = 1;
+inline constexpr int kUsage = 2;
+
+// Each adds its subcommand, which sets `action` when it is chosen.
+void add_calls_command(CLI::App& app, Action& action);
+void add_files_command(CLI::App& app, Action& action);
+
+// A whole number from `least` to `most`.
+CLI::Validator whole_number(std::uint64_t least, std::uint64_t most);
+
+// Seconds from `least` to `most`, with or without decimals.
+CLI::Validator number_of_seconds(double least, double most);
+
+inline constexpr std::uint64_t kMostWorkers = 1024;
+
+// How many cores the machine has: the default number of workers.
+std::size_t core_count();
+
+}  // namespace lpbench

@@ -1,0 +1,224 @@
+// `lpbench files`: works on every file below a directory on the loop's own thread, on threads and on worker processes.
+#include "files.hpp"
+
+#include <fmt/format.h>
+#include <leasepool/leasepool.hpp>
+
+#include <chrono>
+#include <exception>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "loop_watch.hpp"
+#include "progress.hpp"
+#include "units.hpp"
+
+namespace lpbench {
+
+namespace {
+
+using std::chrono::steady_clock;
+
+// One run in the making: hands out the files, and keeps what comes of them.
+class RunRecorder {
+ public:
+  RunRecorder(leasepool::Loop& loop, const FilesReport& report, FilesRun& run, Progress& progress)
+      : report_(&report), run_(&run), progress_(&progress), watch_(loop) {
+    run.digests.resize(report.files.paths.size());
+  }
+
+  std::optional<std::size_t> next_file() {
+    if (next_ == report_->files.paths.size()) return std::nullopt;
+    return next_++;
+  }
+  [[nodiscard]] bool past_the_middle() const { return next_ >= report_->files.paths.size() / 2; }
+  [[nodiscard]] const std::string& path(std::size_t file) const { return report_->files.paths[file]; }
+
+  void succeeded(std::size_t file, const FileDigest& digest, steady_clock::time_point begin) {
+    run_->digests[file] = digest;
+    ended(begin);
+  }
+  void failed(std::string what, std::string error, steady_clock::time_point begin) {
+    run_->failed.push_back({std::move(what), std::move(error)});
+    ended(begin);
+  }
+  void finish() {
+    run_->elapsed = steady_clock::now() - start_;
+    run_->loop_blocked = watch_.longest_block();
+    progress_->clear();
+  }
+
+ private:
+  void ended(steady_clock::time_point begin) {
+    const auto now = steady_clock::now();
+    run_->call_times.record(now - begin);
+    if (!progress_->due()) return;
+    const double per_second = static_cast<double>(run_->call_times.count()) / seconds(now - start_);
+    progress_->show(fmt::format("{}: {} of {}, {} files/s, {} failed", run_->name, grouped(run_->call_times.count()),
+                                counted(report_->files.paths.size(), "file"), grouped(per_second),
+                                run_->failed.size()));
+  }
+
+  const FilesReport* report_;
+  FilesRun* run_;
+  Progress* progress_;
+  LoopWatch watch_;
+  std::size_t next_ = 0;
+  steady_clock::time_point start_ = steady_clock::now();
+};
+
+FileFunction function_of(const FilesOptions& options) {
+  return options.operation == "hash" ? &hash_file : &deflate_file;
+}
+
+// One after the other on the loop's own thread: what an event loop must not do. Each has a turn of its own.
+leasepool::Task<> run_inline(leasepool::Loop& loop, const FilesOptions& options, RunRecorder& recorder) {
+  const FileFunction function = function_of(options);
+  while (const auto file = recorder.next_file()) {
+    co_await loop.sleep(leasepool::Duration::zero());
+    const auto begin = steady_clock::now();
+    try {
+      recorder.succeeded(*file, function(recorder.path(*file)), begin);
+    } catch (const std::exception& error) {
+      recorder.failed(recorder.path(*file), error.what(), begin);
+    }
+  }
+  recorder.finish();
+}
+
+// One more call, between those of the files.
+leasepool::Task<> crash_one_call(const leasepool::ExecutorLease& lease, RunRecorder& recorder, CrashOutcome& outcome) {
+  const auto begin = steady_clock::now();
+  try {
+    co_await lease.run(crash_on_purpose);
+  } catch (const leasepool::LeasePoolError& error) {
+    outcome.error = error.what();
+    outcome.reported_as_crash = error.code() == leasepool::Errc::worker_crashed;
+    recorder.failed("(the call that was to crash)", error.what(), begin);
+  }
+}
+
+// Keeps one call in flight until no file is left. The first to come past the middle crashes one, if that is wanted.
+leasepool::Task<> keep_one_in_flight(const leasepool::ExecutorLease& lease, FileFunction function,
+                                     RunRecorder& recorder, std::optional<CrashOutcome>& crash, bool& crash_due) {
+  while (const auto file = recorder.next_file()) {
+    if (crash_due && recorder.past_the_middle()) {
+      crash_due = false;
+      crash.emplace();
+      co_await crash_one_call(lease, recorder, *crash);
+    }
+    const auto begin = steady_clock::now();
+    try {
+      auto call = lease.run(function, recorder.path(*file));
+      const FileDigest digest = co_await call;
+      recorder.succeeded(*file, digest, begin);
+    } catch (const std::exception& error) {
+      recorder.failed(recorder.path(*file), error.what(), begin);
+    }
+  }
+}
+
+// The replacement of the last worker that died may still be on its way.
+leasepool::Task<> note_replacement(leasepool::Loop& loop, const leasepool::LeasedExecutorManager& manager,
+                                   CrashOutcome& crash) {
+  const auto give_up = steady_clock::now() + std::chrono::seconds(10);
+  while (!manager.stats().last_replacement_time && steady_clock::now() < give_up) {
+    co_await loop.sleep(std::chrono::milliseconds(1));
+  }
+  const leasepool::ManagerStats stats = manager.stats();
+  crash.workers_crashed = stats.workers_crashed;
+  crash.replacement_time = stats.last_replacement_time;
+}
+
+leasepool::ManagerOptions manager_options(leasepool::ExecutorBackend backend, const FilesOptions& options,
+                                          Progress& progress) {
+  leasepool::ManagerOptions manager;
+  manager.backend = backend;
+  manager.max_pools = 1;
+  manager.workers_per_pool = options.workers;
+  manager.name_prefix = "lpbench";
+  manager.log = [&progress](leasepool::LogLevel level, std::string_view text) {
+    if (level >= leasepool::LogLevel::warning) progress.note(text);
+  };
+  return manager;
+}
+
+// With a bounded number of calls in flight, so that a directory of any size takes the same memory.
+leasepool::Task<> run_on_pool(leasepool::Loop& loop, leasepool::ExecutorBackend backend, FilesReport& report,
+                              FilesRun& run, Progress& progress) {
+  leasepool::LeasedExecutorManager manager(loop, manager_options(backend, report.options, progress));
+  co_await manager.start();
+  {
+    const leasepool::ExecutorLease lease =
+        co_await manager.acquire({.owner = "lpbench files", .lease_duration = leasepool::Duration::max()});
+    bool crash_due = report.options.crash && backend == leasepool::ExecutorBackend::process;
+    RunRecorder recorder(loop, report, run, progress);
+    std::vector<leasepool::Task<>> in_flight;
+    in_flight.reserve(report.options.in_flight);
+    for (std::size_t i = 0; i < report.options.in_flight; ++i) {
+      in_flight.push_back(keep_one_in_flight(lease, function_of(report.options), recorder, report.crash, crash_due));
+    }
+    co_await leasepool::when_all(std::move(in_flight));
+    recorder.finish();
+    if (report.crash) co_await note_replacement(loop, manager, *report.crash);
+  }
+  co_await manager.stop();
+}
+
+leasepool::Task<> run_all(leasepool::Loop& loop, FilesReport& report, Progress& progress) {
+  report.runs = {{.name = "inline"},
+                 {.name = "threads", .workers = report.options.workers},
+                 {.name = "processes", .workers = report.options.workers}};
+  {
+    RunRecorder recorder(loop, report, report.runs[0], progress);
+    co_await run_inline(loop, report.options, recorder);
+  }
+  co_await run_on_pool(loop, leasepool::ExecutorBackend::thread, report, report.runs[1], progress);
+  co_await run_on_pool(loop, leasepool::ExecutorBackend::process, report, report.runs[2], progress);
+}
+
+}  // namespace
+
+FilesReport run_files(const FilesOptions& options) {
+  Progress progress;
+  FilesReport report{.options = options, .files = find_files(options.directory, options.max_files, progress)};
+  if (report.options.in_flight == 0) report.options.in_flight = 4 * options.workers;
+  leasepool::Loop loop;
+  loop.block_on(run_all(loop, report, progress));
+  return report;
+}
+
+void add_files_command(CLI::App& app, Action& action) {
+  CLI::App* const command =
+      app.add_subcommand("files", "Work on every file below a directory: inline, on threads and on worker processes");
+  command->footer(
+      "Each file is read and deflated, or hashed, three times: on the loop's own thread, on a pool of threads, and on\n"
+      "a pool of worker processes, of which one is crashed on purpose. Exit code 0: all three gave the same result "
+      "for\n"
+      "every file, and no call failed but the one that was to crash.");
+  const auto options = std::make_shared<FilesOptions>();
+  command->add_option("DIR", options->directory, "The directory; symlinks are not followed")->capture_default_str();
+  command->add_option("--operation", options->operation, "What is done with each file: deflate or hash (CRC-32)")
+      ->check(CLI::IsMember({"deflate", "hash"}))
+      ->capture_default_str();
+  command->add_option("--workers", options->workers, "Threads, and processes, of the pools")
+      ->check(whole_number(1, kMostWorkers))
+      ->capture_default_str();
+  command->add_option("--in-flight", options->in_flight, "How many calls run or wait at once [4 times --workers]")
+      ->check(whole_number(1, 1'000'000));
+  command->add_option("--max-files", options->max_files, "Take the first so many files only")
+      ->check(whole_number(1, options->max_files))
+      ->capture_default_str();
+  command->add_flag_callback("--no-crash", [options] { options->crash = false; }, "Do not crash a worker process");
+  command->add_flag("--json", options->json, "Print JSON instead of a table");
+  command->callback([options, &action] {
+    action = [options] {
+      const FilesReport report = run_files(*options);
+      options->json ? print_json(report) : print_table(report);
+      return report.as_it_should_be() ? kSuccess : kFailure;
+    };
+  });
+}
+
+}  // namespace lpbench

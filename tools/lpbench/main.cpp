@@ -1,0 +1,39 @@
+// lpbench shows and measures leasepool's two backends. main() reads the command line; each subcommand has its file.
+#include <fmt/format.h>
+#include <leasepool/init.hpp>
+
+#include <cstdio>
+#include <exception>
+
+#include "cli.hpp"
+
+namespace {
+
+int run(int argc, char** argv) {
+  CLI::App app("Shows and measures leasepool: blocking work on threads and worker processes, beside one event loop.",
+               "lpbench");
+  app.set_version_flag("--version", "lpbench " LPBENCH_VERSION, "Print the version and end");
+  app.set_help_flag("--help,-h", "Print this help and end");
+  app.require_subcommand(1);
+  lpbench::Action action;
+  lpbench::add_files_command(app, action);
+  lpbench::add_calls_command(app, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? lpbench::kSuccess : lpbench::kUsage;
+  }
+  return action();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    leasepool::init();
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "lpbench: {}\n", error.what());
+    return lpbench::kFailure;
+  }
+}

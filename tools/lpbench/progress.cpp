@@ -1,0 +1,56 @@
+// The progress line on stderr.
+#include "progress.hpp"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdio>
+
+namespace lpbench {
+
+namespace {
+
+constexpr std::string_view kStartOfLineAndErase = "\r\x1b[K";
+
+// A line that is as wide as the terminal would wrap, and could not be redrawn.
+std::size_t widest_line() {
+  winsize size{};
+  const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+  return known ? size.ws_col - 1U : 79U;
+}
+
+}  // namespace
+
+Progress::Progress()
+    : terminal_(isatty(STDERR_FILENO) == 1),
+      interval_(terminal_ ? std::chrono::milliseconds(100) : std::chrono::milliseconds(5000)),
+      next_(std::chrono::steady_clock::now()) {
+  if (!terminal_) next_ += interval_;  // short work needs no line
+}
+
+void Progress::show(std::string_view text) {
+  next_ = std::chrono::steady_clock::now() + interval_;
+  if (terminal_) {
+    fmt::print(stderr, "{}{}", kStartOfLineAndErase, text.substr(0, widest_line()));
+    shown_ = true;
+  } else {
+    fmt::print(stderr, "{}\n", text);
+  }
+  std::fflush(stderr);
+}
+
+void Progress::clear() {
+  if (!shown_) return;
+  fmt::print(stderr, "{}", kStartOfLineAndErase);
+  std::fflush(stderr);
+  shown_ = false;
+}
+
+void Progress::note(std::string_view text) {
+  clear();
+  fmt::print(stderr, "{}\n", text);
+}
+
+}  // namespace lpbench
