@@ -23,7 +23,8 @@ leasepool::Task<> app(leasepool::Loop& loop) {
     const leasepool::ExecutorLease lease = co_await manager.acquire({.owner = "quickstart"});
 
     // Run the function there. This coroutine waits, and the loop does not: it could run others meanwhile.
-    std::cout << co_await lease.run(uppercase, "hello leasepool") << '\n';
+    const std::string loud = co_await lease.run(uppercase, "hello leasepool");
+    std::cout << loud << '\n';
   }  // The lease ends here, and the pool is free again.
   co_await manager.stop();
 }

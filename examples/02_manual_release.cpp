@@ -8,12 +8,14 @@ int twice(int number) { return 2 * number; }
 // Waits until a pool is free, and uses it.
 leasepool::Task<> second_in_line(leasepool::LeasedExecutorManager& manager) {
   const leasepool::ExecutorLease lease = co_await manager.acquire({.owner = "second"});
-  std::cout << "second: twice 21 is " << co_await lease.run(twice, 21) << '\n';
+  const int answer = co_await lease.run(twice, 21);
+  std::cout << "second: twice 21 is " << answer << '\n';
 }
 
 leasepool::Task<> first_in_line(leasepool::LeasedExecutorManager& manager) {
   leasepool::ExecutorLease lease = co_await manager.acquire({.owner = "first"});
-  std::cout << "first: twice 4 is " << co_await lease.run(twice, 4) << '\n';
+  const int answer = co_await lease.run(twice, 4);
+  std::cout << "first: twice 4 is " << answer << '\n';
 
   lease.release();
   lease.release();  // does nothing more

@@ -72,8 +72,10 @@ void ManagerCore::start_finished() {
   call_all(start_callbacks_, {});
 }
 
+// Told when nothing is left of what the start had made.
 void ManagerCore::start_failed(const Error& error) {
   start_error_ = error;
+  failed_starts_ = std::exchange(start_callbacks_, {});
   begin_stop();
 }
 
@@ -152,11 +154,14 @@ void ManagerCore::retire(Slot slot) {
 }
 
 void ManagerCore::stop(DoneCallback done) {
-  if (phase_ == Phase::stopped) return scheduler_->defer([done = std::move(done)]() mutable { done({}); });
-  stop_callbacks_.push_back(std::move(done));
-  if (phase_ == Phase::starting)
-    start_error_.emplace(Errc::cancelled, options_.name_prefix + ": stopped while starting");
-  if (phase_ != Phase::stopping) begin_stop();
+  switch (phase_) {
+    case Phase::stopped: return scheduler_->defer([done = std::move(done)]() mutable { done({}); });
+    case Phase::stopping: return stop_callbacks_.push_back(std::move(done));
+    case Phase::starting:
+      stop_callbacks_.push_back(std::move(done));
+      return start_failed({Errc::cancelled, options_.name_prefix + " was stopped while it started"});
+    case Phase::running: stop_callbacks_.push_back(std::move(done)); return begin_stop();
+  }
 }
 
 void ManagerCore::begin_stop() {
@@ -204,10 +209,8 @@ void ManagerCore::finish_stop_if_empty() {
   if (phase_ != Phase::stopping || !retired_.empty()) return;
   scheduler_->cancel_timer(std::exchange(stop_timer_, 0));
   phase_ = Phase::stopped;
-  std::vector<DoneCallback> failed_starts;
-  if (start_error_) failed_starts.swap(start_callbacks_);
+  if (const auto error = std::exchange(start_error_, std::nullopt)) call_all(failed_starts_, std::unexpected(*error));
   call_all(stop_callbacks_, {});
-  if (const auto error = std::exchange(start_error_, std::nullopt)) call_all(failed_starts, std::unexpected(*error));
   std::vector<DoneCallback> starts = std::exchange(start_callbacks_, {});  // asked for while it stopped
   for (DoneCallback& done : starts) start(std::move(done));
 }
@@ -228,6 +231,7 @@ void ManagerCore::shut_down() noexcept {
   const std::string gone = options_.name_prefix + " was destroyed";
   fail_waiters({Errc::not_started, gone});
   call_all(start_callbacks_, std::unexpected(Error(Errc::cancelled, gone)));
+  call_all(failed_starts_, std::unexpected(Error(Errc::cancelled, gone)));
   call_all(stop_callbacks_, {});
 
   const Error cancelled(Errc::cancelled, gone + " while the call was in flight");

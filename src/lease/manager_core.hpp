@@ -118,6 +118,7 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
   WaiterQueue waiters_;
   std::vector<DoneCallback> start_callbacks_;
   std::vector<DoneCallback> stop_callbacks_;
+  std::vector<DoneCallback> failed_starts_;
   std::optional<Error> start_error_;  // while what a failed start made is being closed
   std::size_t target_ = 0;            // as of the last resize
   TimerId check_timer_ = 0;

@@ -112,7 +112,7 @@ bool ThreadPool::interrupt(Job& job, Error /*error*/) {
 bool ThreadPool::would_wait_for_itself() const noexcept {
   if (current_pool != shared_.get()) return false;
   const std::lock_guard lock(shared_->mutex);
-  return shared_->idle <= shared_->queue.size();
+  return options_.workers - shared_->busy <= shared_->queue.size();
 }
 
 void ThreadPool::thread_main(const std::shared_ptr<Shared>& shared, const std::weak_ptr<ThreadPool>& pool) {
@@ -126,9 +126,11 @@ void ThreadPool::thread_main(const std::shared_ptr<Shared>& shared, const std::w
       if (shared->queue.empty()) break;
       std::unique_ptr<Job> job = shared->queue.pop_front();
       job->booking.started.store(monotonic_now(), std::memory_order_relaxed);
+      ++shared->busy;
       lock.unlock();
       run_job(*shared, std::move(job));
       lock.lock();
+      --shared->busy;
     }
     --shared->running;
     shared->finished.notify_all();

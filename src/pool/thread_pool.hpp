@@ -44,8 +44,9 @@ class ThreadPool final : public Pool, public JobSink, public std::enable_shared_
     std::condition_variable work;      // a job was queued, or the pool closes
     std::condition_variable finished;  // a thread has left its loop
     IntrusiveQueue<Job> queue;         // guarded by mutex, as all below
-    std::size_t idle = 0;
-    std::size_t running = 0;  // threads that have not left their loop
+    std::size_t idle = 0;              // threads that wait for work
+    std::size_t busy = 0;              // threads that run a job
+    std::size_t running = 0;           // threads that have not left their loop
     bool closing = false;
   };
 

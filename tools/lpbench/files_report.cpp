@@ -70,7 +70,10 @@ void print_verdict(const FilesReport& report) {
   for (const FilesRun& run : report.runs) {
     std::vector<std::string> lines;
     lines.reserve(run.failed.size());
-    for (const FailedCall& call : run.failed) lines.push_back(fmt::format("{}: {}", call.what, call.error));
+    for (const FailedCall& call : run.failed) {
+      const bool named = call.error.starts_with(call.what);  // as our own functions' errors are
+      lines.push_back(named ? call.error : fmt::format("{}: {}", call.what, call.error));
+    }
     const bool expected = report.crash && run.failed.size() == 1 && &run == &report.runs.back();
     if (!expected) print_lines(fmt::format("{} failed in run {}:", counted(lines.size(), "call"), run.name), lines);
   }
@@ -133,15 +136,14 @@ void print_table(const FilesReport& report) {
   fmt::print("{} of {} below {}, each read once before; operation: {}\n\n", counted(report.files.paths.size(), "file"),
              human_bytes(report.files.bytes), printable(options.directory), options.operation);
   fmt::print("{}", runs_table(report));
-  fmt::print(
-      "\np50, p99: from handing a call in to having its result, with {} calls in flight on a pool and 1 inline.\n"
-      "loop blocked: the worst delay of a 1 ms timer on the loop.\n",
-      options.in_flight);
+  fmt::print("\np50, p99: from handing a call in to having its result; {} calls in flight on a pool, 1 inline\n"
+             "loop blocked: the worst delay of a 1 ms timer on the loop\n",
+             options.in_flight);
 
   std::vector<std::string> unreadable;
   unreadable.reserve(report.files.unreadable.size());
   for (const UnreadableFile& file : report.files.unreadable) unreadable.push_back(file.path + ": " + file.reason);
-  print_lines(fmt::format("{} left out as unreadable:", counted(unreadable.size(), "file")), unreadable);
+  print_lines(fmt::format("{} left out as unreadable:", counted(unreadable.size(), "path")), unreadable);
   if (report.crash) print_crash(*report.crash);
   print_verdict(report);
 }

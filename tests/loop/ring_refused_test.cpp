@@ -1,0 +1,150 @@
+// Tests of a system that refuses io_uring: one clear error that names the causes, and nothing left behind. Each runs in
+// a child process, behind a seccomp filter or a limit.
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "base/check.hpp"
+#include "catch.hpp"
+#include "leasepool/error.hpp"
+#include "leasepool/loop.hpp"
+#include "loop/ring.hpp"
+#include "support/child.hpp"
+#include "support/process_state.hpp"
+
+using leasepool::Errc;
+using leasepool::LeasePoolError;
+using leasepool::Loop;
+using leasepool::detail::check;
+using leasepool::detail::Ring;
+using leasepool::test::ChildEnd;
+using leasepool::test::open_descriptors;
+using leasepool::test::run_in_child;
+
+namespace {
+
+// From now on io_uring_setup fails with `error`, in this process.
+void refuse_io_uring(int error) {
+  std::array<sock_filter, 4> filter{{
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error)),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  }};
+  sock_fprog program{.len = static_cast<unsigned short>(filter.size()), .filter = filter.data()};
+  check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "prctl(PR_SET_NO_NEW_PRIVS) works");
+  check(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0, "seccomp takes the filter");
+}
+
+// Constructs a T, which must fail with `unsupported`, and prints the message.
+template <class T>
+void expect_refusal() {
+  const auto before = open_descriptors();
+  try {
+    const T refused;
+  } catch (const LeasePoolError& error) {
+    check(error.code() == Errc::unsupported, "the code is unsupported");
+    check(open_descriptors() == before, "nothing stays open");
+    const std::string_view text = error.what();
+    (void)!::write(STDERR_FILENO, text.data(), text.size());
+    return;
+  }
+  check(false, "io_uring is refused");
+}
+
+template <class T>
+ChildEnd refused_with(int error) {
+  return run_in_child([error] {
+    refuse_io_uring(error);
+    expect_refusal<T>();
+  });
+}
+
+// Leaves room for `count` more descriptors.
+void allow_descriptors(std::size_t count) {
+  const int next = ::dup(STDERR_FILENO);
+  ::close(next);
+  const auto limit = static_cast<rlim_t>(next) + count;
+  const rlimit limits{.rlim_cur = limit, .rlim_max = limit};
+  check(::setrlimit(RLIMIT_NOFILE, &limits) == 0, "the limit of open files can be lowered");
+}
+
+}  // namespace
+
+TEST_CASE("io_uring refused with EPERM names seccomp profiles, the sysctl and what to change", "[ring][refused]") {
+  const auto end = GENERATE(true, false) ? refused_with<Ring>(EPERM) : refused_with<Loop>(EPERM);
+  CHECK(end.exited_with(0));
+  CHECK_THAT(end.output, ContainsSubstring("io_uring is refused"));
+  CHECK_THAT(end.output, ContainsSubstring("seccomp profile"));
+  CHECK_THAT(end.output, ContainsSubstring("io_uring_setup"));
+  CHECK_THAT(end.output, ContainsSubstring("kernel.io_uring_disabled"));
+}
+
+TEST_CASE("io_uring missing with ENOSYS names old kernels, sandboxes and the version needed", "[ring][refused]") {
+  const auto end = GENERATE(true, false) ? refused_with<Ring>(ENOSYS) : refused_with<Loop>(ENOSYS);
+  CHECK(end.exited_with(0));
+  CHECK_THAT(end.output, ContainsSubstring("io_uring is missing"));
+  CHECK_THAT(end.output, ContainsSubstring("5.15"));
+  CHECK_THAT(end.output, ContainsSubstring("sandbox"));
+}
+
+TEST_CASE("io_uring without locked memory names the limit", "[ring][refused]") {
+  const auto end = refused_with<Loop>(ENOMEM);
+  CHECK(end.exited_with(0));
+  CHECK_THAT(end.output, ContainsSubstring("ulimit -l"));
+}
+
+TEST_CASE("a kernel that knows none of the set-up flags is an error, not an endless search", "[ring][refused]") {
+  const auto end = refused_with<Loop>(EINVAL);
+  CHECK(end.exited_with(0));
+  CHECK_THAT(end.output, ContainsSubstring("io_uring cannot be set up"));
+}
+
+TEST_CASE("a loop without descriptors left names the limit", "[ring][refused]") {
+  const auto end = run_in_child([] {
+    // open_descriptors() itself needs one, which is free again for the ring: so the ring gets none.
+    allow_descriptors(1);
+    const int last = ::dup(STDERR_FILENO);
+    try {
+      const Loop refused;
+    } catch (const LeasePoolError& error) {
+      check(error.code() == Errc::unsupported, "the code is unsupported");
+      const std::string_view text = error.what();
+      (void)!::write(STDERR_FILENO, text.data(), text.size());
+    }
+    ::close(last);
+  });
+  CHECK(end.exited_with(0));
+  CHECK_THAT(end.output, ContainsSubstring("ulimit -n"));
+}
+
+TEST_CASE("a loop whose doorbell finds no descriptor fails and gives the ring's back", "[ring][refused]") {
+  const auto end = run_in_child([] {
+    allow_descriptors(1);
+    const auto before = open_descriptors();
+    bool failed = false;
+    try {
+      const Loop refused;
+    } catch (const std::system_error& error) {
+      failed = true;
+      const std::string_view text = error.what();
+      (void)!::write(STDERR_FILENO, text.data(), text.size());
+    }
+    check(failed, "the loop cannot be constructed");
+    check(open_descriptors() == before, "nothing stays open");
+  });
+  CHECK(end.exited_with(0));
+  CHECK_THAT(end.output, ContainsSubstring("eventfd"));
+}

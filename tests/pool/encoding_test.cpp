@@ -1,0 +1,243 @@
+// Arguments and results on their way to another process: converted to the parameter types, encoded, and back.
+#include <array>
+#include <bitset>
+#include <chrono>
+#include <complex>
+#include <cstdint>
+#include <deque>
+#include <limits>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "catch.hpp"
+#include "functions.hpp"
+#include "harness.hpp"
+#include "pool/registry.hpp"
+
+namespace encoding_cases {
+
+enum class Colour : std::uint8_t { red = 1, green = 200 };
+
+struct Point {
+  int x = 0;
+  double y = 0;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(x, y);
+  }
+  bool operator==(const Point&) const = default;
+};
+
+// With save and load outside of the class.
+struct Tagged {
+  std::string tag;
+  std::vector<Point> points;
+  bool operator==(const Tagged&) const = default;
+};
+template <class Archive>
+void save(Archive& archive, const Tagged& value) {
+  archive(value.tag, value.points);
+}
+template <class Archive>
+void load(Archive& archive, Tagged& value) {
+  archive(value.tag, value.points);
+}
+
+struct OnlyMoves {
+  OnlyMoves() = default;
+  explicit OnlyMoves(int number) : value(std::make_unique<int>(number)) {}
+  std::unique_ptr<int> value;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(value);
+  }
+};
+
+std::uint64_t twice(std::uint64_t value) { return 2 * value; }
+std::string text_and_number(const std::string& text, int number, bool flag) {
+  return text + " " + std::to_string(number) + (flag ? " yes" : " no");
+}
+double mean(const std::vector<double>& values, float weight) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return weight * sum;
+}
+std::unique_ptr<int> boxed(int value) { return std::make_unique<int>(value); }
+OnlyMoves moved(OnlyMoves value) { return value; }
+int taken(std::unique_ptr<int>&& value) { return *value; }
+const std::string& by_reference(const std::string& text) {
+  static std::string kept;
+  return kept = text;
+}
+int stoppable(std::stop_token token, int value) { return token.stop_possible() ? -1 : value; }
+int careful(int value) noexcept { return value + 1; }
+
+}  // namespace encoding_cases
+
+LEASEPOOL_REGISTER(encoding_cases::twice);
+LEASEPOOL_REGISTER(encoding_cases::text_and_number);
+LEASEPOOL_REGISTER(encoding_cases::mean);
+LEASEPOOL_REGISTER(encoding_cases::boxed);
+LEASEPOOL_REGISTER(encoding_cases::moved);
+LEASEPOOL_REGISTER(encoding_cases::taken);
+LEASEPOOL_REGISTER(encoding_cases::by_reference);
+LEASEPOOL_REGISTER(encoding_cases::stoppable);
+LEASEPOOL_REGISTER(encoding_cases::careful);
+
+using namespace encoding_cases;
+using namespace leasepool;
+using leasepool::detail::ByteReader;
+using leasepool::detail::Bytes;
+using leasepool::detail::ByteWriter;
+using leasepool::test::Call;
+using leasepool::test::make_test_job;
+
+namespace {
+
+// What a value is after it went to another process.
+template <class T>
+T there_and_back(const T& value) {
+  Bytes bytes;
+  ByteWriter writer(bytes, SIZE_MAX);
+  detail::encode(writer, value);
+  REQUIRE(writer.written() == bytes.size());
+  ByteReader reader(bytes.view());
+  T result{};
+  detail::decode(reader, result);
+  return result;
+}
+
+// What a worker does with a call, without the worker.
+template <class F, class... A>
+auto call_through_bytes(F function, A&&... arguments) {
+  std::shared_ptr<Call<detail::CallResult<F, A...>>> call;
+  auto job = make_test_job(call, function, std::forward<A>(arguments)...);
+  Bytes sent;
+  const Result<detail::FunctionId> id = job->encode(sent, SIZE_MAX);
+  REQUIRE(id.has_value());
+  Bytes returned;
+  ByteWriter writer(returned, SIZE_MAX);
+  detail::Invocation invocation{.arguments = sent.view(), .result = &writer};
+  detail::find_function_by_id(*id)->invoke(invocation);
+  CHECK(invocation.phase == detail::CallPhase::encoding);
+  job->accept(returned.view());
+  job->deliver();
+  REQUIRE(call->succeeded());
+  return std::move(**call->result);
+}
+
+}  // namespace
+
+TEST_CASE("values of every kind that is carried come back equal", "[encoding]") {
+  CHECK(there_and_back(std::numeric_limits<std::int64_t>::min()) == std::numeric_limits<std::int64_t>::min());
+  CHECK(there_and_back(std::numeric_limits<double>::infinity()) == std::numeric_limits<double>::infinity());
+  CHECK(there_and_back(true));
+  CHECK(there_and_back('x') == 'x');
+  CHECK(there_and_back(Colour::green) == Colour::green);
+  CHECK(there_and_back(std::string("with a \0 inside", 15)) == std::string("with a \0 inside", 15));
+  CHECK(there_and_back(std::u32string(U"\U0001F600")) == U"\U0001F600");
+  CHECK(there_and_back(std::chrono::nanoseconds(-5)) == std::chrono::nanoseconds(-5));
+  CHECK(there_and_back(std::complex<double>(1, -2)) == std::complex<double>(1, -2));
+  CHECK(there_and_back(std::bitset<70>(5)) == std::bitset<70>(5));
+  CHECK(there_and_back(std::array<int, 3>{1, 2, 3}) == std::array<int, 3>{1, 2, 3});
+  CHECK(there_and_back(std::array<bool, 2>{true, false}) == std::array<bool, 2>{true, false});
+  CHECK(there_and_back(std::vector<bool>{true, false, true}) == std::vector<bool>{true, false, true});
+  CHECK(there_and_back(std::optional<int>()) == std::nullopt);
+  CHECK(there_and_back(std::optional<std::string>("there")) == "there");
+  CHECK(there_and_back(std::variant<int, std::string>("second")) == std::variant<int, std::string>("second"));
+  CHECK(there_and_back(std::pair<int, std::string>(1, "one")) == std::pair<int, std::string>(1, "one"));
+  CHECK(there_and_back(std::tuple<int, char, double>(1, 'c', 2.5)) == std::tuple<int, char, double>(1, 'c', 2.5));
+  CHECK(there_and_back(Point{.x = 3, .y = 4.5}) == Point{.x = 3, .y = 4.5});
+}
+
+TEST_CASE("containers come back equal, whatever they hold", "[encoding]") {
+  const std::map<std::string, std::vector<std::optional<Point>>> nested{
+      {"", {}}, {"a", {Point{.x = 1, .y = 2}, std::nullopt}}, {"b", {std::nullopt}}};
+  CHECK(there_and_back(nested) == nested);
+  const std::vector<std::vector<std::vector<std::string>>> deep{{{"a"}, {}}, {}, {{"b", "c"}}};
+  CHECK(there_and_back(deep) == deep);
+  const Tagged tagged{.tag = "points", .points = {{.x = 1, .y = 1}, {.x = 2, .y = 2}}};
+  CHECK(there_and_back(std::vector{tagged, tagged}) == std::vector{tagged, tagged});
+  CHECK(there_and_back(std::list<int>{1, 2}) == std::list<int>{1, 2});
+  CHECK(there_and_back(std::deque<std::string>{"a", "b"}) == std::deque<std::string>{"a", "b"});
+  CHECK(there_and_back(std::set<int>{3, 1}) == std::set<int>{1, 3});
+  CHECK(there_and_back(std::multiset<int>{1, 1}).count(1) == 2);
+  CHECK(there_and_back(std::unordered_set<std::string>{"a", "b"}) == std::unordered_set<std::string>{"a", "b"});
+  CHECK(there_and_back(std::unordered_map<int, Colour>{{1, Colour::red}}).at(1) == Colour::red);
+  CHECK(there_and_back(std::multimap<int, int>{{1, 2}, {1, 3}}).count(1) == 2);
+  CHECK(*there_and_back(std::shared_ptr<int>(new int(7))) == 7);
+}
+
+TEST_CASE("arguments become the parameter types before they are encoded", "[encoding]") {
+  CHECK(call_through_bytes(twice, 20'000) == 40'000);
+  CHECK(call_through_bytes(twice, short{-1}) == std::numeric_limits<std::uint64_t>::max() - 1);
+  CHECK(call_through_bytes(twice, 2.9) == 4);
+  CHECK(call_through_bytes(text_and_number, "text", 'A', 1) == "text 65 yes");
+  CHECK(call_through_bytes(text_and_number, std::string("text"), 5L, nullptr != nullptr) == "text 5 no");
+  CHECK(call_through_bytes(mean, std::vector<double>{1, 2, 3}, 2) == 12);
+  const int number = 41;
+  CHECK(call_through_bytes(careful, number) == 42);
+}
+
+TEST_CASE("what can only be moved goes through", "[encoding]") {
+  CHECK(*call_through_bytes(boxed, 5) == 5);
+  CHECK(*call_through_bytes(moved, OnlyMoves(6)).value == 6);
+  CHECK(call_through_bytes(moved, OnlyMoves()).value == nullptr);
+  CHECK(call_through_bytes(taken, std::make_unique<int>(7)) == 7);
+}
+
+TEST_CASE("a result by reference comes back as a value", "[encoding]") {
+  CHECK(call_through_bytes(by_reference, "kept") == "kept");
+}
+
+TEST_CASE("a leading stop token is not sent", "[encoding]") { CHECK(call_through_bytes(stoppable, 5) == 5); }
+
+TEST_CASE("arguments live in the job until it is gone", "[encoding]") {
+  std::shared_ptr<Call<std::string>> call;
+  std::unique_ptr<detail::Job> job;
+  {
+    std::string text = "a text that is too long for the small string optimization";
+    job = make_test_job(call, text_and_number, text, 1, true);
+    text.assign(text.size(), '-');
+  }
+  job->run();
+  job->deliver();
+  CHECK(call->result->value() == "a text that is too long for the small string optimization 1 yes");
+}
+
+TEST_CASE("encoding can be repeated and gives the same bytes", "[encoding]") {
+  std::shared_ptr<Call<std::string>> call;
+  const auto job = make_test_job(call, text_and_number, "text", 1, true);
+  Bytes first;
+  Bytes second;
+  REQUIRE(job->encode(first, SIZE_MAX).has_value());
+  REQUIRE(job->encode(second, SIZE_MAX).has_value());
+  CHECK(std::ranges::equal(first.view(), second.view()));
+}
+
+TEST_CASE("arguments over the limit are refused with their size and the limit", "[encoding][W8]") {
+  std::shared_ptr<Call<std::uint64_t>> call;
+  const auto job = make_test_job(call, pool_functions::length_of, std::string(1000, 'x'));
+  Bytes bytes;
+  const auto exact = job->encode(bytes, 1008);  // 8 bytes are its length
+  CHECK(exact.has_value());
+  CHECK(bytes.size() == 1008);
+  Bytes refused;
+  const auto over = job->encode(refused, 1007);
+  REQUIRE_FALSE(over.has_value());
+  CHECK(over.error().code() == Errc::payload_too_large);
+  CHECK_THAT(over.error().message(), ContainsSubstring("pool_functions::length_of") && ContainsSubstring("1008") &&
+                                         ContainsSubstring("1007") && ContainsSubstring("max_payload"));
+  CHECK(refused.size() <= 1007);
+}

@@ -1,0 +1,126 @@
+// What the tests of the pools share: a loop that runs until something holds, a pool on it without a lease in between,
+// and calls whose outcome is kept.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "leasepool/detail/job.hpp"
+#include "leasepool/loop.hpp"
+#include "loop/loop_core.hpp"
+#include "pool/pool.hpp"
+
+namespace leasepool::test {
+
+// Turns the loop until `holds()` does; false after the limit, which only a broken test or library reaches.
+bool run_until(Loop& loop, const std::function<bool()>& holds, std::chrono::seconds limit = std::chrono::seconds(60));
+
+// One call: what came of it, and how often.
+template <class R>
+struct Call {
+  std::optional<Result<R>> result;
+  int deliveries = 0;
+  detail::Job* job = nullptr;  // while it has not ended
+  std::uint64_t id = 0;
+
+  [[nodiscard]] bool ended() const { return result.has_value(); }
+  [[nodiscard]] bool succeeded() const { return result && result->has_value(); }
+  // Errc{} when it has not failed.
+  [[nodiscard]] std::error_code code() const {
+    return result && !*result ? result->error().code() : std::error_code();
+  }
+  [[nodiscard]] std::string message() const { return result && !*result ? result->error().message() : std::string(); }
+};
+
+// Stands where a lease would.
+class CallSink final : public detail::JobSink {
+ public:
+  void job_started(std::uint64_t job_id, TimePoint started) override;
+  void job_ended(std::unique_ptr<detail::Job> job) override;
+
+  std::vector<std::uint64_t> started;
+  std::vector<std::uint64_t> ended;  // ids, in the order of their end
+};
+
+// A job that keeps its outcome in `call`.
+template <class F, class... A>
+std::unique_ptr<detail::Job> make_test_job(std::shared_ptr<Call<detail::CallResult<F, A...>>>& call, F&& function,
+                                           A&&... arguments) {
+  using R = detail::CallResult<F, A...>;
+  call = std::make_shared<Call<R>>();
+  auto keep = [call](Result<R> result) {
+    ++call->deliveries;
+    call->job = nullptr;
+    call->result.emplace(std::move(result));
+  };
+  auto job = detail::make_job<decltype(keep)>(std::forward<F>(function), std::forward<A>(arguments)...);
+  job->set_receiver(std::move(keep));
+  call->job = job.get();
+  return job;
+}
+
+// A pool, its options and what it reported. Closed at once when destroyed.
+class TestPool {
+ public:
+  TestPool(Loop& loop, ExecutorBackend backend, std::size_t workers)
+      : TestPool(loop, backend, options_for(workers)) {}
+  TestPool(Loop& loop, ExecutorBackend backend, detail::PoolOptions options);
+  TestPool(const TestPool&) = delete;
+  TestPool& operator=(const TestPool&) = delete;
+  ~TestPool();
+
+  static detail::PoolOptions options_for(std::size_t workers);
+
+  // Starts it and waits until it is ready or has failed.
+  Result<void> start();
+
+  template <class F, class... A>
+  auto call(F&& function, A&&... arguments) {
+    std::shared_ptr<Call<detail::CallResult<F, A...>>> call;
+    auto job = make_test_job(call, std::forward<F>(function), std::forward<A>(arguments)...);
+    call->id = job->booking.id = next_id();
+    job->booking.lease = sink;
+    job->booking.reports_start = true;
+    if (job->takes_stop_token()) job->booking.stop = std::stop_source();
+    pool->submit(std::move(job));
+    return call;
+  }
+
+  // Calls and waits for the end.
+  template <class F, class... A>
+  auto result_of(F&& function, A&&... arguments) {
+    const auto made = call(std::forward<F>(function), std::forward<A>(arguments)...);
+    if (!wait([&] { return made->ended(); })) throw std::runtime_error("a call did not end");
+    return std::move(*made->result);
+  }
+
+  bool wait(const std::function<bool()>& holds, std::chrono::seconds limit = std::chrono::seconds(60)) {
+    return run_until(loop, holds, limit);
+  }
+
+  // Closes it in order and waits for that; false if that did not end.
+  bool close();
+  // Closes it as a destructor does, and gives it up.
+  void close_now(Duration patience);
+
+  [[nodiscard]] bool logged(const std::string& part) const;
+
+  Loop& loop;
+  const std::shared_ptr<detail::PoolTotals> totals;
+  std::shared_ptr<std::vector<std::string>> log;
+  std::shared_ptr<CallSink> sink = std::make_shared<CallSink>();
+  std::shared_ptr<detail::Pool> pool;
+
+ private:
+  static std::uint64_t next_id();
+};
+
+}  // namespace leasepool::test

@@ -1,0 +1,243 @@
+// Contract, section Acquire: pools on demand, waiting in order, and giving up.
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "support.hpp"
+
+TEST_CASE("A1: min_pools exist after start, and more are made on demand up to max_pools", "[A1]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::ManagerOptions options = options_for(backend, 3, 1);
+    options.min_pools = 2;
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    CHECK(manager.total_count() == 2);
+    CHECK(manager.available_count() == 2);
+    std::vector<lp::ExecutorLease> leases;
+    for (std::size_t i = 1; i <= 3; ++i) {
+      leases.push_back(co_await manager.acquire());
+      CHECK(manager.leased_count() == i);
+      CHECK(manager.total_count() == std::max<std::size_t>(2, i));
+    }
+    const auto fourth = co_await failure_of(manager.acquire({.wait = false}));
+    CHECK(fourth == Errc::lease_unavailable);
+    CHECK(manager.total_count() == 3);
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("A2: with every pool leased, waiters are served first come, first served", "[A2]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
+    co_await manager.start();
+    auto held = std::make_optional(co_await manager.acquire());
+    std::vector<int> order;
+    for (int i = 0; i < 20; ++i) {
+      manager.acquire_async({}, [&order, i](lp::Result<lp::ExecutorLease> lease) {
+        REQUIRE(lease);
+        order.push_back(i);  // the lease ends here, and the next in line has it
+      });
+    }
+    co_await loop.sleep(1ms);
+    CHECK(order.empty());
+    CHECK(manager.stats().waiters.size() == 20);
+    held.reset();
+    co_await until(loop, [&] { return order.size() == 20; });
+    CHECK(std::is_sorted(order.begin(), order.end()));
+    CHECK(manager.available_count() == 1);
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("A2: who comes while others wait goes behind them, also when a pool is just given back", "[A2]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
+    co_await manager.start();
+    auto held = std::make_optional(co_await manager.acquire());
+    std::string order;
+    manager.acquire_async({}, [&](lp::Result<lp::ExecutorLease>) { order += 'a'; });
+    held.reset();  // promised to a in this very turn
+    manager.acquire_async({}, [&](lp::Result<lp::ExecutorLease>) { order += 'b'; });
+    std::optional<Errc> impatient;
+    manager.acquire_async({.wait = false}, [&](lp::Result<lp::ExecutorLease> lease) {
+      impatient = static_cast<Errc>(lease.error().code().value());
+    });
+    co_await until(loop, [&] { return order.size() == 2 && impatient; });
+    CHECK(order == "ab");
+    CHECK(impatient == Errc::lease_unavailable);
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("A3: wait = false fails at once and names max_pools and each holder with its age", "[A3]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 2, 1));
+    co_await manager.start();
+    auto first = co_await manager.acquire({.owner = "report-builder"});
+    auto second = co_await manager.acquire({.owner = "thumbnailer"});
+    const auto code = co_await failure_of(manager.acquire({.wait = false}));
+    CHECK(code == Errc::lease_unavailable);
+    const std::string message = co_await message_of(manager.acquire({.owner = "late", .wait = false}));
+    CHECK_THAT(message, ContainsSubstring("max_pools = 2"));
+    CHECK_THAT(message, ContainsSubstring("\"report-builder\" for "));
+    CHECK_THAT(message, ContainsSubstring("\"thumbnailer\" for "));
+    CHECK_THAT(message, ContainsSubstring("\"late\""));
+    CHECK(manager.stats().waiters.empty());
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("A4: a timeout fails with timed_out, and never early", "[A4]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
+    co_await manager.start();
+    auto held = co_await manager.acquire({.owner = "holder"});
+    for (const auto timeout : {1ms, 3ms, 10ms}) {
+      const auto before = std::chrono::steady_clock::now();
+      const std::string message = co_await message_of(manager.acquire({.owner = "waiter", .timeout = timeout}));
+      CHECK(std::chrono::steady_clock::now() - before >= timeout);
+      CHECK_THAT(message, ContainsSubstring("\"holder\""));
+      CHECK_THAT(message, ContainsSubstring("\"waiter\""));
+    }
+    const auto code = co_await failure_of(manager.acquire({.timeout = 1ms}));
+    CHECK(code == Errc::timed_out);
+    CHECK(manager.stats().waiters.empty());
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("A4: 10,000 time-outs racing hand-overs lose no capacity", "[A4]") {
+  on_loop(ExecutorBackend::thread, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
+    co_await manager.start();
+    int got = 0;
+    int timed_out = 0;
+    for (int round = 0; round < 10'000; ++round) {
+      auto held = std::make_optional(co_await manager.acquire());
+      bool ended = false;
+      manager.acquire_async({.timeout = 20us}, [&](lp::Result<lp::ExecutorLease> lease) {
+        ++(lease ? got : timed_out);
+        ended = true;
+      });
+      // Given back about when the time is up; every tenth time on the very turn that finds it up.
+      const auto release =
+          loop.call_after(round % 10 == 0 ? 20us : std::chrono::microseconds(10 + round % 21), [&] { held.reset(); });
+      while (!ended || held) co_await loop.sleep(0ns);
+      REQUIRE(manager.available_count() == 1);
+      REQUIRE(manager.leased_count() == 0);
+    }
+    CHECK(got + timed_out == 10'000);
+    CHECK(got > 0);
+    CHECK(timed_out > 0);
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("A5: a waiter that is destroyed leaves the queue", "[A5]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
+    co_await manager.start();
+    auto held = std::make_optional(co_await manager.acquire());
+    {
+      // A branch that waits for a lease dies with the one that throws.
+      lp::Loop* const running = &loop;
+      std::optional<lp::Task<>> waiting;
+      const auto wait_for_lease = [](lp::LeasedExecutorManager& from) -> lp::Task<> { (void)co_await from.acquire(); };
+      waiting.emplace(wait_for_lease(manager));
+      (void)waiting->await_suspend(std::noop_coroutine()).resume();
+      CHECK(manager.stats().waiters.size() == 1);
+      waiting.reset();
+      CHECK(manager.stats().waiters.empty());
+      co_await running->sleep(0ns);
+    }
+    held.reset();
+    CHECK(manager.available_count() == 1);
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("A5: a waiter destroyed when it has just been given a pool passes it on", "[A5]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
+    co_await manager.start();
+    auto held = std::make_optional(co_await manager.acquire());
+    const auto wait_for_lease = [](lp::LeasedExecutorManager& from) -> lp::Task<> { (void)co_await from.acquire(); };
+    std::optional<lp::Task<>> first(wait_for_lease(manager));
+    (void)first->await_suspend(std::noop_coroutine()).resume();
+    bool second = false;
+    manager.acquire_async({}, [&](lp::Result<lp::ExecutorLease> lease) { second = lease.has_value(); });
+    held.reset();   // the first has the pool now, but has not heard of it
+    first.reset();  // and never will
+    co_await until(loop, [&] { return second; });
+    CHECK(manager.available_count() == 1);
+    CHECK(manager.leased_count() == 0);
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("A6: durations that are zero or negative are invalid, and the longest one means never", "[A6]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    const auto refused = [&](auto change, const std::string& field) {
+      lp::ManagerOptions options = options_for(backend);
+      change(options);
+      try {
+        const lp::LeasedExecutorManager manager(loop, options);
+      } catch (const std::invalid_argument& error) {
+        CHECK_THAT(error.what(), ContainsSubstring(field));
+        return true;
+      }
+      return false;
+    };
+    CHECK(refused([](auto& o) { o.default_lease_duration = 0s; }, "default_lease_duration"));
+    CHECK(refused([](auto& o) { o.default_lease_duration = -1s; }, "default_lease_duration"));
+    CHECK(refused([](auto& o) { o.check_interval = 0s; }, "check_interval"));
+    CHECK(refused([](auto& o) { o.lease_grace = -1ns; }, "lease_grace"));
+    CHECK_FALSE(refused([](auto& o) { o.lease_grace = 0s; }, "lease_grace"));
+
+    lp::ManagerOptions options = options_for(backend);
+    options.default_lease_duration = lp::Duration::max();
+    options.lease_grace = lp::Duration::max();
+    options.check_interval = lp::Duration::max();
+    options.stop_timeout = lp::Duration::max();
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    CHECK_THROWS_AS(manager.acquire({.lease_duration = 0s}), std::invalid_argument);
+    CHECK_THROWS_AS(manager.acquire({.timeout = -1s}), std::invalid_argument);
+    CHECK_THROWS_AS(manager.acquire({.timeout = lp::Duration::min()}), std::invalid_argument);
+    {
+      auto lease = co_await manager.acquire({.timeout = lp::Duration::max()});
+      CHECK(lease.soft_expires_at() == lp::TimePoint::max());
+      CHECK(lease.hard_expires_at() == lp::TimePoint::max());
+      CHECK_THROWS_AS(lease.with({.timeout = 0s}), std::invalid_argument);
+      CHECK_THROWS_AS(lease.extend(0s), std::invalid_argument);
+      const std::uint64_t four = co_await lease.with({.timeout = lp::Duration::max()}).run(square, 2);
+      CHECK(four == 4);
+    }
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("A7: max_waiters bounds the queue", "[A7]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::ManagerOptions options = options_for(backend, 1, 1);
+    options.max_waiters = 3;
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    auto held = std::make_optional(co_await manager.acquire());
+    int served = 0;
+    for (int i = 0; i < 3; ++i) {
+      manager.acquire_async({}, [&](lp::Result<lp::ExecutorLease> lease) { served += lease ? 1 : 0; });
+    }
+    const std::string message = co_await message_of(manager.acquire());
+    CHECK_THAT(message, ContainsSubstring("max_waiters = 3"));
+    const auto code = co_await failure_of(manager.acquire());
+    CHECK(code == Errc::lease_unavailable);
+    held.reset();
+    co_await until(loop, [&] { return served == 3; });
+    auto again = co_await manager.acquire();  // there is room once more
+    CHECK(again.active());
+    again.release();
+    co_await manager.stop();
+  });
+}

@@ -1,0 +1,230 @@
+// Contract, section Expiry: deadlines that hold by themselves.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <vector>
+
+#include "support.hpp"
+
+TEST_CASE("X1: soft expiry is the lease's duration, hard expiry the grace later, both readable", "[X1]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::ManagerOptions options = options_for(backend, 2);
+    options.default_lease_duration = 40s;
+    options.lease_grace = 7s;
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    const lp::TimePoint before = std::chrono::steady_clock::now();
+    auto by_default = co_await manager.acquire();
+    auto by_choice = co_await manager.acquire({.owner = "chosen", .lease_duration = 90s});
+    const lp::TimePoint after = std::chrono::steady_clock::now();
+    CHECK(by_default.soft_expires_at() >= before + 40s);
+    CHECK(by_default.soft_expires_at() <= after + 40s);
+    CHECK(by_default.hard_expires_at() - by_default.soft_expires_at() == 7s);
+    CHECK(by_choice.soft_expires_at() >= before + 90s);
+    CHECK(by_choice.soft_expires_at() <= after + 90s);
+    const lp::ManagerStats stats = manager.stats();
+    REQUIRE(stats.leases.size() == 2);
+    CHECK(stats.leases[1].owner == "chosen");
+    CHECK(stats.leases[1].until_soft_expiry > 80s);
+    CHECK(stats.leases[1].until_soft_expiry <= 90s);
+    CHECK(stats.leases[1].until_hard_expiry - stats.leases[1].until_soft_expiry == 7s);
+    by_default.release();
+    by_choice.release();
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("X2, X3: a lease of 10 ms is revoked by itself with a check_interval of 120 s, and replaced at once",
+          "[X2][X3]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::ManagerOptions options = options_for(backend, 1, 1);
+    options.lease_grace = 0s;
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    auto lease = co_await manager.acquire({.lease_duration = 10ms});
+    const int first = co_await lease.run(process_id);
+    co_await until(loop, [&] { return !lease.active(); });
+    CHECK(std::chrono::steady_clock::now() >= lease.hard_expires_at());
+    CHECK(manager.stats().leases_revoked == 1);
+    CHECK(manager.total_count() == 1);  // the replacement
+    const auto code = co_await failure_of(lease.run(square, 2));
+    CHECK(code == Errc::lease_expired);
+    const std::string message = co_await message_of(lease.run(square, 2));
+    CHECK_THAT(message, ContainsSubstring("revoked"));
+    auto next = co_await manager.acquire();
+    const int second = co_await next.run(process_id);
+    CHECK((first != second) == (backend == ExecutorBackend::process));  // never the same pool again
+    next.release();
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("X3: a waiter gets the replacement of a revoked pool without anybody releasing", "[X3]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::ManagerOptions options = options_for(backend, 1, 1);
+    options.lease_grace = 0s;
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    auto forgotten = co_await manager.acquire({.lease_duration = 10ms});
+    auto lease = co_await manager.acquire({.timeout = 30s});
+    CHECK(lease.active());
+    CHECK_FALSE(forgotten.active());
+    forgotten.release();  // of no effect any more
+    CHECK(manager.leased_count() == 1);
+    lease.release();
+    CHECK(manager.available_count() == 1);
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("X4: at hard expiry processes are killed and their calls fail; threads run on and deliver", "[X4]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::ManagerOptions options = options_for(backend, 1, 1);
+    options.lease_grace = 0s;
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    auto lease = co_await manager.acquire({.lease_duration = 30ms});
+    std::optional<lp::Result<int>> running;
+    std::optional<lp::Result<int>> queued;
+    lease.run_async(pass_gate, 1, [&](lp::Result<int> result) { running = std::move(result); });
+    lease.run_async(pass_gate, 2, [&](lp::Result<int> result) { queued = std::move(result); });
+    co_await until_entered(loop, 1);
+    co_await until(loop, [&] { return queued.has_value(); });
+    CHECK(std::chrono::steady_clock::now() >= lease.hard_expires_at());
+    CHECK(queued->error().code() == Errc::lease_expired);
+    auto next = co_await manager.acquire();  // capacity is back although the function still runs
+    const std::uint64_t nine = co_await next.run(square, 3);
+    CHECK(nine == 9);
+    if (backend == ExecutorBackend::process) {
+      co_await until(loop, [&] { return running.has_value(); });
+      CHECK(running->error().code() == Errc::lease_expired);
+      open_gate();
+      CHECK(shared().left == 0);
+    } else {
+      CHECK_FALSE(running);
+      open_gate();
+      co_await until(loop, [&] { return running.has_value(); });
+      CHECK(running->value() == 1);
+    }
+    next.release();
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("X4: a released lease that does not drain is revoked at its hard expiry all the same", "[X4]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::ManagerOptions options = options_for(backend, 1, 1);
+    options.lease_grace = 0s;
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    auto lease = co_await manager.acquire({.lease_duration = 20ms});
+    bool ended = false;
+    lease.run_async(pass_gate, 1, [&](lp::Result<int>) { ended = true; });
+    co_await until_entered(loop, 1);
+    lease.release();
+    auto next = co_await manager.acquire();
+    CHECK(manager.stats().leases_revoked == 1);
+    open_gate();
+    co_await until(loop, [&] { return ended; });
+    next.release();
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("X5: extend moves both deadlines, and fails on a revoked lease", "[X5]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::ManagerOptions options = options_for(backend, 1, 1);
+    options.lease_grace = 5ms;
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    auto lease = co_await manager.acquire({.lease_duration = 20ms});
+    const lp::TimePoint first_end = lease.hard_expires_at();
+    const lp::TimePoint now = std::chrono::steady_clock::now();
+    lease.extend(60ms);
+    CHECK(lease.soft_expires_at() >= now + 60ms);
+    CHECK(lease.hard_expires_at() - lease.soft_expires_at() == 5ms);
+    co_await until(loop, [&] { return std::chrono::steady_clock::now() > first_end + 1ms; });
+    CHECK(lease.active());
+    co_await until(loop, [&] { return !lease.active(); });
+    CHECK(std::chrono::steady_clock::now() >= now + 65ms);
+    std::optional<Errc> code;
+    try {
+      lease.extend(1s);
+    } catch (const lp::LeasePoolError& error) {
+      code = static_cast<Errc>(error.code().value());
+    }
+    CHECK(code == Errc::lease_expired);
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("X5: a lease extended after its soft expiry is whole again", "[X5]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    auto reports = std::make_shared<int>(0);
+    lp::ManagerOptions options = options_for(backend, 1, 1);
+    options.lease_grace = 60s;
+    options.log = [reports](lp::LogLevel, std::string_view text) {
+      if (text.find("past its soft expiry") != std::string_view::npos) ++*reports;
+    };
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    auto lease = co_await manager.acquire({.owner = "slow", .lease_duration = 5ms});
+    co_await until(loop, [&] { return *reports == 1; });
+    CHECK(lease.active());
+    lease.extend(60s);
+    CHECK(lease.soft_expires_at() > std::chrono::steady_clock::now() + 50s);
+    const std::uint64_t nine = co_await lease.run(square, 3);
+    CHECK(nine == 9);
+    CHECK(*reports == 1);
+    lease.release();
+    co_await manager.stop();
+  });
+}
+
+// Stops this process for a while from another one, which nothing here needs to be single-threaded for.
+static void stop_for(std::chrono::milliseconds span) {
+  const pid_t parent = ::getpid();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::kill(parent, SIGSTOP);
+    ::usleep(static_cast<useconds_t>(std::chrono::microseconds(span).count()));
+    ::kill(parent, SIGCONT);
+    ::_exit(0);
+  }
+  ::waitpid(child, nullptr, 0);
+}
+
+TEST_CASE("X6: after the parent was stopped past deadlines, each is handled once, in order, and nobody is blamed",
+          "[X6]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::ManagerOptions options = options_for(backend, 3, 1);
+    options.min_pools = 3;
+    options.lease_grace = 0s;
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    auto first = co_await manager.acquire({.lease_duration = 60ms});
+    auto second = co_await manager.acquire({.lease_duration = 40ms});
+    auto patient = co_await manager.acquire({.lease_duration = 60s});
+    std::vector<int> order;
+    open_gate();
+    // Ends while we are stopped; its timeout passes while we are stopped too, but it was in time.
+    std::optional<lp::Result<std::uint64_t>> finished;
+    patient.with({.timeout = 50ms}).run_async(square, 5, [&](lp::Result<std::uint64_t> r) { finished = std::move(r); });
+    const auto timer_late = loop.call_after(60ms, [&] { order.push_back(3); });
+    const auto timer_early = loop.call_after(20ms, [&] { order.push_back(1); });
+    const auto timer_middle = loop.call_after(40ms, [&] { order.push_back(2); });
+    co_await loop.sleep(0ns);
+    stop_for(100ms);
+    co_await until(loop, [&] { return finished && order.size() == 3 && !first.active() && !second.active(); });
+    CHECK(order == std::vector<int>{1, 2, 3});
+    CHECK(finished->value() == 25);
+    CHECK(patient.active());
+    CHECK(manager.stats().leases_revoked == 2);
+    CHECK(manager.stats().workers_crashed == 0);
+    co_await loop.sleep(1ms);
+    CHECK(manager.stats().leases_revoked == 2);
+    patient.release();
+    co_await manager.stop();
+  });
+}

@@ -1,0 +1,380 @@
+// Contract, section Lease: calling functions, releasing, draining, queues, time-outs and cancellation.
+#include <algorithm>
+#include <csignal>
+#include <future>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "support.hpp"
+
+TEST_CASE("E1: run returns values, void and move-only results", "[E1]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend));
+    co_await manager.start();
+    auto lease = co_await manager.acquire({.owner = "values"});
+    const std::uint64_t nine = co_await lease.run(square, 3);  // an int becomes the parameter's type
+    CHECK(nine == 9);
+    const std::string text = co_await lease.run(join, "lease", std::string("pool"));
+    CHECK(text == "leasepool");
+    co_await lease.run(nothing);
+    std::unique_ptr<int> box = co_await lease.run(boxed, 42);
+    CHECK(*box == 42);
+    const int elsewhere = co_await lease.run(process_id);
+    CHECK((elsewhere != process_id()) == (backend == ExecutorBackend::process));
+    lease.release();
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("E1: exceptions arrive as the function threw them and do not retire the pool", "[E1]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
+    co_await manager.start();
+    auto lease = co_await manager.acquire();
+    const int before = co_await lease.run(process_id);
+    bool standard = false;
+    try {
+      co_await lease.run(throw_out_of_range, std::string("index 7 of 5"));
+    } catch (const std::out_of_range& thrown) {
+      standard = std::string(thrown.what()) == "index 7 of 5";
+    }
+    CHECK(standard);
+    const auto own = co_await failure_of([](lp::ExecutorLease& from) -> lp::Task<> {
+      try {
+        co_await from.run(throw_own_type, 5);
+      } catch (const lp::LeasePoolError&) {
+        throw;
+      } catch (...) {  // a thread brings the object itself
+        throw lp::LeasePoolError(make_error_code(Errc::remote_exception), "OwnType");
+      }
+    }(lease));
+    CHECK(own == Errc::remote_exception);
+    std::optional<lp::Error> error;
+    lease.run_async(throw_out_of_range, "again", [&](lp::Result<int> result) { error = result.error(); });
+    co_await until(loop, [&] { return error.has_value(); });
+    CHECK(error->code() == Errc::remote_exception);
+    CHECK(error->message() == "again");
+    CHECK_THROWS_AS(error->raise(), std::out_of_range);
+    const int after = co_await lease.run(process_id);
+    CHECK(before == after);
+    CHECK(manager.stats().workers_crashed == 0);
+    lease.release();
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("E2: a lease is released by its destructor, by an exception, once, and not by one that was moved from",
+          "[E2]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 2, 1));
+    co_await manager.start();
+    const auto throw_with_lease = [](lp::LeasedExecutorManager& from) -> lp::Task<> {
+      auto lease = co_await from.acquire();
+      throw std::runtime_error("in the scope of a lease");
+    };
+    try {
+      co_await throw_with_lease(manager);
+    } catch (const std::runtime_error&) {
+    }
+    CHECK(manager.leased_count() == 0);
+    {
+      auto lease = co_await manager.acquire();
+      CHECK(manager.leased_count() == 1);
+      lp::ExecutorLease moved = std::move(lease);
+      CHECK(manager.leased_count() == 1);
+      CHECK_FALSE(lease.active());  // NOLINT(bugprone-use-after-move)
+      CHECK(lease.lease_id() == 0);
+      CHECK_THROWS_AS(lease.run(square, 1), lp::LeasePoolError);
+      lease.release();
+      CHECK(manager.leased_count() == 1);
+      moved.release();
+      CHECK(manager.leased_count() == 0);
+      moved.release();
+      auto other = co_await manager.acquire();
+      CHECK(manager.leased_count() == 1);
+      moved.release();
+      CHECK(manager.leased_count() == 1);
+      other = co_await manager.acquire();  // the assignment releases what it held
+      CHECK(manager.leased_count() == 1);
+    }
+    CHECK(manager.leased_count() == 0);
+    {
+      auto lease = co_await manager.acquire();
+      std::thread([taken = std::move(lease)]() mutable {
+        const lp::ExecutorLease dies_here = std::move(taken);
+      }).join();
+    }
+    co_await until(loop, [&] { return manager.leased_count() == 0; });
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("E3: after release, calls fail with lease_expired", "[E3]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend));
+    co_await manager.start();
+    auto lease = co_await manager.acquire({.owner = "gone"});
+    auto call = lease.run(square, 2);  // not awaited yet: it starts too late
+    lease.release();
+    const auto code = co_await failure_of(std::move(call));
+    CHECK(code == Errc::lease_expired);
+    const std::string message = co_await message_of(lease.run(square, 3));
+    CHECK_THAT(message, ContainsSubstring("released"));
+    CHECK_THAT(message, ContainsSubstring("\"gone\""));
+    std::future<std::uint64_t> future = lease.submit(square, 3);
+    co_await until(loop, [&] { return future.wait_for(0s) == std::future_status::ready; });
+    CHECK_THROWS_AS(future.get(), lp::LeasePoolError);
+    CHECK_THROWS_AS(lease.extend(1s), lp::LeasePoolError);
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("E4: a released lease drains: results still come, and its pool is lent only then", "[E4]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
+    co_await manager.start();
+    auto lease = co_await manager.acquire();
+    std::vector<int> results;
+    for (int i = 1; i <= 3; ++i) {
+      lease.run_async(pass_gate, i, [&](lp::Result<int> result) { results.push_back(result.value()); });
+    }
+    co_await until_entered(loop, 1);
+    lease.release();
+    bool next = false;
+    manager.acquire_async({}, [&](lp::Result<lp::ExecutorLease> acquired) {
+      CHECK(results.size() == 3);
+      next = acquired.has_value();
+    });
+    co_await loop.sleep(2ms);
+    CHECK_FALSE(next);
+    CHECK(manager.leased_count() == 1);
+    open_gate();
+    co_await until(loop, [&] { return next; });
+    CHECK(results == std::vector<int>{1, 2, 3});
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("E5: so many calls run at once as there are workers, the others wait in order", "[E5]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 3));
+    co_await manager.start();
+    auto lease = co_await manager.acquire();
+    int ended = 0;
+    for (int i = 0; i < 10; ++i)
+      lease.run_async(pass_gate, i, [&](lp::Result<int> result) { ended += result ? 1 : 0; });
+    co_await until_entered(loop, 3);
+    co_await loop.sleep(2ms);
+    CHECK(shared().entered == 3);
+    const lp::ManagerStats stats = manager.stats();
+    REQUIRE(stats.leases.size() == 1);
+    CHECK(stats.leases[0].calls_running == 3);
+    CHECK(stats.leases[0].calls_queued == 7);
+    open_gate();
+    co_await until(loop, [&] { return ended == 10; });
+    CHECK(shared().most_inside <= 3);
+
+    close_gate();
+    std::vector<int> order;  // with one worker, strictly in order
+    lp::LeasedExecutorManager single(loop, options_for(backend, 1, 1));
+    co_await single.start();
+    auto narrow = co_await single.acquire();
+    for (int i = 0; i < 50; ++i) {
+      narrow.run_async(square, static_cast<std::uint64_t>(i),
+                       [&order, i](lp::Result<std::uint64_t>) { order.push_back(i); });
+    }
+    co_await until(loop, [&] { return order.size() == 50; });
+    CHECK(std::is_sorted(order.begin(), order.end()));
+    narrow.release();
+    lease.release();
+    co_await single.stop();
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("E5: max_queued_calls bounds the calls that wait", "[E5]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::ManagerOptions options = options_for(backend, 1, 2);
+    options.max_queued_calls = 3;
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    auto lease = co_await manager.acquire();
+    int ended = 0;
+    for (int i = 0; i < 5; ++i) lease.run_async(pass_gate, i, [&](lp::Result<int> result) { ended += result ? 1 : 0; });
+    const std::string message = co_await message_of(lease.run(pass_gate, 6));
+    CHECK_THAT(message, ContainsSubstring("max_queued_calls is 3"));
+    const auto code = co_await failure_of(lease.run(pass_gate, 7));
+    CHECK(code == Errc::queue_full);
+    open_gate();
+    co_await until(loop, [&] { return ended == 5; });
+    const int eight = co_await lease.run(pass_gate, 8);
+    CHECK(eight == 8);
+    lease.release();
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("E6: a call's timeout ends it, counted from its start on a worker", "[E6]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
+    co_await manager.start();
+    auto lease = co_await manager.acquire();
+    // The first holds the only worker for longer than the second's timeout: waiting does not count.
+    std::optional<lp::Result<int>> first;
+    std::optional<lp::Result<std::uint64_t>> second;
+    lease.run_async(pass_gate, 1, [&](lp::Result<int> result) { first = std::move(result); });
+    lease.with({.timeout = 20ms}).run_async(square, 4, [&](lp::Result<std::uint64_t> r) { second = std::move(r); });
+    co_await until_entered(loop, 1);
+    co_await loop.sleep(40ms);
+    CHECK_FALSE(second);
+    open_gate();
+    co_await until(loop, [&] { return first && second; });
+    CHECK(first->value() == 1);
+    CHECK(second->value() == 16);
+    close_gate();
+    const auto before = std::chrono::steady_clock::now();
+    const std::string message = co_await message_of(lease.with({.timeout = 15ms}).run(pass_gate, 2));
+    CHECK(std::chrono::steady_clock::now() - before >= 15ms);
+    CHECK_THAT(message, ContainsSubstring("pass_gate"));
+    CHECK_THAT(message, ContainsSubstring("15 ms"));
+    open_gate();
+    const std::uint64_t nine = co_await lease.run(square, 3);
+    CHECK(nine == 9);
+    lease.release();
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("E6: a process that runs too long is killed and replaced, and its neighbours are not disturbed", "[E6]") {
+  on_loop(ExecutorBackend::process, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 2));
+    co_await manager.start();
+    auto lease = co_await manager.acquire();
+    std::optional<lp::Result<int>> neighbour;
+    lease.run_async(pass_gate, 1, [&](lp::Result<int> result) { neighbour = std::move(result); });
+    co_await until_entered(loop, 1);
+    const auto code = co_await failure_of(lease.with({.timeout = 10ms}).run(pass_gate, 2));
+    CHECK(code == Errc::timed_out);
+    CHECK_FALSE(neighbour);
+    const std::uint64_t nine = co_await lease.run(square, 3);  // on the replacement
+    CHECK(nine == 9);
+    open_gate();
+    co_await until(loop, [&] { return neighbour.has_value(); });
+    CHECK(neighbour->value() == 1);
+    CHECK(shared().left == 1);  // the other never got to its end
+    CHECK(manager.stats().workers_started == 3);
+    lease.release();
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("E6: a thread whose call timed out stays busy until the function returns", "[E6]") {
+  on_loop(ExecutorBackend::thread, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
+    co_await manager.start();
+    auto lease = co_await manager.acquire();
+    const auto code = co_await failure_of(lease.with({.timeout = 5ms}).run(pass_gate, 1));
+    CHECK(code == Errc::timed_out);
+    bool second = false;
+    lease.run_async(square, 2, [&](lp::Result<std::uint64_t> result) { second = result.has_value(); });
+    co_await loop.sleep(5ms);
+    CHECK_FALSE(second);
+    CHECK(manager.stats().leases.at(0).calls_running == 1);
+    open_gate();
+    co_await until(loop, [&] { return second; });
+    lease.release();
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("E7: a stop token cancels a queued call at once", "[E7]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
+    co_await manager.start();
+    auto lease = co_await manager.acquire();
+    std::optional<lp::Result<int>> running;
+    std::optional<lp::Result<int>> queued;
+    lease.run_async(pass_gate, 1, [&](lp::Result<int> result) { running = std::move(result); });
+    std::stop_source source;
+    lease.with(source.get_token()).run_async(pass_gate, 2, [&](lp::Result<int> result) { queued = std::move(result); });
+    co_await until_entered(loop, 1);
+    std::thread([&] { source.request_stop(); }).join();
+    co_await until(loop, [&] { return queued.has_value(); });
+    CHECK(queued->error().code() == Errc::cancelled);
+    CHECK_FALSE(running);
+    CHECK(manager.stats().leases.at(0).calls_queued == 0);
+    const auto late = co_await failure_of(lease.with(source.get_token()).run(pass_gate, 3));
+    CHECK(late == Errc::cancelled);
+    open_gate();
+    co_await until(loop, [&] { return running.has_value(); });
+    CHECK(shared().entered == 1);
+    lease.release();
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("E7: a stop token ends a running call: a process is killed, a thread's function sees the token", "[E7]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
+    co_await manager.start();
+    auto lease = co_await manager.acquire();
+    std::stop_source source;
+    std::optional<lp::Result<bool>> outcome;
+    lease.with(source.get_token()).run_async(wait_for_stop, [&](lp::Result<bool> result) {
+      outcome = std::move(result);
+    });
+    co_await until_entered(loop, 1);
+    CHECK_FALSE(outcome);
+    source.request_stop();
+    co_await until(loop, [&] { return outcome.has_value(); });
+    if (backend == ExecutorBackend::process) {
+      REQUIRE_FALSE(outcome->has_value());
+      CHECK(outcome->error().code() == Errc::cancelled);
+      CHECK(shared().left == 0);
+    } else {
+      REQUIRE(outcome->has_value());
+      CHECK(outcome->value());
+    }
+    const std::uint64_t nine = co_await lease.run(square, 3);
+    CHECK(nine == 9);
+    lease.release();
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("E7: a time-out asks a thread's function to stop through its token", "[E7]") {
+  on_loop(ExecutorBackend::thread, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
+    co_await manager.start();
+    auto lease = co_await manager.acquire();
+    const auto code = co_await failure_of(lease.with({.timeout = 5ms}).run(wait_for_stop));
+    CHECK(code == Errc::timed_out);
+    co_await until(loop, [&] { return shared().left == 1; });
+    lease.release();
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("E8: a function that calls its own lease from its last worker gets an error instead of waiting for itself",
+          "[E8]") {
+  on_loop(ExecutorBackend::thread, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    for (const std::size_t workers : {1U, 2U}) {
+      lp::LeasedExecutorManager manager(loop, options_for(backend, 1, workers));
+      co_await manager.start();
+      auto lease = co_await manager.acquire();
+      auto call = lease.run([&lease] {
+        std::future<std::uint64_t> inner = lease.submit(square, 5);
+        try {
+          return inner.get() == 25 ? Errc{} : Errc::bad_payload;
+        } catch (const lp::LeasePoolError& error) {
+          return static_cast<Errc>(error.code().value());
+        }
+      });
+      const Errc outcome = co_await call;
+      CHECK(outcome == (workers == 1 ? Errc::queue_full : Errc{}));
+      lease.release();
+      co_await manager.stop();
+    }
+  });
+}

@@ -1,0 +1,332 @@
+// Contract, section Lifecycle: starting, stopping, threads that may and may not call, and the order of ends.
+#include <algorithm>
+#include <future>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "support.hpp"
+#include "support/eventually.hpp"
+#include "support/process_state.hpp"
+
+using leasepool::test::child_processes;
+using leasepool::test::eventually;
+using leasepool::test::open_descriptors;
+using leasepool::test::thread_count;
+
+TEST_CASE("L1: before start, acquire fails, stop and notify do nothing, and the counts are zeros", "[L1]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend));
+    const auto code = co_await failure_of(manager.acquire());
+    CHECK(code == Errc::not_started);
+    manager.notify_scale_changed();
+    co_await manager.stop();
+    CHECK(manager.desired_executor_count() == 0);
+    CHECK(manager.available_count() == 0);
+    CHECK(manager.leased_count() == 0);
+    CHECK(manager.total_count() == 0);
+    const lp::ManagerStats stats = manager.stats();
+    CHECK_FALSE(stats.started);
+    CHECK(stats.total == 0);
+    CHECK(stats.leases.empty());
+  });
+}
+
+TEST_CASE("L2: starting twice is once, and a stopped manager starts again", "[L2]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::ManagerOptions options = options_for(backend, 3);
+    options.min_pools = 2;
+    lp::LeasedExecutorManager manager(loop, options);
+    auto [first, second] = co_await lp::when_all(manager.start(), manager.start());
+    (void)first, (void)second;
+    co_await manager.start();
+    CHECK(manager.total_count() == 2);
+    for (int round = 0; round < 3; ++round) {
+      co_await manager.stop();
+      CHECK(manager.total_count() == 0);
+      co_await manager.start();
+      auto lease = co_await manager.acquire();
+      const std::uint64_t nine = co_await lease.run(square, 3);
+      CHECK(nine == 9);
+    }
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("L2: start and stop asked for in the middle of each other take effect in order", "[L2]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend));
+    std::vector<std::string> order;
+    manager.start_async([&](lp::Result<void> result) { order.push_back(result ? "started" : "start failed"); });
+    manager.stop_async([&](lp::Result<void> result) { order.push_back(result ? "stopped" : "stop failed"); });
+    manager.start_async([&](lp::Result<void> result) { order.push_back(result ? "started" : "start failed"); });
+    co_await until(loop, [&] { return order.size() == 3; });
+    // The first start was taken back by the stop; the one after the stop holds.
+    CHECK(std::count(order.begin(), order.end(), "stopped") == 1);
+    CHECK(order.back() == "started");
+    CHECK(manager.total_count() == 1);
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("L3: stop fails waiters and queued calls at once, and lets running calls end", "[L3]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
+    co_await manager.start();
+    auto lease = co_await manager.acquire();
+    std::optional<lp::Result<int>> running;
+    std::optional<lp::Result<int>> queued;
+    std::optional<Errc> waiter;
+    bool stopped = false;
+    lease.run_async(pass_gate, 1, [&](lp::Result<int> result) { running = std::move(result); });
+    lease.run_async(pass_gate, 2, [&](lp::Result<int> result) { queued = std::move(result); });
+    manager.acquire_async(
+        {}, [&](lp::Result<lp::ExecutorLease> result) { waiter = static_cast<Errc>(result.error().code().value()); });
+    co_await until_entered(loop, 1);
+    manager.stop_async([&](lp::Result<void> result) { stopped = result.has_value(); });
+    co_await until(loop, [&] { return queued && waiter; });
+    CHECK(queued->error().code() == Errc::cancelled);
+    CHECK(waiter == Errc::not_started);
+    CHECK_FALSE(running);
+    CHECK_FALSE(stopped);
+    const auto refused = co_await failure_of(manager.acquire());
+    CHECK(refused == Errc::not_started);
+    open_gate();
+    co_await until(loop, [&] { return stopped; });
+    REQUIRE(running);
+    CHECK(running->value() == 1);
+    CHECK(shared().entered == 1);
+  });
+}
+
+TEST_CASE("L3: after stop_timeout, running calls are cancelled: processes killed, threads abandoned by name", "[L3]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    auto log = std::make_shared<std::string>();
+    lp::ManagerOptions options = options_for(backend);
+    options.stop_timeout = 20ms;
+    options.log = [log](lp::LogLevel, std::string_view text) { *log += text; };
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    auto lease = co_await manager.acquire();
+    auto alive = std::make_shared<int>(7);
+    std::weak_ptr<int> watch = alive;
+    std::optional<Errc> outcome;
+    if (backend == ExecutorBackend::thread) {
+      lease.run_async([alive = std::move(alive)] { return pass_gate(*alive); },
+                      [&](lp::Result<int> result) { outcome = static_cast<Errc>(result.error().code().value()); });
+    } else {
+      lease.run_async(pass_gate, 1,
+                      [&](lp::Result<int> result) { outcome = static_cast<Errc>(result.error().code().value()); });
+    }
+    co_await until_entered(loop, 1);
+    co_await manager.stop();
+    co_await until(loop, [&] { return outcome.has_value(); });
+    CHECK(outcome == Errc::cancelled);
+    if (backend == ExecutorBackend::thread) {
+      CHECK_THAT(*log, ContainsSubstring("abandons"));
+      CHECK_FALSE(watch.expired());  // the function still uses it
+      open_gate();
+      co_await until(loop, [&] { return watch.expired(); });
+    } else {
+      CHECK(child_processes().size() <= 2);  // the fork server and its reserve
+    }
+  });
+}
+
+TEST_CASE("L5: off the loop's thread, what belongs to it fails with wrong_thread and changes nothing", "[L5]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend));
+    co_await manager.start();
+    auto lease = co_await manager.acquire();
+    const auto code_of = [](auto call) {
+      try {
+        call();
+      } catch (const lp::LeasePoolError& error) {
+        return error.code() == Errc::wrong_thread;
+      }
+      return false;
+    };
+    std::thread([&] {
+      CHECK(code_of([&] { (void)manager.start(); }));
+      CHECK(code_of([&] { (void)manager.stop(); }));
+      CHECK(code_of([&] { manager.stop_async([](lp::Result<void>) {}); }));
+      CHECK(code_of([&] { (void)manager.acquire(); }));
+      CHECK(code_of([&] { manager.acquire_async({}, [](lp::Result<lp::ExecutorLease>) {}); }));
+      CHECK(code_of([&] { (void)lease.run(square, 1); }));
+      CHECK(code_of([&] { lease.run_async(square, 1, [](lp::Result<std::uint64_t>) {}); }));
+      CHECK(code_of([&] { lease.release(); }));
+      CHECK(code_of([&] { lease.extend(1s); }));
+      CHECK(code_of([&] { (void)loop.call_after(1s, [] {}); }));
+      CHECK(code_of([&] { loop.run(); }));
+    }).join();
+    CHECK(lease.active());
+    CHECK(manager.leased_count() == 1);
+    const std::uint64_t nine = co_await lease.run(square, 3);
+    CHECK(nine == 9);
+    lease.release();
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("L5: submit, notify_scale_changed, post and stop may be called from any thread", "[L5]") {
+  close_gate();
+  const ExecutorBackend backend = both_backends();
+  lp::Loop loop;
+  lp::LeasedExecutorManager manager(loop, options_for(backend));
+  std::uint64_t result = 0;
+  std::optional<lp::ExecutorLease> lease;
+  std::thread other;
+  manager.start_async([&](lp::Result<void> started) {
+    REQUIRE(started);
+    manager.acquire_async({}, [&](lp::Result<lp::ExecutorLease> acquired) {
+      lease = std::move(*acquired);
+      other = std::thread([&] {
+        std::future<std::uint64_t> future = lease->submit(square, 12);
+        manager.notify_scale_changed();
+        result = future.get();
+        loop.post([] {});
+        loop.stop();
+      });
+    });
+  });
+  loop.run();
+  other.join();
+  CHECK(result == 144);
+}
+
+TEST_CASE("L6: managers, leases and loops end in any order and leave nothing behind", "[L6]") {
+  const ExecutorBackend backend = both_backends();
+  close_gate();
+  open_gate();
+  {  // what the first use of a backend keeps
+    lp::Loop loop;
+    lp::LeasedExecutorManager manager(loop, options_for(backend));
+    loop.block_on([](lp::LeasedExecutorManager& started) -> lp::Task<> { co_await started.start(); }(manager));
+  }
+  const auto descriptors = open_descriptors();
+  const auto threads = thread_count();
+  const auto children = child_processes().size();
+  close_gate();
+  const int order = GENERATE(0, 1, 2, 3, 4, 5);
+  const bool with_calls = GENERATE(false, true);
+  CAPTURE(order, with_calls);
+  {
+    auto loop = std::make_unique<lp::Loop>();
+    auto manager = std::make_unique<lp::LeasedExecutorManager>(*loop, options_for(backend, 2, 1));
+    auto lease = std::make_unique<lp::ExecutorLease>();
+    int delivered = 0;
+    loop->block_on([](lp::Loop& running, lp::LeasedExecutorManager& started, lp::ExecutorLease& acquired, bool calls,
+                      int& count) -> lp::Task<> {
+      co_await started.start();
+      acquired = co_await started.acquire();
+      if (!calls) co_return;
+      acquired.run_async(pass_gate, 1, [&](lp::Result<int>) { ++count; });
+      acquired.run_async(pass_gate, 2, [&](lp::Result<int>) { ++count; });
+      co_await until_entered(running, 1);
+    }(*loop, *manager, *lease, with_calls, delivered));
+    open_gate();  // a thread's function must be able to end
+    const auto end = [&](int what) {
+      if (what == 0) loop.reset();
+      if (what == 1) manager.reset();
+      if (what == 2) lease.reset();
+    };
+    constexpr int kOrders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    for (const int what : kOrders[order]) {
+      end(what);
+      if (lease && !manager) {
+        CHECK_FALSE(lease->active());
+        if (loop) {
+          std::optional<Errc> code;
+          lease->run_async(square, 1, [&](lp::Result<std::uint64_t> result) {
+            code = static_cast<Errc>(result.error().code().value());
+          });
+          loop->block_on(until(*loop, [&] { return code.has_value(); }));
+          CHECK(code == Errc::not_started);
+        } else {
+          CHECK_THROWS_AS(lease->run(square, 1), lp::LeasePoolError);
+        }
+      }
+    }
+  }
+  CHECK(open_descriptors() == descriptors);
+  CHECK(eventually([&] { return thread_count() == threads; }));
+  CHECK(child_processes().size() == children);
+}
+
+TEST_CASE("L6: a manager destroyed in the middle of start, stop or a wait leaves nothing behind", "[L6]") {
+  const ExecutorBackend backend = both_backends();
+  {  // what the first use of a backend keeps
+    lp::Loop loop;
+    lp::LeasedExecutorManager manager(loop, options_for(backend));
+    loop.block_on([](lp::LeasedExecutorManager& started) -> lp::Task<> { co_await started.start(); }(manager));
+  }
+  const auto before = open_descriptors();
+  const auto children = child_processes().size();
+  const auto threads = thread_count();
+  const int moment = GENERATE(0, 1, 2, 3);
+  CAPTURE(moment);
+  {
+    lp::Loop loop;
+    int called = 0;
+    std::vector<lp::ExecutorLease> leases;
+    {
+      lp::LeasedExecutorManager manager(loop, options_for(backend));
+      manager.start_async([&](lp::Result<void>) { ++called; });
+      if (moment >= 1) loop.block_on(until(loop, [&] { return called == 1; }));
+      if (moment >= 2) {
+        for (int i = 0; i < 2; ++i) {
+          manager.acquire_async({}, [&](lp::Result<lp::ExecutorLease> lease) {
+            ++called;
+            if (lease) leases.push_back(std::move(*lease));
+          });
+        }
+        loop.block_on(until(loop, [&] { return called == 2; }));
+      }
+      if (moment >= 3) manager.stop_async([&](lp::Result<void>) { ++called; });
+    }
+    // Whoever waited is told, on the loop, after the manager is gone.
+    const int expected = moment == 0 ? 1 : moment == 1 ? 1 : moment == 2 ? 3 : 4;
+    loop.block_on(until(loop, [&] { return called == expected; }));
+  }
+  CHECK(open_descriptors() == before);
+  CHECK(child_processes().size() == children);
+  CHECK(eventually([&] { return thread_count() == threads; }));
+}
+
+TEST_CASE("L7: two managers on one loop, and two loops in two threads, do not touch each other", "[L7]") {
+  const ExecutorBackend backend = both_backends();
+  close_gate();
+  open_gate();
+  const auto work = [backend](int offset) {
+    lp::Loop loop;
+    lp::LeasedExecutorManager first(loop, options_for(backend, 1, 1));
+    lp::LeasedExecutorManager second(loop, options_for(backend, 1, 1));
+    std::uint64_t sum = 0;
+    loop.block_on(
+        [](lp::LeasedExecutorManager& a, lp::LeasedExecutorManager& b, std::uint64_t& total, int from) -> lp::Task<> {
+          co_await a.start();
+          co_await b.start();
+          auto lease_a = co_await a.acquire();
+          auto lease_b = co_await b.acquire();  // max_pools is per manager
+          for (int i = from; i < from + 50; ++i) {
+            auto [x, y] = co_await lp::when_all(lease_a.run(square, i), lease_b.run(square, i));
+            total += x + y;
+          }
+          co_await a.stop();
+          total += co_await lease_b.run(square, 1);
+          lease_b.release();
+          co_await b.stop();
+        }(first, second, sum, offset));
+    return sum;
+  };
+  const auto expected = [](int from) {
+    std::uint64_t sum = 1;
+    for (int i = from; i < from + 50; ++i) sum += 2 * static_cast<std::uint64_t>(i * i);
+    return sum;
+  };
+  std::uint64_t in_thread = 0;
+  std::thread other([&] { in_thread = work(1000); });
+  CHECK(work(0) == expected(0));
+  other.join();
+  CHECK(in_thread == expected(1000));
+}

@@ -1,0 +1,118 @@
+// Contract, section Sizing: how many pools there are.
+#include <limits>
+#include <stdexcept>
+#include <vector>
+
+#include "support.hpp"
+
+TEST_CASE("S1: the target follows size_provider between min_pools and max_pools", "[S1]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    std::size_t units = 0;
+    lp::ManagerOptions options = options_for(backend, 4, 1);
+    options.min_pools = 2;
+    options.units_per_pool = 10;
+    options.size_provider = [&] { return units; };
+    lp::LeasedExecutorManager manager(loop, options);
+    units = 25;
+    co_await manager.start();
+    CHECK(manager.total_count() == 3);
+    const std::vector<std::pair<std::size_t, std::size_t>> expected = {
+        {0, 2},  {1, 2},  {20, 2},
+        {21, 3}, {30, 3}, {31, 4},
+        {40, 4}, {41, 4}, {std::numeric_limits<std::size_t>::max(), 4}};
+    for (const auto& [size, target] : expected) {
+      units = size;
+      CHECK(manager.desired_executor_count() == target);
+    }
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("S2: notify_scale_changed acts at once", "[S2]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    std::size_t units = 0;
+    lp::ManagerOptions options = options_for(backend, 4, 1);
+    options.size_provider = [&] { return units; };
+    options.check_interval = 3600s;
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    CHECK(manager.total_count() == 1);
+    units = 35;
+    manager.notify_scale_changed();
+    co_await until(loop, [&] { return manager.available_count() == 4; });
+    units = 12;
+    manager.notify_scale_changed();
+    co_await until(loop, [&] { return manager.total_count() == 2; });
+    CHECK(manager.available_count() == 2);
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("S2: without a notification, check_interval finds the change", "[S2]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    std::size_t units = 0;
+    lp::ManagerOptions options = options_for(backend, 4, 1);
+    options.size_provider = [&] { return units; };
+    options.check_interval = 5ms;
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    units = 35;
+    co_await until(loop, [&] { return manager.available_count() == 4; });
+    units = 0;
+    co_await until(loop, [&] { return manager.total_count() == 1; });
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("S3: idle pools above the target go, leased ones only when they are released", "[S3]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    std::size_t units = 40;
+    lp::ManagerOptions options = options_for(backend, 4, 1);
+    options.size_provider = [&] { return units; };
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    auto first = co_await manager.acquire();
+    auto second = co_await manager.acquire();
+    units = 0;
+    manager.notify_scale_changed();
+    co_await until(loop, [&] { return manager.available_count() == 0; });
+    CHECK(manager.total_count() == 2);
+    CHECK(first.active());
+    CHECK(second.active());
+    const std::uint64_t nine = co_await second.run(square, 3);
+    CHECK(nine == 9);
+    first.release();
+    CHECK(manager.total_count() == 1);
+    second.release();
+    CHECK(manager.total_count() == 1);
+    CHECK(manager.available_count() == 1);
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("S4: a size_provider that throws counts as 0 and is logged once", "[S4]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    int logged = 0;
+    int asked = 0;
+    lp::ManagerOptions options = options_for(backend, 4, 1);
+    options.min_pools = 2;
+    options.size_provider = [&]() -> std::size_t {
+      ++asked;
+      throw std::runtime_error("no connection to the queue");
+    };
+    options.log = [&](lp::LogLevel level, std::string_view text) {
+      if (level == lp::LogLevel::warning && text.find("no connection to the queue") != std::string_view::npos) ++logged;
+    };
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    CHECK(manager.total_count() == 2);
+    for (int i = 0; i < 5; ++i) {
+      const int before = asked;
+      manager.notify_scale_changed();
+      co_await until(loop, [&] { return asked > before; });
+    }
+    CHECK(manager.desired_executor_count() == 2);
+    CHECK(logged == 1);
+    co_await manager.stop();
+  });
+}
