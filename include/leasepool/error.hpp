@@ -50,6 +50,11 @@ class Error {
   /// Throws: the function's own exception if there is one, else LeasePoolError.
   [[noreturn]] void raise() const;
 
+  /// Equal when code and message are.
+  friend bool operator==(const Error& left, const Error& right) noexcept {
+    return left.code_ == right.code_ && left.message_ == right.message_;
+  }
+
  private:
   std::error_code code_;
   std::string message_;

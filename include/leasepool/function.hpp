@@ -11,36 +11,11 @@
 #include <utility>
 
 #include "leasepool/detail/bytes.hpp"
+#include "leasepool/detail/registry.hpp"
 #include "leasepool/detail/serialize.hpp"
 #include "leasepool/detail/type_name.hpp"
 
 namespace leasepool::detail {
-
-using FunctionId = std::uint64_t;
-using FunctionAddress = void (*)();
-
-// What a worker is doing with a call: decides what an exception means.
-enum class CallPhase { decoding, running, encoding };
-
-// One call inside a worker.
-struct Invocation {
-  std::span<const std::byte> arguments;
-  ByteWriter* result = nullptr;
-  CallPhase phase = CallPhase::decoding;
-};
-
-// What the registry knows of a function. `invoke` is null when a type of its signature cannot be encoded.
-struct RegisteredFunction {
-  FunctionAddress address = nullptr;
-  FunctionId id = 0;
-  std::string_view name;
-  void (*invoke)(Invocation&) = nullptr;
-  std::source_location where;
-};
-
-// Adds a function to the registry. Called during static initialization; duplicate ids are reported by
-// check_registry(), because nothing can be thrown usefully from here.
-bool register_function(const RegisteredFunction& function);
 
 // 64-bit FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv): stable across builds and compilers.
 constexpr FunctionId function_id(std::string_view name) {

@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "leasepool/awaitable.hpp"
-#include "leasepool/detail/job.hpp"
+#include "leasepool/detail/bound_job.hpp"
 #include "leasepool/duration.hpp"
 
 namespace leasepool {

@@ -5,6 +5,7 @@
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
 #include "leasepool/function.hpp"
+#include "leasepool/histogram.hpp"
 #include "leasepool/init.hpp"
 #include "leasepool/lease.hpp"
 #include "leasepool/loop.hpp"

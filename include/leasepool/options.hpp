@@ -16,12 +16,13 @@ enum class ExecutorBackend { thread, process };
 
 enum class LogLevel { debug, info, warning, error };
 
-/// Receives what a manager has to say; called on the loop's thread.
+/// Receives what a manager has to say; called on the loop's thread. What it throws is dropped, and the line goes to
+/// stderr instead.
 using LogSink = std::function<void(LogLevel, std::string_view)>;
 
 struct ManagerOptions {
   ExecutorBackend backend = ExecutorBackend::thread;
-  /// How many pools may exist at once. Required: at least 1.
+  /// How many pools may exist at once. Required: 1 to 65,536.
   std::size_t max_pools = 0;
   /// How many pools are kept ready, 1 to max_pools.
   std::size_t min_pools = 1;
@@ -37,13 +38,14 @@ struct ManagerOptions {
   Duration default_lease_duration = std::chrono::seconds(300);
   /// From soft to hard expiry; may be zero.
   Duration lease_grace = std::chrono::seconds(15);
-  /// Names pools and threads in logs, stats and the system's process list.
+  /// Names pools and threads in messages, logs, stats and the system's process list: 1 to 64 bytes of UTF-8 without
+  /// control characters.
   std::string name_prefix = "leasepool";
   /// How many acquires may wait at once; 0: no limit.
   std::size_t max_waiters = 0;
   /// How many calls of one lease may wait for a worker; 0: no limit.
   std::size_t max_queued_calls = 0;
-  /// How long running calls may take to end after stop().
+  /// How long running calls may take to end after stop(); may be zero.
   Duration stop_timeout = std::chrono::seconds(10);
   /// How long a new worker process may take until it is ready.
   Duration worker_start_timeout = std::chrono::seconds(10);
@@ -51,10 +53,12 @@ struct ManagerOptions {
   std::size_t max_payload = std::size_t{64} << 20;
   /// Where warnings go; none: to stderr.
   LogSink log{};
+  /// Replaces a worker process after so many calls, one of a pool at a time; 0: never.
+  std::size_t max_calls_per_worker = 0;
 };
 
 struct AcquireOptions {
-  /// Names the holder in errors and stats. Copied inside the call.
+  /// Names the holder in errors and stats, where messages show at most its first 64 bytes. Copied inside the call.
   std::string_view owner{};
   /// Until soft expiry; none: the manager's default_lease_duration. Positive.
   std::optional<Duration> lease_duration{};

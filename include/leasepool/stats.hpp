@@ -1,47 +1,98 @@
-// What a manager says about itself.
+// What a manager says about itself: enough to see why a service stalls. As values, as a table for people, as JSON and
+// as Prometheus text.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "leasepool/duration.hpp"
+#include "leasepool/error.hpp"
 #include "leasepool/options.hpp"
 
 namespace leasepool {
 
+/// How some durations are distributed; at most 0.8 % above what was measured.
+struct DurationSummary {
+  std::uint64_t count = 0;
+  Duration p50{}, p99{}, max{};
+};
+
+/// A call that a worker runs now.
+struct RunningCall {
+  std::uint64_t call_id = 0;
+  std::string function{};
+  Duration running_for{};
+};
+
 struct LeaseStats {
   std::uint64_t lease_id = 0;
   std::string owner{};
+  /// "file:line" of the acquire.
+  std::string acquired_at{};
   Duration age{};
   /// Negative once passed; Duration::max(): never.
   Duration until_soft_expiry{};
   Duration until_hard_expiry{};
+  /// Released, and only still lent because its calls have not ended.
+  bool draining = false;
   std::size_t calls_running = 0;
   std::size_t calls_queued = 0;
+  std::vector<RunningCall> running{};
 };
 
 struct WaiterStats {
   std::string owner{};
   Duration age{};
+  /// Until its timeout; Duration::max(): it waits as long as it takes.
+  Duration until_timeout{};
 };
 
 struct ManagerStats {
+  std::string manager{};
   ExecutorBackend backend = ExecutorBackend::thread;
   bool started = false;
   bool stopping = false;
-  std::size_t desired = 0, available = 0, leased = 0, total = 0;
+  /// Pools now, and how many there should be.
+  std::size_t desired = 0, available = 0, leased = 0, starting = 0, total = 0;
   std::size_t max_pools = 0, min_pools = 0, workers_per_pool = 0;
+  /// Ordered by lease id, so oldest first.
   std::vector<LeaseStats> leases{};
+  /// First in line first.
   std::vector<WaiterStats> waiters{};
+
   /// Since the manager was constructed.
-  std::uint64_t acquired = 0, acquires_failed = 0, leases_revoked = 0;
-  std::uint64_t calls_completed = 0, calls_failed = 0;
-  std::uint64_t workers_started = 0, workers_crashed = 0;
+  std::uint64_t acquired = 0;
+  std::uint64_t acquires_timed_out = 0;
+  std::uint64_t acquires_failed = 0;  ///< for any reason, time-outs included
+  std::uint64_t leases_expired = 0;   ///< held past their soft expiry
+  std::uint64_t leases_revoked = 0;   ///< held past their hard expiry
+  std::uint64_t calls_completed = 0;
+  std::uint64_t calls_failed = 0;
+  /// calls_failed by kind, those that occurred; remote_exception: the function threw.
+  std::vector<std::pair<Errc, std::uint64_t>> calls_failed_by{};
+  std::uint64_t workers_started = 0;
+  std::uint64_t workers_crashed = 0;   ///< died by themselves
+  std::uint64_t workers_killed = 0;    ///< by us, for a time-out, a cancellation or an expiry
+  std::uint64_t workers_recycled = 0;  ///< replaced after max_calls_per_worker
   /// From a worker's death to its replacement being ready; none yet: no value.
   std::optional<Duration> last_replacement_time{};
+
+  DurationSummary acquire_wait{};  ///< from acquire to grant
+  DurationSummary call_wait{};     ///< from submission to the start on a worker
+  DurationSummary call_run{};      ///< from the start on a worker to the outcome
 };
+
+/// A readable table.
+std::string to_text(const ManagerStats& stats);
+
+/// One JSON object; durations in seconds.
+std::string to_json(const ManagerStats& stats);
+
+/// Prometheus' text format (https://prometheus.io/docs/instrumenting/exposition_formats/), labelled with the manager.
+std::string to_prometheus(const ManagerStats& stats);
 
 }  // namespace leasepool

@@ -1,4 +1,5 @@
-// One write per line, so that lines of several threads do not mix.
+// One write per line, so that lines of several threads do not mix. What a sink throws must not stop the work that it
+// was told of: its line goes to stderr instead.
 #include "base/log.hpp"
 
 #include <cstdio>
@@ -7,7 +8,12 @@
 namespace leasepool::detail {
 
 void write_log(const LogSink& sink, LogLevel level, std::string_view text) {
-  if (sink) return sink(level, text);
+  if (sink) {
+    try {
+      return sink(level, text);
+    } catch (...) {
+    }
+  }
   if (level < LogLevel::warning) return;
   const std::string line =
       std::string("leasepool: ") + (level == LogLevel::error ? "error: " : "warning: ") + std::string(text) + "\n";

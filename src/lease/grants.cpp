@@ -22,12 +22,14 @@ std::uint64_t next_lease_id() {
 std::uint64_t ManagerCore::acquire(AcquireRequest request, AcquireCallback callback) {
   if (!running()) {
     refuse(std::move(callback),
-           {Errc::not_started, options_.name_prefix + " is not running: await start() before acquire()"});
+           {Errc::not_started, options_.name_prefix + ": " + quoted_owner(request.owner) +
+                                   " cannot acquire: the manager is not running; await start() first"});
     return 0;
   }
   if (waiters_.empty() && !idle_.empty()) {
-    scheduler_->defer(
-        [callback = std::move(callback), lease = grant(request)]() mutable { callback(std::move(lease)); });
+    scheduler_->defer([callback = std::move(callback), lease = grant(request, scheduler_->now())]() mutable {
+      callback(std::move(lease));
+    });
     return 0;
   }
   const std::size_t coming = starting_pools() + (options_.max_pools - pools_.size());
@@ -39,10 +41,10 @@ std::uint64_t ManagerCore::acquire(AcquireRequest request, AcquireCallback callb
     return 0;
   }
   if (options_.max_waiters != 0 && waiters_.size() >= options_.max_waiters) {
-    refuse(std::move(callback),
-           {Errc::lease_unavailable, options_.name_prefix + ": " + std::to_string(waiters_.size()) +
-                                         " acquires wait already, and max_waiters = " +
-                                         std::to_string(options_.max_waiters) + "; held by " + holders()});
+    refuse(std::move(callback), {Errc::lease_unavailable,
+                                 options_.name_prefix + ": " + quoted_owner(request.owner) +
+                                     " cannot wait for a pool: max_waiters = " + std::to_string(options_.max_waiters) +
+                                     " acquires wait already; held by " + holders()});
     return 0;
   }
   const TimePoint now = scheduler_->now();
@@ -75,13 +77,14 @@ void ManagerCore::leave_queue(std::uint64_t waiter_id) {
 
 void ManagerCore::waiter_timed_out(std::uint64_t waiter_id) {
   if (waiters_.find(waiter_id) == nullptr) return;
+  ++acquires_timed_out_;
   Waiter waiter = waiters_.remove(waiter_id);
   const std::string waited = in_words(*waiter.request.timeout);
   const std::string owner = quoted_owner(waiter.request.owner);
   refuse_waiter(std::move(waiter),
-                {Errc::timed_out, options_.name_prefix + ": " + owner + " waited " + waited +
-                                      " for one of max_pools = " + std::to_string(options_.max_pools) +
-                                      " pools; held by " + holders()});
+                {Errc::timed_out,
+                 options_.name_prefix + ": " + owner + " waited for AcquireOptions::timeout = " + waited +
+                     " and got none of max_pools = " + std::to_string(options_.max_pools) + "; held by " + holders()});
 }
 
 void ManagerCore::refuse(AcquireCallback callback, Error error) {
@@ -96,8 +99,13 @@ void ManagerCore::refuse_waiter(Waiter waiter, const Error& error) {
   refuse(std::move(waiter.callback), error);
 }
 
-void ManagerCore::fail_waiters(const Error& error) {
-  while (!waiters_.empty()) refuse_waiter(waiters_.pop_front(), error);
+void ManagerCore::fail_waiters(Errc code, const std::string& reason) {
+  while (!waiters_.empty()) refuse_waiting(waiters_.pop_front(), code, reason);
+}
+
+void ManagerCore::refuse_waiting(Waiter waiter, Errc code, const std::string& reason) {
+  const std::string owner = quoted_owner(waiter.request.owner);
+  refuse_waiter(std::move(waiter), {code, options_.name_prefix + ": " + owner + " waited for a pool: " + reason});
 }
 
 std::string ManagerCore::holders() const {
@@ -114,7 +122,7 @@ std::string ManagerCore::holders() const {
   return text.empty() ? "nobody" : text;
 }
 
-ExecutorLease ManagerCore::grant(AcquireRequest& request) {
+ExecutorLease ManagerCore::grant(AcquireRequest& request, TimePoint asked) {
   const Slot slot = idle_.back();
   idle_.pop_back();
   const TimePoint now = scheduler_->now();
@@ -123,6 +131,7 @@ ExecutorLease ManagerCore::grant(AcquireRequest& request) {
       LeaseRecord::Grant{.id = next_lease_id(), .owner = std::move(request.owner), .where = request.where, .at = now});
   leases_.emplace(slot->lease->id, slot);
   ++acquired_;
+  acquire_wait_.record(now - asked);
   set_deadlines(*slot->lease, now, request.lease_duration);
   return ExecutorLease(slot->lease);
 }
@@ -131,7 +140,7 @@ void ManagerCore::serve_waiters() {
   while (!waiters_.empty() && !idle_.empty()) {
     Waiter waiter = waiters_.pop_front();
     scheduler_->cancel_timer(waiter.timer);
-    scheduler_->defer([callback = std::move(waiter.callback), lease = grant(waiter.request)]() mutable {
+    scheduler_->defer([callback = std::move(waiter.callback), lease = grant(waiter.request, waiter.since)]() mutable {
       callback(std::move(lease));
     });
   }
@@ -177,6 +186,7 @@ void ManagerCore::extend_lease(LeaseRecord& record, Duration duration) {
 
 // The timer's record is alive: it is cancelled when the lease ends in any other way.
 void ManagerCore::soft_expired(LeaseRecord& record) {
+  ++leases_expired_;
   if (record.hard_expires_at <= record.soft_expires_at) return revoke(record);
   record.expiry_timer = scheduler_->call_at(record.hard_expires_at, [weak = weak_from_this(), &record] {
     if (const auto self = weak.lock()) self->revoke(record);
@@ -195,9 +205,7 @@ void ManagerCore::revoke(LeaseRecord& record) {
   lease->expiry_timer = 0;
   lease->set_state(LeaseState::revoked);
   ++leases_revoked_;
-  const Error error(Errc::lease_expired, lease->description() + " was revoked at its hard expiry, " +
-                                             in_words(lease->hard_expires_at - lease->granted_at) +
-                                             " after it was acquired");
+  const Error error = *lease->refusal();
   lease->end_queued(error);
   lease->interrupt_running(error);
   retire(slot);

@@ -41,16 +41,31 @@ std::string LeaseRecord::description() const {
   return "lease " + std::to_string(id) + " of " + quoted_owner(owner) + " on " + ledger_->manager;
 }
 
+std::string LeaseRecord::cancellation_text(const Job& job) const {
+  return description() + ": " + std::string(job.function_name()) + " was cancelled by the caller's stop token";
+}
+
+Error LeaseRecord::self_wait(std::string_view function) const {
+  return {Errc::queue_full,
+          description() + ": " + std::string(function) +
+              " would wait for ever: it was submitted by a function that runs on the last free one of "
+              "workers_per_pool = " +
+              std::to_string(ledger_->workers_per_pool) +
+              " workers; raise workers_per_pool, or submit it from elsewhere"};
+}
+
 std::optional<Error> LeaseRecord::refusal() const {
   switch (state_) {
     case LeaseState::active: break;
     case LeaseState::released: return Error(Errc::lease_expired, description() + " was released; acquire a new one");
     case LeaseState::revoked:
-      return Error(Errc::lease_expired,
-                   description() + " was revoked at its hard expiry, " + in_words(hard_expires_at - granted_at) +
-                       " after it was acquired; ask for a longer lease_duration, or extend() it in time");
+      return Error(
+          Errc::lease_expired,
+          description() + " was revoked at its hard expiry: " + in_words(soft_expires_at - granted_at) +
+              " of lease_duration (or extend()) and lease_grace = " + in_words(hard_expires_at - soft_expires_at) +
+              " have passed; ask for a longer lease_duration, or extend() it in time");
     case LeaseState::orphaned:
-      return Error(Errc::not_started, description() + ": its manager was stopped or destroyed");
+      return Error(Errc::not_started, description() + ": its manager was stopped or destroyed; acquire a new one");
   }
   const std::size_t limit = ledger_->max_queued_calls;
   if (limit != 0 && in_flight_ >= ledger_->workers_per_pool + limit) {
@@ -68,7 +83,8 @@ void LeaseRecord::submit(std::unique_ptr<Job> job, const CallSettings& settings)
   booking.submitted = scheduler->now();
   if (auto error = refusal()) return fail_now(std::move(job), std::move(*error));
   if (settings.stop.stop_requested()) {
-    return fail_now(std::move(job), {Errc::cancelled, "the call was cancelled before it was submitted"});
+    Error error(Errc::cancelled, cancellation_text(*job) + " before it was submitted");
+    return fail_now(std::move(job), std::move(error));
   }
   if (settings.timeout && *settings.timeout != Duration::max()) {
     booking.timeout = settings.timeout;
@@ -81,7 +97,7 @@ void LeaseRecord::submit(std::unique_ptr<Job> job, const CallSettings& settings)
 }
 
 void LeaseRecord::fail_now(std::unique_ptr<Job> job, Error error) {
-  ++ledger_->failed;
+  ledger_->count_failure(error);
   job->booking.lease.reset();
   job->fail(std::move(error));
   scheduler->deliver(std::move(job));
@@ -100,7 +116,7 @@ void LeaseRecord::watch_cancellation(Job& job, const std::stop_token& token) {
 void LeaseRecord::cancel(std::uint64_t job_id) {
   Job* const job = find(job_id);
   if (job == nullptr || job->booking.delivered) return;
-  const Error error(Errc::cancelled, std::string(job->function_name()) + " was cancelled by the caller's stop token");
+  const Error error(Errc::cancelled, cancellation_text(*job));
   if (!pool_->withdraw(*job, error)) pool_->interrupt(*job, error);
 }
 
@@ -114,11 +130,11 @@ void LeaseRecord::job_started(std::uint64_t job_id, TimePoint started) {
 void LeaseRecord::run_time_out(std::uint64_t job_id) {
   Job* const job = find(job_id);
   if (job == nullptr || !runs(*job) || job->booking.delivered) return;
-  const Error error(Errc::timed_out, std::string(job->function_name()) + " ran longer than its timeout of " +
-                                         in_words(*job->booking.timeout) + " on " + description());
+  const Error error(Errc::timed_out, description() + ": " + std::string(job->function_name()) +
+                                         " ran longer than CallOptions::timeout = " + in_words(*job->booking.timeout));
   if (pool_->interrupt(*job, error)) return;
   job->booking.delivered = true;
-  ++ledger_->failed;
+  ledger_->count_failure(error);
   scheduler->defer(job->take_delivery(error));
 }
 
@@ -128,11 +144,28 @@ void LeaseRecord::job_ended(std::unique_ptr<Job> job) {
   job->booking.lease.reset();
   scheduler->cancel_timer(job->booking.timer);
   job->booking.cancellation.reset();
+  say_whose_call(*job);
   if (!job->booking.delivered) {
-    ++(job->error() == nullptr ? ledger_->completed : ledger_->failed);
+    count(*job);
     scheduler->deliver(std::move(job));
   }
   if (idle() && state_ == LeaseState::released && keeper_ != nullptr) keeper_->lease_drained(*this);
+}
+
+// The layers below know the function and what happened to it, not the lease.
+void LeaseRecord::say_whose_call(Job& job) const {
+  const Error* const error = job.error();
+  if (error == nullptr) return;
+  const auto code = static_cast<Errc>(error->code().value());
+  switch (code) {
+    case Errc::worker_crashed:
+    case Errc::pool_broken:
+    case Errc::unregistered_function:
+    case Errc::not_serializable:
+    case Errc::payload_too_large:
+    case Errc::bad_payload: return job.fail({code, description() + ": " + error->message()});
+    default: return;  // said already, or the function's own
+  }
 }
 
 void LeaseRecord::release() {
@@ -167,27 +200,40 @@ std::string LeaseRecord::give_up_running(const Error& error) {
   for (Job* job = first_; job != nullptr; job = job->booking.in_flight_next) {
     names += (names.empty() ? "" : ", ") + std::string(job->function_name());
     if (std::exchange(job->booking.delivered, true)) continue;
-    ++ledger_->failed;
+    ledger_->count_failure(error);
     scheduler->defer(job->take_delivery(error));
   }
   return names;
 }
 
-std::size_t LeaseRecord::running() const noexcept {
-  std::size_t count = 0;
-  for (const Job* job = first_; job != nullptr; job = job->booking.in_flight_next) count += runs(*job) ? 1U : 0U;
-  return count;
+void LeaseRecord::count(const Job& job) {
+  const Error* const error = job.error();
+  error == nullptr ? void(++ledger_->completed) : ledger_->count_failure(*error);
+  if (!runs(job)) return;
+  const TimePoint started = job.booking.started.load(std::memory_order_relaxed);
+  ledger_->wait.record(started - job.booking.submitted);
+  ledger_->run.record(scheduler->now() - started);
 }
 
 LeaseStats LeaseRecord::stats(TimePoint now) const {
-  const std::size_t running_calls = running();
-  return {.lease_id = id,
-          .owner = owner,
-          .age = now - granted_at,
-          .until_soft_expiry = until(soft_expires_at, now),
-          .until_hard_expiry = until(hard_expires_at, now),
-          .calls_running = running_calls,
-          .calls_queued = in_flight_ - running_calls};
+  LeaseStats stats{.lease_id = id,
+                   .owner = owner,
+                   .acquired_at = std::string(where.file_name()) + ":" + std::to_string(where.line()),
+                   .age = now - granted_at,
+                   .until_soft_expiry = until(soft_expires_at, now),
+                   .until_hard_expiry = until(hard_expires_at, now),
+                   .draining = state_ == LeaseState::released};
+  // Calls start in order, so those that run are among the oldest.
+  std::size_t left = ledger_->workers_per_pool;
+  for (const Job* job = first_; job != nullptr && left > 0; job = job->booking.in_flight_next, --left) {
+    if (!runs(*job)) continue;
+    stats.running.push_back({.call_id = job->booking.id,
+                             .function = std::string(job->function_name()),
+                             .running_for = now - job->booking.started.load(std::memory_order_relaxed)});
+  }
+  stats.calls_running = stats.running.size();
+  stats.calls_queued = in_flight_ - stats.calls_running;
+  return stats;
 }
 
 void LeaseRecord::add(Job& job) noexcept {

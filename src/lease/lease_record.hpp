@@ -3,11 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <source_location>
 #include <string>
 
 #include "leasepool/detail/job.hpp"
+#include "leasepool/histogram.hpp"
 #include "leasepool/lease.hpp"
 #include "leasepool/stats.hpp"
 #include "loop/scheduler.hpp"
@@ -29,6 +31,14 @@ struct CallLedger {
   std::size_t max_queued_calls = 0;
   std::uint64_t completed = 0;
   std::uint64_t failed = 0;
+  std::map<Errc, std::uint64_t> failed_by;
+  Histogram wait;
+  Histogram run;
+
+  void count_failure(const Error& error) {
+    ++failed;
+    ++failed_by[static_cast<Errc>(error.code().value())];
+  }
 };
 
 // The manager, as its leases know it. Loop thread only.
@@ -56,7 +66,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
     TimePoint hard{};
   };
 
-  LeaseRecord(std::shared_ptr<Scheduler> scheduler, LeaseKeeper& keeper, std::shared_ptr<CallLedger> ledger,
+  LeaseRecord(std::shared_ptr<Scheduler> loop, LeaseKeeper& keeper, std::shared_ptr<CallLedger> ledger,
               std::shared_ptr<Pool> pool, Grant grant);
   LeaseRecord(const LeaseRecord&) = delete;
   LeaseRecord& operator=(const LeaseRecord&) = delete;
@@ -91,6 +101,10 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   [[nodiscard]] bool idle() const noexcept { return in_flight_ == 0; }
   [[nodiscard]] LeaseStats stats(TimePoint now) const;
   [[nodiscard]] std::string description() const;
+  // Why it takes no calls; none while it does.
+  [[nodiscard]] std::optional<Error> refusal() const;
+  // Of a call that a function on the lease's last free worker submitted. Any thread.
+  [[nodiscard]] Error self_wait(std::string_view function) const;
   [[nodiscard]] const std::shared_ptr<Pool>& pool() const noexcept { return pool_; }
 
   // The manager is gone: nothing is reported to it any more.
@@ -100,15 +114,16 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void job_started(std::uint64_t job_id, TimePoint started) override;
   void job_ended(std::unique_ptr<Job> job) override;
 
-  [[nodiscard]] std::optional<Error> refusal() const;
+  void say_whose_call(Job& job) const;
+  [[nodiscard]] std::string cancellation_text(const Job& job) const;
   void watch_cancellation(Job& job, const std::stop_token& token);
   void cancel(std::uint64_t job_id);
   void run_time_out(std::uint64_t job_id);
   void fail_now(std::unique_ptr<Job> job, Error error);
+  void count(const Job& job);
   void add(Job& job) noexcept;
   void remove(Job& job) noexcept;
   [[nodiscard]] Job* find(std::uint64_t job_id) const noexcept;
-  [[nodiscard]] std::size_t running() const noexcept;
 
   LeaseKeeper* keeper_;
   const std::shared_ptr<CallLedger> ledger_;

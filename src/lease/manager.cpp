@@ -15,22 +15,61 @@ namespace detail {
 
 namespace {
 
-void check_loop_thread(const Scheduler& scheduler, const char* verb) {
-  if (scheduler.on_thread()) return;
-  throw LeasePoolError(Errc::wrong_thread, std::string(verb) +
-                                               "() was called off the loop's thread; use Loop::post() to get there, or "
-                                               "ExecutorLease::submit(), which any thread may call");
+void check_lease_thread(const LeaseRecord& record) {
+  if (record.scheduler->on_thread()) return;
+  throw LeasePoolError(
+      Errc::wrong_thread,
+      record.description() +
+          " was used off its loop's thread; use ExecutorLease::submit(), which any thread may call, or "
+          "Loop::post() to get there");
 }
+
+void check_on_thread(const ManagerCore& manager, const char* verb) {
+  if (manager.scheduler().on_thread()) return;
+  throw LeasePoolError(Errc::wrong_thread, manager.options().name_prefix + ": " + verb +
+                                               "() was called off the loop's thread; use Loop::post() to get there");
+}
+
+Error loop_gone(const LeaseRecord& record) {
+  return {Errc::not_started, record.description() + ": its loop was destroyed"};
+}
+
+const LeaseRecord& check_not_empty(const LeaseRecord* record) {
+  if (record != nullptr) return *record;
+  throw LeasePoolError(Errc::lease_expired, "this ExecutorLease is empty: it was moved from, or never acquired");
+}
+
+// A call on its way to the loop's thread. Dropped there or on the way, because the loop is gone, it fails.
+class Submission {
+ public:
+  Submission(std::shared_ptr<LeaseRecord> record, std::unique_ptr<Job> job, CallSettings settings)
+      : record_(std::move(record)), job_(std::move(job)), settings_(std::move(settings)) {}
+  Submission(Submission&&) = default;
+  Submission& operator=(Submission&&) = delete;
+  ~Submission() {
+    if (!job_) return;
+    job_->fail(loop_gone(*record_));
+    job_->deliver();
+  }
+  void operator()() { record_->submit(std::move(job_), settings_); }
+
+ private:
+  std::shared_ptr<LeaseRecord> record_;
+  std::unique_ptr<Job> job_;
+  CallSettings settings_;
+};
 
 }  // namespace
 
 void check_manager_thread(const ManagerCore& manager, const char* verb) {
-  check_loop_thread(manager.scheduler(), verb);
+  check_on_thread(manager, verb);
+  if (!manager.scheduler().closed()) return;
+  throw LeasePoolError(Errc::not_started, manager.options().name_prefix + ": " + verb + "(): its loop was destroyed");
 }
 
 AcquireRequest make_acquire_request(const ManagerCore& manager, const AcquireOptions& options,
                                     std::source_location where) {
-  check_loop_thread(manager.scheduler(), "acquire");
+  check_manager_thread(manager, "acquire");
   check_acquire_options(options);
   return {.owner = std::string(options.owner),
           .lease_duration = options.lease_duration.value_or(manager.options().default_lease_duration),
@@ -50,21 +89,18 @@ AcquireTicket::~AcquireTicket() {
 }
 
 void start_manager(const std::shared_ptr<ManagerCore>& manager, DoneCallback done) {
-  check_loop_thread(manager->scheduler(), "start");
+  check_manager_thread(*manager, "start");
   manager->start(std::move(done));
 }
 
 void stop_manager(const std::shared_ptr<ManagerCore>& manager, DoneCallback done) {
-  check_loop_thread(manager->scheduler(), "stop");
+  check_manager_thread(*manager, "stop");
   manager->stop(std::move(done));
 }
 
 void check_may_call(const LeaseRecord* record) {
-  if (record == nullptr) throw LeasePoolError(Errc::lease_expired, "this ExecutorLease is empty: it was moved from");
-  check_loop_thread(*record->scheduler, "a call on a lease");
-  if (record->scheduler->closed()) {
-    throw LeasePoolError(Errc::not_started, record->description() + ": its loop was destroyed");
-  }
+  check_lease_thread(check_not_empty(record));
+  if (record->scheduler->closed()) loop_gone(*record).raise();
 }
 
 void submit_job(const std::shared_ptr<LeaseRecord>& record, std::unique_ptr<Job> job, const CallSettings& settings) {
@@ -74,18 +110,16 @@ void submit_job(const std::shared_ptr<LeaseRecord>& record, std::unique_ptr<Job>
 
 void submit_job_from_thread(const std::shared_ptr<LeaseRecord>& record, std::unique_ptr<Job> job,
                             const CallSettings& settings) {
-  if (record == nullptr) throw LeasePoolError(Errc::lease_expired, "this ExecutorLease is empty: it was moved from");
+  check_not_empty(record.get());
   if (record->scheduler->on_thread()) {
     check_may_call(record.get());
     return record->submit(std::move(job), settings);
   }
   if (record->pool()->would_wait_for_itself()) {
-    job->fail({Errc::queue_full, record->description() + ": a function on the lease's last free worker called the "
-                                                         "lease itself and would have waited for ever"});
+    job->fail(record->self_wait(job->function_name()));
     return job->deliver();
   }
-  record->scheduler->post(
-      [record, job = std::move(job), settings]() mutable { record->submit(std::move(job), settings); });
+  record->scheduler->post(Submission(record, std::move(job), settings));
 }
 
 }  // namespace detail
@@ -107,23 +141,45 @@ LeasedExecutorManager::~LeasedExecutorManager() {
   loop_->detach(*core_);
 }
 
-void LeasedExecutorManager::start_async(detail::DoneCallback done) { detail::start_manager(core_, std::move(done)); }
+void LeasedExecutorManager::start_async(detail::DoneCallback done) {
+  detail::check_callback("start_async", done != nullptr);
+  detail::start_manager(core_, std::move(done));
+}
 
-void LeasedExecutorManager::stop_async(detail::DoneCallback done) { detail::stop_manager(core_, std::move(done)); }
+void LeasedExecutorManager::stop_async(detail::DoneCallback done) {
+  detail::check_callback("stop_async", done != nullptr);
+  detail::stop_manager(core_, std::move(done));
+}
 
 void LeasedExecutorManager::acquire_async(AcquireOptions options, detail::AcquireCallback callback,
                                           std::source_location where) {
+  detail::check_callback("acquire_async", callback != nullptr);
   (void)core_->acquire(detail::make_acquire_request(*core_, options, where), std::move(callback));
 }
 
 void LeasedExecutorManager::notify_scale_changed() { core_->notify_scale_changed(); }
 
-std::size_t LeasedExecutorManager::desired_executor_count() const { return core_->desired(); }
-std::size_t LeasedExecutorManager::available_count() const { return core_->available(); }
-std::size_t LeasedExecutorManager::leased_count() const { return core_->leased(); }
-std::size_t LeasedExecutorManager::total_count() const { return core_->total(); }
+std::size_t LeasedExecutorManager::desired_executor_count() const {
+  detail::check_on_thread(*core_, "desired_executor_count");
+  return core_->desired();
+}
+std::size_t LeasedExecutorManager::available_count() const {
+  detail::check_on_thread(*core_, "available_count");
+  return core_->available();
+}
+std::size_t LeasedExecutorManager::leased_count() const {
+  detail::check_on_thread(*core_, "leased_count");
+  return core_->leased();
+}
+std::size_t LeasedExecutorManager::total_count() const {
+  detail::check_on_thread(*core_, "total_count");
+  return core_->total();
+}
 ExecutorBackend LeasedExecutorManager::backend() const noexcept { return core_->options().backend; }
-ManagerStats LeasedExecutorManager::stats() const { return core_->stats(); }
+ManagerStats LeasedExecutorManager::stats() const {
+  detail::check_on_thread(*core_, "stats");
+  return core_->stats();
+}
 
 ExecutorLease& ExecutorLease::operator=(ExecutorLease&& other) noexcept {
   std::swap(record_, other.record_);
@@ -145,7 +201,7 @@ void ExecutorLease::release_from_any_thread() noexcept {
 
 void ExecutorLease::release() {
   if (!record_) return;
-  detail::check_loop_thread(*record_->scheduler, "release");
+  detail::check_lease_thread(*record_);
   record_->release();
 }
 

@@ -12,13 +12,26 @@
 
 namespace leasepool::detail {
 
+namespace {
+
+DurationSummary summary_of(const Histogram& histogram) {
+  return {.count = histogram.count(),
+          .p50 = histogram.percentile(50),
+          .p99 = histogram.percentile(99),
+          .max = histogram.max()};
+}
+
+}  // namespace
+
 ManagerCore::ManagerCore(std::shared_ptr<Scheduler> scheduler, ManagerOptions options, PoolFactory make_pool)
     : scheduler_(std::move(scheduler)),
       options_(std::move(options)),
       make_pool_(std::move(make_pool)),
-      ledger_(std::make_shared<CallLedger>(CallLedger{.manager = options_.name_prefix,
-                                                      .workers_per_pool = options_.workers_per_pool,
-                                                      .max_queued_calls = options_.max_queued_calls})) {}
+      ledger_(std::make_shared<CallLedger>()) {
+  ledger_->manager = options_.name_prefix;
+  ledger_->workers_per_pool = options_.workers_per_pool;
+  ledger_->max_queued_calls = options_.max_queued_calls;
+}
 
 ManagerCore::~ManagerCore() {
   check(pools_.empty() && retired_.empty(), "a manager is shut down before it is destroyed");
@@ -83,13 +96,13 @@ void ManagerCore::start_failed(const Error& error) {
 void ManagerCore::pool_failed_to_start(const Error& error) {
   log(LogLevel::warning, "a pool cannot be started: " + error.message());
   if (pools_.empty()) {
-    fail_waiters(error);
+    fail_waiters(Errc::pool_broken, error.message());
   } else {
     const std::size_t coming = starting_pools();
     for (std::size_t position = waiters_.size(); position > coming;) {  // the last to come lose first
       const auto last = std::prev(waiters_.all().end());
       if (last->second.request.wait) break;
-      refuse_waiter(waiters_.remove(last->first), error);
+      refuse_waiting(waiters_.remove(last->first), Errc::pool_broken, error.message());
       position = waiters_.size();
     }
   }
@@ -167,7 +180,7 @@ void ManagerCore::stop(DoneCallback done) {
 void ManagerCore::begin_stop() {
   phase_ = Phase::stopping;
   scheduler_->cancel_timer(std::exchange(check_timer_, 0));
-  fail_waiters({Errc::not_started, options_.name_prefix + " was stopped while the acquire waited"});
+  fail_waiters(Errc::not_started, "the manager was stopped");
   while (!pools_.empty()) {
     const Slot slot = pools_.begin();
     if (slot->lease) orphan(*slot->lease);
@@ -184,16 +197,18 @@ void ManagerCore::begin_stop() {
 void ManagerCore::orphan(LeaseRecord& record) {
   scheduler_->cancel_timer(std::exchange(record.expiry_timer, 0));
   record.set_state(LeaseState::orphaned);
-  record.end_queued({Errc::cancelled, "the call was waiting for a worker when " + options_.name_prefix + " stopped"});
+  record.end_queued(
+      {Errc::cancelled, record.description() + ": the call had not begun when the manager was stopped or destroyed"});
 }
 
 void ManagerCore::stop_timed_out() {
   stop_timer_ = 0;
-  const Error error(Errc::cancelled, "the call was still running " + in_words(options_.stop_timeout) + " after " +
-                                         options_.name_prefix + " was told to stop");
+  const std::string late =
+      ": the call still ran when stop_timeout = " + in_words(options_.stop_timeout) + " had passed after stop()";
   for (auto retired = retired_.begin(); retired != retired_.end();) {
     const Retired current = *retired++;
     if (current.lease) {
+      const Error error(Errc::cancelled, current.lease->description() + late);
       current.lease->interrupt_running(error);
       const std::string names = current.lease->give_up_running(error);
       if (!names.empty()) {
@@ -228,13 +243,12 @@ void ManagerCore::shut_down() noexcept {
   phase_ = Phase::stopped;
   scheduler_->cancel_timer(std::exchange(check_timer_, 0));
   scheduler_->cancel_timer(std::exchange(stop_timer_, 0));
-  const std::string gone = options_.name_prefix + " was destroyed";
-  fail_waiters({Errc::not_started, gone});
-  call_all(start_callbacks_, std::unexpected(Error(Errc::cancelled, gone)));
-  call_all(failed_starts_, std::unexpected(Error(Errc::cancelled, gone)));
+  fail_waiters(Errc::not_started, "the manager was destroyed");
+  const Error gone(Errc::cancelled, options_.name_prefix + " was destroyed before it had started");
+  call_all(start_callbacks_, std::unexpected(gone));
+  call_all(failed_starts_, std::unexpected(gone));
   call_all(stop_callbacks_, {});
 
-  const Error cancelled(Errc::cancelled, gone + " while the call was in flight");
   for (PoolSlot& slot : pools_) {
     if (slot.lease) orphan(*slot.lease);
     retired_.push_back({.pool = std::move(slot.pool), .lease = std::move(slot.lease)});
@@ -244,13 +258,17 @@ void ManagerCore::shut_down() noexcept {
   leases_.clear();
   const TimePoint deadline = deadline_after(scheduler_->now(), options_.stop_timeout);
   for (const Retired& retired : std::exchange(retired_, {})) {
-    if (retired.lease) {
-      retired.lease->forget_keeper();
-      retired.lease->interrupt_running(cancelled);
+    if (!retired.lease) {
+      retired.pool->close_now(deadline);
+      continue;
     }
+    const Error cancelled(Errc::cancelled,
+                          retired.lease->description() + ": the call was running when the manager was destroyed");
+    retired.lease->forget_keeper();
+    retired.lease->interrupt_running(cancelled);
     retired.pool->close_now(deadline);
     // Calls that ended meanwhile come with the next turn, and before what is posted now: who is left then has not.
-    if (retired.lease && !retired.lease->idle()) {
+    if (!retired.lease->idle()) {
       scheduler_->post([lease = retired.lease, cancelled] { (void)lease->give_up_running(cancelled); });
     }
   }
@@ -261,29 +279,45 @@ void ManagerCore::log(LogLevel level, const std::string& text) const {
 }
 
 ManagerStats ManagerCore::stats() {
-  ManagerStats stats{.backend = options_.backend,
+  ManagerStats stats{.manager = options_.name_prefix,
+                     .backend = options_.backend,
                      .started = running(),
                      .stopping = phase_ == Phase::stopping,
-                     .desired = desired(),
+                     .desired = running() ? target_ : 0,
                      .available = available(),
                      .leased = leased(),
+                     .starting = starting_pools(),
                      .total = total(),
                      .max_pools = options_.max_pools,
                      .min_pools = options_.min_pools,
                      .workers_per_pool = options_.workers_per_pool,
                      .acquired = acquired_,
+                     .acquires_timed_out = acquires_timed_out_,
                      .acquires_failed = acquires_failed_,
+                     .leases_expired = leases_expired_,
                      .leases_revoked = leases_revoked_,
                      .calls_completed = ledger_->completed,
                      .calls_failed = ledger_->failed,
+                     .calls_failed_by = {ledger_->failed_by.begin(), ledger_->failed_by.end()},
                      .workers_started = pool_totals_->workers_started,
                      .workers_crashed = pool_totals_->workers_crashed,
-                     .last_replacement_time = pool_totals_->last_replacement_time};
+                     .workers_killed = pool_totals_->workers_killed,
+                     .workers_recycled = pool_totals_->workers_recycled,
+                     .last_replacement_time = pool_totals_->last_replacement_time,
+                     .acquire_wait = summary_of(acquire_wait_),
+                     .call_wait = summary_of(ledger_->wait),
+                     .call_run = summary_of(ledger_->run)};
   const TimePoint now = scheduler_->now();
+  stats.leases.reserve(leases_.size());
   for (const auto& [id, slot] : leases_) stats.leases.push_back(slot->lease->stats(now));
   std::ranges::sort(stats.leases, {}, &LeaseStats::lease_id);
+  stats.waiters.reserve(waiters_.size());
   for (const auto& [id, waiter] : waiters_.all()) {
-    stats.waiters.push_back({.owner = waiter.request.owner, .age = now - waiter.since});
+    const auto& timeout = waiter.request.timeout;
+    stats.waiters.push_back(
+        {.owner = waiter.request.owner,
+         .age = now - waiter.since,
+         .until_timeout = timeout ? until(deadline_after(waiter.since, *timeout), now) : Duration::max()});
   }
   return stats;
 }

@@ -93,11 +93,12 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
   void lease_drained(LeaseRecord& record) override;
   void extend_lease(LeaseRecord& record, Duration duration) override;
   void serve_waiters();
-  [[nodiscard]] ExecutorLease grant(AcquireRequest& request);
+  [[nodiscard]] ExecutorLease grant(AcquireRequest& request, TimePoint asked);
   void add_pools_for_waiters();
   void refuse(AcquireCallback callback, Error error);
   void refuse_waiter(Waiter waiter, const Error& error);
-  void fail_waiters(const Error& error);
+  void refuse_waiting(Waiter waiter, Errc code, const std::string& reason);
+  void fail_waiters(Errc code, const std::string& reason);
   void waiter_timed_out(std::uint64_t waiter_id);
   [[nodiscard]] std::string holders() const;
   void set_deadlines(LeaseRecord& record, TimePoint from, Duration duration);
@@ -127,8 +128,11 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
   bool size_provider_failed_ = false;
   std::uint64_t pools_made_ = 0;
   std::uint64_t acquired_ = 0;
+  std::uint64_t acquires_timed_out_ = 0;
   std::uint64_t acquires_failed_ = 0;
+  std::uint64_t leases_expired_ = 0;
   std::uint64_t leases_revoked_ = 0;
+  Histogram acquire_wait_;
 };
 
 }  // namespace leasepool::detail

@@ -11,12 +11,33 @@ namespace leasepool::detail {
 namespace {
 
 constexpr std::size_t kMostWorkers = 1024;
+constexpr std::size_t kMostPools = 65'536;
+constexpr std::size_t kLongestName = 64;
 
 void check_range(std::string_view field, std::size_t value, std::size_t least, std::size_t most) {
   if (value >= least && value <= most) return;
   throw std::invalid_argument("leasepool: " + std::string(field) + " = " + std::to_string(value) +
                               " must be at least " + std::to_string(least) +
                               (most == SIZE_MAX ? "" : " and at most " + std::to_string(most)));
+}
+
+void check_not_negative(std::string_view field, Duration value) {
+  if (value >= Duration::zero()) return;
+  throw std::invalid_argument("leasepool: " + std::string(field) + " = " + in_words(value) +
+                              " must not be negative (it may be zero)");
+}
+
+// It goes into messages, logs, the names of threads and the labels of metrics.
+void check_name(std::string_view field, std::string_view name) {
+  std::size_t at = 0;
+  while (at < name.size()) {
+    const std::size_t length = printable_length(name.substr(at, 4));
+    if (length == 0) break;
+    at += length;
+  }
+  if (at == name.size() && !name.empty() && name.size() <= kLongestName) return;
+  throw std::invalid_argument("leasepool: " + std::string(field) + " = " + quoted(name) + " must be 1 to " +
+                              std::to_string(kLongestName) + " bytes of UTF-8 without control characters");
 }
 
 }  // namespace
@@ -27,8 +48,13 @@ void check_positive(std::string_view field, Duration value) {
                               " must be positive (Duration::max() means never)");
 }
 
+void check_callback(std::string_view verb, bool given) {
+  if (!given)
+    throw std::invalid_argument("leasepool: " + std::string(verb) + "() needs a callback, and this one is empty");
+}
+
 void check_manager_options(const ManagerOptions& options) {
-  check_range("ManagerOptions::max_pools", options.max_pools, 1, SIZE_MAX);
+  check_range("ManagerOptions::max_pools", options.max_pools, 1, kMostPools);
   check_range("ManagerOptions::min_pools", options.min_pools, 1, SIZE_MAX);
   if (options.min_pools > options.max_pools) {
     throw std::invalid_argument("leasepool: ManagerOptions::min_pools = " + std::to_string(options.min_pools) +
@@ -38,14 +64,9 @@ void check_manager_options(const ManagerOptions& options) {
   check_range("ManagerOptions::units_per_pool", options.units_per_pool, 1, SIZE_MAX);
   check_positive("ManagerOptions::check_interval", options.check_interval);
   check_positive("ManagerOptions::default_lease_duration", options.default_lease_duration);
-  if (options.lease_grace < Duration::zero()) {
-    throw std::invalid_argument("leasepool: ManagerOptions::lease_grace = " + in_words(options.lease_grace) +
-                                " must not be negative (it may be zero)");
-  }
-  if (options.stop_timeout < Duration::zero()) {
-    throw std::invalid_argument("leasepool: ManagerOptions::stop_timeout = " + in_words(options.stop_timeout) +
-                                " must not be negative (it may be zero)");
-  }
+  check_not_negative("ManagerOptions::lease_grace", options.lease_grace);
+  check_name("ManagerOptions::name_prefix", options.name_prefix);
+  check_not_negative("ManagerOptions::stop_timeout", options.stop_timeout);
   check_positive("ManagerOptions::worker_start_timeout", options.worker_start_timeout);
   check_range("ManagerOptions::max_payload", options.max_payload, 1, SIZE_MAX / 4);
   if (options.backend != ExecutorBackend::thread && options.backend != ExecutorBackend::process) {

@@ -12,5 +12,6 @@ namespace leasepool::detail {
 void check_manager_options(const ManagerOptions& options);
 void check_acquire_options(const AcquireOptions& options);
 void check_positive(std::string_view field, Duration value);
+void check_callback(std::string_view verb, bool given);
 
 }  // namespace leasepool::detail

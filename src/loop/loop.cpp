@@ -48,7 +48,7 @@ Timer Loop::call_after(Duration delay, std::move_only_function<void()> function)
   return {core_, core_->call_at(detail::deadline_after(core_->now(), delay), std::move(function))};
 }
 
-int Loop::poll_fd() const { return core_->ring().fd(); }
+int Loop::poll_fd() const { return core_->poll_fd(); }
 
 void Loop::dispatch() { core_->dispatch(); }
 

@@ -35,7 +35,19 @@ class LoopCore::Turning {
   LoopCore& loop_;
 };
 
-LoopCore::LoopCore() {
+// Marks the time in which this loop takes its turns: before and after, whoever drives it sleeps on poll_fd().
+class LoopCore::Driving {
+ public:
+  Driving(LoopCore& loop, const char* verb) : loop_(loop) { loop_.begin_turns(verb); }
+  Driving(const Driving&) = delete;
+  Driving& operator=(const Driving&) = delete;
+  ~Driving() { loop_.end_turns(); }
+
+ private:
+  LoopCore& loop_;
+};
+
+LoopCore::LoopCore(Ring::Limits limits) : ring_(limits) {
   arm_doorbell();
   ring_.submit_and_reap();
 }
@@ -82,7 +94,7 @@ void LoopCore::spawned_ended(std::list<Spawned>::iterator spawned) noexcept {
 }
 
 void LoopCore::run_until(const bool& ended, Handler begin) {
-  begin_turns("block_on");
+  const Driving driving(*this, "block_on");
   {
     const Turning turning(*this);
     begin();
@@ -91,7 +103,7 @@ void LoopCore::run_until(const bool& ended, Handler begin) {
 }
 
 void LoopCore::run_until_stopped() {
-  begin_turns("run");
+  const Driving driving(*this, "run");
   while (!stop_requested_) turn(true);
   stop_requested_ = false;
 }
@@ -101,17 +113,12 @@ void LoopCore::request_stop() {
 }
 
 void LoopCore::dispatch() {
-  begin_turns("dispatch");
+  const Driving driving(*this, "dispatch");
   constexpr int kTurnsAtMost = 64;  // the outer loop has other things to do
   int turns = 0;
   do {
     turn(false);
   } while (has_work() && ++turns < kTurnsAtMost);
-  // From here the outer loop sleeps for us: what comes must make poll_fd() readable.
-  ring_.set_wakeup(timers_.earliest());
-  if (ring_.has_unsubmitted()) ring_.submit_and_reap();
-  inbox_->asleep();
-  if (has_work()) inbox_->ring_doorbell();
 }
 
 void LoopCore::begin_turns(const char* verb) {
@@ -122,9 +129,29 @@ void LoopCore::begin_turns(const char* verb) {
   inbox_->awake();
 }
 
+// From here on somebody else may sleep in this loop's place: what comes must make poll_fd() readable, and so must what
+// is here already.
+void LoopCore::end_turns() {
+  if (!wake_set_) return;
+  ring_.set_wakeup(timers_.earliest());
+  ring_.submit_and_reap();
+  inbox_->asleep();
+  wake_set_->clear();
+  if (has_work() || ring_.has_unreaped()) wake_set_->signal();
+}
+
+int LoopCore::poll_fd() {
+  check_thread("poll_fd");
+  if (!wake_set_) {
+    wake_set_.emplace(ring_, inbox_->doorbell_fd());
+    if (!turning_) end_turns();
+  }
+  return wake_set_->fd();
+}
+
 bool LoopCore::has_work() const noexcept {
-  return ring_.has_reaped() || !deferred_.empty() || !deliveries_.empty() || !posted_.empty() || !arrived_.empty() ||
-         !inbox_->empty() || timers_.earliest() <= turn_time_;
+  return ring_.has_reaped() || !deferred_.empty() || !ended_.empty() || !deliveries_.empty() || !posted_.empty() ||
+         !arrived_.empty() || !inbox_->empty() || timers_.earliest() <= turn_time_;
 }
 
 void LoopCore::turn(bool may_sleep) {
@@ -191,15 +218,17 @@ void LoopCore::wake_if_driven_from_outside() noexcept {
 
 bool LoopCore::settle(const std::function<bool()>& ended, TimePoint deadline) {
   check(on_thread(), "a loop settles on its own thread");
-  while (!ended()) {
-    if (monotonic_now() >= deadline) return false;
+  bool reached = ended();
+  while (!reached && monotonic_now() < deadline) {
     if (!ring_.has_reaped()) {
       ring_.set_wakeup(deadline);
       ring_.submit_and_wait();
     }
     ring_.run_handlers();
+    reached = ended();
   }
-  return true;
+  if (!turning_ && !closed_) end_turns();  // it may have handled what was to wake the outer loop
+  return reached;
 }
 
 void LoopCore::close() noexcept {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "base/clock.hpp"
@@ -18,6 +19,7 @@
 #include "loop/ring.hpp"
 #include "loop/scheduler.hpp"
 #include "loop/timer_queue.hpp"
+#include "loop/wake_set.hpp"
 
 namespace leasepool::detail {
 
@@ -36,7 +38,7 @@ class LoopClient {
 // it; after close() it is inert: nothing runs, and what is added is dropped.
 class LoopCore final : public Scheduler, public std::enable_shared_from_this<LoopCore> {
  public:
-  LoopCore();
+  explicit LoopCore(Ring::Limits limits = {});
   LoopCore(const LoopCore&) = delete;
   LoopCore& operator=(const LoopCore&) = delete;
   ~LoopCore();
@@ -46,13 +48,18 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   bool cancel_timer(TimerId id) override;
   void defer(Handler handler) override;
   void deliver(std::unique_ptr<Job> job) override;
-  void post(Handler handler) override { inbox_->post(std::move(handler)); }
+  // What is posted may be what ends the loop, before this has returned: so the inbox is held.
+  void post(Handler handler) override { std::shared_ptr(inbox_)->post(std::move(handler)); }
   [[nodiscard]] bool on_thread() const noexcept override { return thread_ == std::this_thread::get_id(); }
 
   // Throws wrong_thread, naming the verb.
   void check_thread(const char* verb) const;
 
-  [[nodiscard]] Ring& ring() noexcept { return ring_; }
+  // For starting operations: outside of a turn, it sees to it that they are submitted.
+  [[nodiscard]] Ring& ring() noexcept {
+    wake_if_driven_from_outside();
+    return ring_;
+  }
   [[nodiscard]] const std::shared_ptr<Inbox>& inbox() const noexcept { return inbox_; }
 
   void attach(LoopClient& client) { clients_.push_back(&client); }
@@ -64,6 +71,8 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   void run_until_stopped();
   void request_stop();
   void dispatch();
+  // Readable when dispatch() has something to do; from the first call on, which may throw std::system_error.
+  [[nodiscard]] int poll_fd();
 
   // For destructors that must not return before something has ended: handles completions, and nothing of the caller's,
   // until `ended` or the deadline. Gives whether it ended.
@@ -75,6 +84,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
  private:
   struct Spawned;
   class Turning;
+  class Driving;
 
   void turn(bool may_sleep);
   void run_due();
@@ -85,6 +95,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   void arm_doorbell();
   void wake_if_driven_from_outside() noexcept;
   void begin_turns(const char* verb);
+  void end_turns();
   void spawned_ended(std::list<Spawned>::iterator spawned) noexcept;
 
   const std::thread::id thread_ = std::this_thread::get_id();
@@ -100,6 +111,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   std::list<Spawned> spawned_;
   std::list<Spawned> ended_;
   OperationId doorbell_ = 0;
+  std::optional<WakeSet> wake_set_;  // once somebody has asked for poll_fd()
   bool stop_requested_ = false;
   bool turning_ = false;
   bool closed_ = false;

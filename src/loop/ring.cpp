@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "base/check.hpp"
@@ -168,12 +169,21 @@ void Ring::set_wakeup(TimePoint deadline) {
   }
 }
 
+void Ring::notify(int event_fd) {
+  const int result = io_uring_register_eventfd(&ring_, event_fd);
+  if (result < 0) throw std::system_error(-result, std::generic_category(), "leasepool: io_uring_register_eventfd");
+}
+
 bool Ring::has_unsubmitted() const noexcept { return io_uring_sq_ready(&ring_) != 0; }
+
+bool Ring::has_unreaped() const noexcept {
+  constexpr unsigned kMoreInTheKernel = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
+  return io_uring_cq_ready(&ring_) != 0 || (IO_URING_READ_ONCE(*ring_.sq.kflags) & kMoreInTheKernel) != 0;
+}
 
 void Ring::submit_and_reap() {
   reap();
-  const unsigned flags = IO_URING_READ_ONCE(*ring_.sq.kflags);
-  if (has_unsubmitted() || (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) enter(false);
+  if (has_unsubmitted() || has_unreaped()) enter(false);
 }
 
 void Ring::submit_and_wait() { enter(true); }

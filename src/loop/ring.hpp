@@ -63,11 +63,15 @@ class Ring {
   void submit_and_reap();
   void submit_and_wait();
 
+  // Has the kernel write to an eventfd when there is something to reap. The caller keeps it open as long as the ring.
+  void notify(int event_fd);
+
   // Hands over the completions reaped by now. Handlers may start operations, not reap.
   void run_handlers();
 
   [[nodiscard]] bool has_reaped() const noexcept { return !reaped_.empty(); }
   [[nodiscard]] bool has_unsubmitted() const noexcept;
+  [[nodiscard]] bool has_unreaped() const noexcept;
   [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_; }
   [[nodiscard]] int fd() const noexcept { return ring_.ring_fd; }
 

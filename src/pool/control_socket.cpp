@@ -89,10 +89,12 @@ ReceiveState receive_control(int socket, ControlRecord& record) {
       record.fds.emplace_back(fd);
     }
   }
-  const bool whole =
-      received == static_cast<ssize_t>(sizeof record.message) && (header.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) == 0;
-  if (!whole) record = {};
-  return whole ? ReceiveState::received : ReceiveState::closed;
+  if (received != static_cast<ssize_t>(sizeof record.message) || (header.msg_flags & MSG_TRUNC) != 0) {
+    record = {};
+    return ReceiveState::closed;
+  }
+  if ((header.msg_flags & MSG_CTRUNC) != 0) record.fds.clear();
+  return ReceiveState::received;
 }
 
 }  // namespace leasepool::detail

@@ -48,7 +48,7 @@ int send_control(int socket, const ControlMessage& message, std::span<const int>
 
 enum class ReceiveState { received, nothing_yet, closed };
 
-// Does not block. A record whose descriptors did not all arrive counts as closed: the ends no longer agree.
+// Does not block. A record whose descriptors did not all arrive, because this process may not open more, has none.
 ReceiveState receive_control(int socket, ControlRecord& record);
 
 }  // namespace leasepool::detail

@@ -48,6 +48,10 @@ const Carrier kCarriers[] = {
 constexpr std::uint32_t kSystemError = 0xfffffffe;
 constexpr std::uint32_t kForeign = 0xffffffff;
 
+// What a report holds besides what(): numbers, and a name that is cut in turn.
+constexpr std::size_t kLongestName = 4096;
+constexpr std::size_t kOtherParts = kLongestName + 64;
+
 void put(Bytes& out, std::uint32_t number) { out.append(&number, sizeof number); }
 void put(Bytes& out, std::string_view text) {
   put(out, static_cast<std::uint32_t>(text.size()));
@@ -82,20 +86,18 @@ const std::error_category* category_named(const std::string& name) {
   return nullptr;
 }
 
-// std::system_error appends the code's message to what it is given.
-std::string without_code_message(std::string what, const std::error_code& code) {
+// The same error from its text: std::system_error appends the code's message to what it is given, if anything.
+std::system_error system_error_saying(std::string what, const std::error_code& code) {
   const std::string suffix = code.message();
-  if (what.ends_with(": " + suffix)) {
-    what.resize(what.size() - suffix.size() - 2);
-  } else if (what == suffix) {
-    what.clear();
-  }
-  return what;
+  if (what == suffix) return std::system_error(code);
+  if (what.ends_with(": " + suffix)) what.resize(what.size() - suffix.size() - 2);
+  return {code, what};
 }
 
 }  // namespace
 
-void encode_current_exception(Bytes& out) {
+void encode_current_exception(Bytes& out, std::size_t limit) {
+  const auto put_what = [&](std::string_view what) { put(out, what.substr(0, limit - kOtherParts)); };
   try {
     throw;
   } catch (const std::exception& exception) {
@@ -103,25 +105,25 @@ void encode_current_exception(Bytes& out) {
     for (std::uint32_t i = 0; i < std::size(kCarriers); ++i) {
       if (*kCarriers[i].type != type) continue;
       put(out, i);
-      put(out, exception.what());
+      put_what(exception.what());
       return;
     }
     const auto* const system = dynamic_cast<const std::system_error*>(&exception);
     if (system != nullptr && type == typeid(std::system_error) &&
         category_named(system->code().category().name()) != nullptr) {
       put(out, kSystemError);
-      put(out, without_code_message(system->what(), system->code()));
+      put_what(system->what());
       put(out, system->code().category().name());
       put(out, static_cast<std::uint32_t>(system->code().value()));
       return;
     }
     put(out, kForeign);
-    put(out, exception.what());
-    put(out, current_type_name());
+    put_what(exception.what());
+    put(out, current_type_name().substr(0, kLongestName));
   } catch (...) {
     put(out, kForeign);
     put(out, std::string_view());
-    put(out, current_type_name());
+    put(out, current_type_name().substr(0, kLongestName));
   }
 }
 
@@ -133,7 +135,7 @@ Error decode_exception(std::string_view function, std::span<const std::byte> byt
   if (kind == kSystemError) {
     const std::error_category* const category = category_named(get_text(reader));
     if (category == nullptr) throw DecodeError("an unknown category of errors");
-    const std::system_error error({static_cast<int>(get_number(reader)), *category}, what);
+    const std::system_error error = system_error_saying(what, {static_cast<int>(get_number(reader)), *category});
     return {std::make_exception_ptr(error), error.what()};
   }
   if (kind != kForeign) throw DecodeError("an unknown kind of exception");
@@ -144,7 +146,7 @@ Error decode_exception(std::string_view function, std::span<const std::byte> byt
 
 void encode_failure(Bytes& out, Errc code, std::string_view message) {
   put(out, static_cast<std::uint32_t>(code));
-  put(out, message);
+  put(out, message.substr(0, report_limit(0) - kOtherParts));
 }
 
 Error decode_failure(std::span<const std::byte> bytes) {

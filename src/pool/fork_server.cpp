@@ -1,6 +1,7 @@
 // Starting the fork servers, and failing over from one to the other.
 #include "pool/fork_server.hpp"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -67,7 +68,14 @@ void ForkServer::start_locked() {
   }
   std::fflush(nullptr);  // else what is buffered would be written once more by a child
   active_ = fork_server();
-  reserve_ = fork_server();
+  try {
+    reserve_ = fork_server();
+  } catch (...) {
+    const pid_t first = active_->pid;
+    active_.reset();  // it exits when its control socket is closed
+    ::waitpid(first, nullptr, 0);
+    throw;
+  }
   started_ = true;
 }
 
@@ -90,7 +98,10 @@ UniqueFd ForkServer::connect() {
   const int fds[] = {theirs.get()};
   while (active_) {
     const int error = send_control(active_->control.get(), {.type = ControlType::connect}, fds);
-    if (error == 0) return std::move(ours);
+    if (error == 0) {
+      make_reserve_locked();
+      return std::move(ours);
+    }
     if (error == EAGAIN) {
       throw LeasePoolError(Errc::pool_broken, "the fork server does not answer: its process " +
                                                   std::to_string(active_->pid) + " is stopped or starved");
@@ -101,14 +112,28 @@ UniqueFd ForkServer::connect() {
                                           "this program; restart it");
 }
 
+void ForkServer::reap(const Server& server) {
+  if (server.pid > 0) ::waitpid(server.pid, nullptr, WNOHANG);  // 0: a server forked it, it is not ours to reap
+}
+
 void ForkServer::promote_reserve_locked() {
-  if (active_->pid > 0) ::waitpid(active_->pid, nullptr, WNOHANG);  // 0: a server forked it, it is not ours to reap
+  reap(*active_);
   active_ = std::exchange(reserve_, std::nullopt);
-  if (!active_) return;
-  auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
-  const int fds[] = {theirs.get()};
-  if (send_control(active_->control.get(), {.type = ControlType::stand_by}, fds) == 0) {
+}
+
+// Also where the one in reserve was killed, which shows nowhere else.
+void ForkServer::make_reserve_locked() noexcept {
+  if (reserve_) {
+    pollfd end{.fd = reserve_->control.get(), .events = 0, .revents = 0};
+    if (::poll(&end, 1, 0) == 0) return;
+    reap(*std::exchange(reserve_, std::nullopt));
+  }
+  try {
+    auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
+    const int fds[] = {theirs.get()};
+    if (send_control(active_->control.get(), {.type = ControlType::stand_by}, fds) != 0) return;
     reserve_ = Server{.pid = 0, .control = std::move(ours)};
+  } catch (const std::system_error&) {  // no descriptors now: the next connection tries again
   }
 }
 

@@ -34,7 +34,9 @@ class ForkServer {
   ForkServer() = default;
   void start_locked();
   static Server fork_server();
+  static void reap(const Server& server);
   void promote_reserve_locked();
+  void make_reserve_locked() noexcept;
 
   std::mutex mutex_;
   bool started_ = false;  // guarded by mutex_, as all below

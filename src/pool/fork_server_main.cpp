@@ -40,15 +40,37 @@ void close_all_but(std::initializer_list<int> kept) {
   ::syscall(SYS_close_range, from, ~0U, 0);
 }
 
+// A server whose parent had closed its standard streams: what it opens must not become one of its workers' own.
+void open_standard_streams() {
+  int fd = -1;
+  do {
+    fd = ::open("/dev/null", O_RDWR);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) ::close(fd);
+}
+
 void default_signals() {
   for (int signal = 1; signal < NSIG; ++signal) std::signal(signal, SIG_DFL);  // fails for KILL and STOP: fine
   std::signal(SIGPIPE, SIG_IGN);  // a function that writes to a closed pipe gets EPIPE instead of dying
 }
 
+// A worker that an earlier server forked.
+struct AdoptedWorker {
+  pid_t pid;
+  UniqueFd pidfd;
+};
+
+void kill_group(const AdoptedWorker& worker) {
+  constexpr unsigned kToProcessGroup = 4;  // PIDFD_SIGNAL_PROCESS_GROUP, of Linux 6.9
+  if (::syscall(SYS_pidfd_send_signal, worker.pidfd.get(), SIGKILL, nullptr, kToProcessGroup) == 0) return;
+  // As long as the worker is there, its number is its group's.
+  if (::syscall(SYS_pidfd_send_signal, worker.pidfd.get(), 0, nullptr, 0) == 0) ::kill(-worker.pid, SIGKILL);
+}
+
 struct Connection {
   UniqueFd socket;
   std::deque<ControlRecord> outgoing;
-  std::vector<UniqueFd> adopted;  // pidfds of workers that an earlier server forked
+  std::vector<AdoptedWorker> adopted;
 };
 
 struct WorkerEntry {
@@ -164,10 +186,10 @@ void Server::handle_connection(Connection& connection) {
 }
 
 void Server::handle(Connection& connection, ControlRecord& record) {
-  if (record.message.type == ControlType::spawn && record.fds.size() == 2) {
+  if (record.message.type == ControlType::spawn) {
     spawn(connection, record);
   } else if (record.message.type == ControlType::adopt && record.fds.size() == 1) {
-    connection.adopted.push_back(std::move(record.fds[0]));
+    connection.adopted.push_back({.pid = record.message.pid, .pidfd = std::move(record.fds[0])});
   }
 }
 
@@ -175,6 +197,10 @@ void Server::spawn(Connection& connection, ControlRecord& record) {
   ControlRecord reply;
   reply.message.worker_id = record.message.worker_id;
   reply.message.type = ControlType::spawn_failed;
+  if (record.fds.size() != 2) {
+    reply.message.error = EMFILE;
+    return send(connection, std::move(reply));
+  }
   const pid_t pid = ::fork();
   if (pid == 0) {
     ::setpgid(0, 0);
@@ -254,7 +280,7 @@ void Server::close(Connection& connection) {
     worker.connection = nullptr;
     ::kill(-pid, SIGKILL);
   }
-  for (const UniqueFd& pidfd : connection.adopted) ::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+  for (const AdoptedWorker& worker : connection.adopted) kill_group(worker);
   connections_.remove_if([&](const Connection& other) { return &other == &connection; });
 }
 
@@ -266,6 +292,7 @@ void Server::kill_everything() {
 }  // namespace
 
 void fork_server_main(UniqueFd control, pid_t parent) noexcept {
+  open_standard_streams();
   UniqueFd parent_pidfd(open_pidfd(parent));
   if (!parent_pidfd || ::getppid() != parent) ::_exit(0);  // it died before we could watch it
   close_all_but({std::min(control.get(), parent_pidfd.get()), std::max(control.get(), parent_pidfd.get())});

@@ -23,6 +23,8 @@ class LoopCore;
 struct PoolTotals {
   std::uint64_t workers_started = 0;
   std::uint64_t workers_crashed = 0;
+  std::uint64_t workers_killed = 0;
+  std::uint64_t workers_recycled = 0;
   std::optional<Duration> last_replacement_time;
 };
 
@@ -31,6 +33,7 @@ struct PoolOptions {
   std::size_t workers = 1;
   std::size_t max_payload = 0;
   Duration worker_start_timeout{};
+  std::size_t max_calls_per_worker = 0;
   LogSink log;
   std::shared_ptr<PoolTotals> totals;
 };

@@ -25,6 +25,13 @@ std::uint64_t next_worker_id() {
   return ++last;
 }
 
+// What an exception says; of our own without what std::system_error appends.
+std::string message_of(const std::exception& exception) {
+  const std::string what = exception.what();
+  const auto* const error = dynamic_cast<const LeasePoolError*>(&exception);
+  return error == nullptr ? what : what.substr(0, what.size() - error->code().message().size() - 2);
+}
+
 std::string milliseconds(Duration duration) {
   return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count()) + " ms";
 }
@@ -50,7 +57,7 @@ void ProcessPool::start(std::move_only_function<void(Result<void>)> ready) {
     spawner_ = std::make_shared<Spawner>(loop_, *this);
     spawner_->open();
   } catch (const LeasePoolError& error) {
-    return start_failed({static_cast<Errc>(error.code().value()), options_.name + ": " + error.what()});
+    return start_failed({static_cast<Errc>(error.code().value()), options_.name + ": " + message_of(error)});
   } catch (const std::exception& error) {
     return start_failed({Errc::pool_broken, options_.name + ": no connection to the fork server: " + error.what()});
   }
@@ -62,7 +69,7 @@ void ProcessPool::start_failed(Error error) {
   if (closing_) return;
   closing_ = true;
   start_failure_ = std::move(error);
-  kill();
+  kill_workers();
   finish_if_empty();
 }
 
@@ -94,15 +101,16 @@ void ProcessPool::start_took_too_long(std::uint64_t worker_id) {
   if (!worker || worker->ready() || worker->dying()) return;
   retire(*worker);
   worker->kill();
-  worker_failed_to_start("a worker was not ready within worker_start_timeout, " +
+  worker_failed_to_start("a worker was not ready within worker_start_timeout = " +
                          milliseconds(options_.worker_start_timeout));
+  if (closing_) forget_unanswered();  // so that a start ends that has failed because the fork server is stopped
 }
 
 void ProcessPool::worker_failed_to_start(const std::string& reason) {
   if (closing_) return;
   if (ready_) return start_failed({Errc::pool_broken, options_.name + ": a worker cannot be started: " + reason});
+  if (backoff_ != 0) return;  // one try, for however many workers
   if (++failed_starts_ >= kMostFailedStarts) return break_pool(reason);
-  if (backoff_ != 0) return;
   backoff_ = loop_.call_at(deadline_after(loop_.now(), kFirstBackoff * (1 << (failed_starts_ - 1))), [this] {
     backoff_ = 0;
     spawn_missing_workers();
@@ -154,6 +162,7 @@ bool ProcessPool::interrupt(Job& job, Error error) {
     deaths_.push_back(loop_.now());
   }
   worker->kill();
+  ++options_.totals->workers_killed;
   end_job(std::move(taken), std::move(error));
   spawn_missing_workers();
   return true;
@@ -196,6 +205,8 @@ void ProcessPool::worker_finished(Worker& worker, std::unique_ptr<Job> job) {
   if (closing_) {
     retire(worker);
     worker.dismiss();
+  } else if (is_due_for_recycling(worker)) {
+    recycle(worker);
   } else if (!worker.dying()) {
     idle_.push_back(&worker);
   }
@@ -203,13 +214,25 @@ void ProcessPool::worker_finished(Worker& worker, std::unique_ptr<Job> job) {
   if (!closing_) dispatch();
 }
 
+// One at a time, so that a pool whose workers started together does not lose them together.
+bool ProcessPool::is_due_for_recycling(const Worker& worker) const noexcept {
+  const std::size_t limit = options_.max_calls_per_worker;
+  return limit != 0 && worker.calls() >= limit && !worker.dying() && live_ == options_.workers &&
+         std::ranges::all_of(workers_, [](const auto& other) { return other->dying() || other->ready(); });
+}
+
+void ProcessPool::recycle(Worker& worker) {
+  ++options_.totals->workers_recycled;
+  retire(worker);
+  worker.dismiss();
+  spawn_missing_workers();
+}
+
 void ProcessPool::worker_dying(Worker& worker) {
   retire(worker);
-  if (closing_) return;
-  if (worker.ready()) {
-    ++options_.totals->workers_crashed;
-    deaths_.push_back(loop_.now());
-  }
+  if (closing_ || !worker.ready()) return;  // one that did not come up is replaced when it has been counted as such
+  ++options_.totals->workers_crashed;
+  deaths_.push_back(loop_.now());
   spawn_missing_workers();
 }
 
@@ -270,18 +293,19 @@ void ProcessPool::fork_server_lost() {
   try {
     spawner_->open();
     for (const auto& worker : workers) {
-      if (worker->pidfd() >= 0) spawner_->adopt(worker->pidfd());
+      if (worker->pidfd() >= 0) spawner_->adopt(worker->pid(), worker->pidfd());
     }
   } catch (const std::exception& error) {
     failed_starts_ = kMostFailedStarts;
-    ready_ ? start_failed({Errc::pool_broken, error.what()}) : break_pool(error.what());
+    const std::string reason = message_of(error);
+    ready_ ? start_failed({Errc::pool_broken, options_.name + ": " + reason}) : break_pool(reason);
   }
   for (const auto& worker : workers) worker->forget_exit_status();
   spawn_missing_workers();
 }
 
 void ProcessPool::close(std::move_only_function<void()> closed) {
-  check(!closing_, "a pool is closed once");
+  check(!std::exchange(close_asked_, true), "a pool is closed once");
   closed_ = [self = shared_from_this(), closed = std::move(closed)]() mutable { closed(); };
   closing_ = true;
   ready_ = {};
@@ -299,8 +323,8 @@ void ProcessPool::finish_if_empty() {
   if (!closing_ || !workers_.empty()) return;
   if (start_failure_ && ready_) {
     let_go_of_everything();
-    loop_.defer([ready = std::exchange(ready_, {}), error = std::move(*start_failure_)]() mutable {
-      ready(std::unexpected(std::move(error)));
+    loop_.defer([this, ready = std::exchange(ready_, {}), error = std::move(*start_failure_)]() mutable {
+      if (!close_asked_) ready(std::unexpected(std::move(error)));  // `ready` keeps this pool
     });
   } else if (closed_) {
     let_go_of_everything();
@@ -309,8 +333,20 @@ void ProcessPool::finish_if_empty() {
 }
 
 void ProcessPool::kill() {
+  kill_workers();
+  forget_unanswered();
+}
+
+void ProcessPool::kill_workers() noexcept {
+  for (const auto& worker : workers_) worker->kill();
+}
+
+// Workers that the fork server has said nothing of. Should it still make them, they find their channel closed.
+void ProcessPool::forget_unanswered() {
   const auto workers = workers_;
-  for (const auto& worker : workers) worker->kill();
+  for (const auto& worker : workers) {
+    if (worker->pidfd() < 0) worker->forget();
+  }
 }
 
 void ProcessPool::close_now(TimePoint /*deadline*/) noexcept {
@@ -318,7 +354,7 @@ void ProcessPool::close_now(TimePoint /*deadline*/) noexcept {
   closing_ = true;
   ready_ = {};
   closed_ = {};
-  kill();
+  kill_workers();
   (void)loop_.settle([this] { return workers_.empty(); }, deadline_after(loop_.now(), kKillPatience));
   let_go_of_everything();
 }

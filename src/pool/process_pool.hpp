@@ -53,12 +53,16 @@ class ProcessPool final : public Pool,
   void worker_failed_to_start(const std::string& reason);
   void break_pool(const std::string& reason);
   void retire(Worker& worker);
+  [[nodiscard]] bool is_due_for_recycling(const Worker& worker) const noexcept;
+  void recycle(Worker& worker);
   void cancel_start_timer(std::uint64_t worker_id);
   void dispatch();
   void requeue_or_fail(const Worker& worker, std::unique_ptr<Job> job);
   [[nodiscard]] Error crash_error(const Worker& worker, const Job& job) const;
   [[nodiscard]] std::shared_ptr<Worker> find(std::uint64_t worker_id) const;
   void start_failed(Error error);
+  void kill_workers() noexcept;
+  void forget_unanswered();
   void finish_if_empty();
   void let_go_of_everything() noexcept;
   void log(LogLevel level, const std::string& text) const;
@@ -78,7 +82,8 @@ class ProcessPool final : public Pool,
   std::move_only_function<void(Result<void>)> ready_;  // while starting
   std::optional<Error> start_failure_;
   std::move_only_function<void()> closed_;
-  bool closing_ = false;
+  bool closing_ = false;      // it is being closed, or could not start
+  bool close_asked_ = false;  // by its user, which may come while a failed start is on its way to `ready`
 };
 
 }  // namespace leasepool::detail

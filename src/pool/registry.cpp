@@ -65,6 +65,12 @@ Error unregistered_function_error(std::string_view function) {
               "scope (lambdas and other callables run on the thread backend only)"};
 }
 
+Error unknown_to_worker_error(std::string_view function) {
+  return {Errc::unregistered_function,
+          "a worker process does not know " + std::string(function) +
+              ": it was registered by a library that was loaded after leasepool::init(); load the library before"};
+}
+
 Error not_serializable_error(std::string_view function, std::string_view type) {
   const std::string name(type);
   std::string hint;
@@ -82,8 +88,8 @@ Error not_serializable_error(std::string_view function, std::string_view type) {
 }
 
 Error payload_too_large_error(std::string_view function, std::string_view what, std::size_t size, std::size_t limit) {
-  return {Errc::payload_too_large, std::string(what) + " of " + std::string(function) + " are " + std::to_string(size) +
-                                       " bytes when encoded, and max_payload is " + std::to_string(limit) +
+  return {Errc::payload_too_large, std::to_string(size) + " bytes, encoded, are too many for " + std::string(what) +
+                                       " of " + std::string(function) + ": max_payload = " + std::to_string(limit) +
                                        "; raise ManagerOptions::max_payload or send less"};
 }
 

@@ -1,7 +1,10 @@
 // Looking up registered functions where they run.
 #pragma once
 
-#include "leasepool/function.hpp"
+#include <string_view>
+
+#include "leasepool/error.hpp"
+#include "leasepool/detail/registry.hpp"
 
 namespace leasepool::detail {
 
@@ -10,5 +13,8 @@ const RegisteredFunction* find_function_by_id(FunctionId id);
 
 // Throws LeasePoolError naming both functions when two share an id.
 void check_registry();
+
+// Of a function that the parent knows and its workers do not.
+Error unknown_to_worker_error(std::string_view function);
 
 }  // namespace leasepool::detail

@@ -18,6 +18,7 @@ void Spawner::open() {
   socket_ = std::make_shared<UniqueFd>(ForkServer::instance().connect());
   waiting_for_room_ = false;
   listen();
+  flush();
 }
 
 void Spawner::spawn(SpawnRequest request) {
@@ -31,10 +32,10 @@ void Spawner::spawn(SpawnRequest request) {
   send(message, std::move(fds));
 }
 
-void Spawner::adopt(int pidfd) {
+void Spawner::adopt(pid_t pid, int pidfd) {
   std::vector<UniqueFd> fds;
   fds.emplace_back(::fcntl(pidfd, F_DUPFD_CLOEXEC, 0));
-  if (fds.back()) send({.type = ControlType::adopt}, std::move(fds));
+  if (fds.back()) send({.type = ControlType::adopt, .pid = pid}, std::move(fds));
 }
 
 void Spawner::let_go() noexcept {
@@ -46,7 +47,7 @@ void Spawner::let_go() noexcept {
 
 void Spawner::send(ControlMessage message, std::vector<UniqueFd> fds) {
   outgoing_.push_back({.message = message, .fds = std::move(fds)});
-  if (!waiting_for_room_) flush();
+  if (socket_ && !waiting_for_room_) flush();  // without a connection, as soon as there is another
 }
 
 void Spawner::flush() {
@@ -93,6 +94,8 @@ void Spawner::handle(ControlRecord& record) {
       unanswered_.erase(message.worker_id);
       if (record.fds.size() == 1) {
         owner_->worker_spawned(message.worker_id, {.pid = message.pid, .pidfd = std::move(record.fds[0])});
+      } else {  // it exits by itself when its channel is closed
+        owner_->worker_not_spawned(message.worker_id, "no descriptor is left for its pidfd (raise ulimit -n)");
       }
       break;
     case ControlType::spawn_failed:

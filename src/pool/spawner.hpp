@@ -55,7 +55,7 @@ class Spawner : public std::enable_shared_from_this<Spawner> {
   void spawn(SpawnRequest request);
 
   // After fork_server_lost(): hands a worker to the new server, which kills it with the connection.
-  void adopt(int pidfd);
+  void adopt(pid_t pid, int pidfd);
 
   // Closes the connection: the server kills what is left of its workers.
   void let_go() noexcept;

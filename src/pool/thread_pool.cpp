@@ -18,13 +18,15 @@ namespace {
 // The pool whose thread this is; null elsewhere.
 thread_local const void* current_pool = nullptr;
 
-// Signals are for the program's own threads: new threads inherit an empty share of them.
+// Signals are for the program's own threads: new threads inherit a share that has only what a thread brings on itself,
+// as a crash that is blocked would pass the program's handlers by.
 class BlockSignals {
  public:
   BlockSignals() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
+    sigset_t most;
+    sigfillset(&most);
+    for (const int signal : {SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, SIGSYS}) sigdelset(&most, signal);
+    pthread_sigmask(SIG_SETMASK, &most, &before_);
   }
   BlockSignals(const BlockSignals&) = delete;
   BlockSignals& operator=(const BlockSignals&) = delete;
@@ -68,13 +70,15 @@ void ThreadPool::start(std::move_only_function<void(Result<void>)> ready) {
       ++options_.totals->workers_started;
     }
   } catch (const std::system_error& error) {
-    result = failure(Errc::pool_broken, options_.name + ": thread " + std::to_string(threads_.size() + 1) + " of " +
-                                            std::to_string(options_.workers) + " cannot be started: " + error.what() +
+    result = failure(Errc::pool_broken, options_.name + ": thread " + std::to_string(threads_.size() + 1) +
+                                            " of workers_per_pool = " + std::to_string(options_.workers) +
+                                            " cannot be started: " + error.what() +
                                             " (lower workers_per_pool, or raise ulimit -u)");
     close_now(kNever);  // none of them has anything to run
+    closing_ = false;
   }
   scheduler_.defer([self = shared_from_this(), ready = std::move(ready), result = std::move(result)]() mutable {
-    if (!self->closed_) ready(std::move(result));
+    if (!self->closing_) ready(std::move(result));
   });
 }
 
@@ -158,6 +162,7 @@ void ThreadPool::job_ended(std::unique_ptr<Job> job) {
 }
 
 void ThreadPool::begin_closing() {
+  closing_ = true;
   {
     const std::lock_guard lock(shared_->mutex);
     shared_->closing = true;

@@ -61,6 +61,7 @@ class ThreadPool final : public Pool, public JobSink, public std::enable_shared_
   const std::shared_ptr<Shared> shared_;
   std::vector<std::thread> threads_;
   std::size_t finished_threads_ = 0;
+  bool closing_ = false;
   std::move_only_function<void()> closed_;
 };
 

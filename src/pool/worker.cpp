@@ -8,12 +8,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <utility>
 
 #include "base/check.hpp"
 #include "pool/exception_codec.hpp"
+#include "pool/registry.hpp"
 
 namespace leasepool::detail {
 
@@ -21,6 +23,9 @@ namespace {
 
 // The fork server reaps within microseconds of a death; one that does not is stopped, and the caller does not wait.
 constexpr Duration kExitStatusPatience = std::chrono::seconds(1);
+
+// A process that dies closes its channel moments before; one that was dismissed may have files to flush.
+constexpr Duration kDeathPatience = std::chrono::milliseconds(200);
 
 }  // namespace
 
@@ -31,7 +36,8 @@ SpawnRequest Worker::prepare() {
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   auto [page, page_fd] = StatusPage::create();
   status_ = std::move(page);
-  channel_ = std::make_shared<Channel>(loop_, std::move(ours), max_payload_, *this);
+  channel_ =
+      std::make_shared<Channel>(loop_, std::move(ours), std::max(max_payload_, report_limit(max_payload_)), *this);
   channel_->open();
   return {.worker_id = id_,
           .channel = std::move(theirs),
@@ -63,6 +69,7 @@ void Worker::watch_death() {
 
 void Worker::died() {
   if (std::exchange(dead_, true)) return;
+  loop_.cancel_timer(std::exchange(death_timer_, 0));
   channel_->finish();
   if (!exit_known_ && owner_ != nullptr) {
     exit_status_timer_ = loop_.call_at(deadline_after(loop_.now(), kExitStatusPatience),
@@ -83,6 +90,13 @@ void Worker::forget_exit_status() {
   check_gone();
 }
 
+void Worker::forget() {
+  dead_ = true;
+  channel_ended_ = true;
+  exit_known_ = true;
+  check_gone();
+}
+
 void Worker::check_gone() {
   if (gone_ || !dead_ || !channel_ended_ || !exit_known_) return;
   gone_ = true;
@@ -98,6 +112,7 @@ std::optional<Error> Worker::run(std::unique_ptr<Job>& job) {
   if (!function) return function.error();
   finish_frame(frame, FrameType::call, job->booking.id, *function);
   job_ = std::move(job);
+  ++calls_;
   channel_->send(std::move(frame));
   return std::nullopt;
 }
@@ -123,7 +138,11 @@ void Worker::accept_outcome(const Frame& frame) {
     switch (frame.type) {
       case FrameType::value: job_->accept(frame.payload); break;
       case FrameType::exception: job_->fail(decode_exception(job_->function_name(), frame.payload)); break;
-      default: job_->fail(decode_failure(frame.payload)); break;
+      default: {
+        Error failure = decode_failure(frame.payload);  // the worker does not know the name of what it does not know
+        const bool unknown = failure.code() == Errc::unregistered_function;
+        job_->fail(unknown ? unknown_to_worker_error(job_->function_name()) : std::move(failure));
+      }
     }
   } catch (const DecodeError& error) {
     return violated(error.what());
@@ -135,8 +154,11 @@ void Worker::channel_ended(std::string_view violation) {
   channel_ended_ = true;
   if (!violation.empty()) {
     violated(violation);
-  } else {
-    send_sigkill();  // it is about to be dead, or has closed its only way to be of use
+  } else if (!dead_ && owner_ != nullptr) {
+    death_timer_ = loop_.call_at(deadline_after(loop_.now(), kDeathPatience), [self = shared_from_this()] {
+      self->death_timer_ = 0;
+      self->violated("it closed its channel and went on");
+    });
   }
   check_gone();
 }
@@ -166,6 +188,7 @@ void Worker::dismiss() noexcept {
 void Worker::let_go() noexcept {
   owner_ = nullptr;
   loop_.cancel_timer(exit_status_timer_);
+  loop_.cancel_timer(death_timer_);
   loop_.ring().cancel(std::exchange(death_watch_, 0));
   if (channel_) channel_->let_go();
 }

@@ -60,6 +60,9 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   // SIGKILL. Its death is then reported like any other.
   void kill() noexcept;
 
+  // After kill(): ends without waiting for anything more to be known of it.
+  void forget();
+
   // Closes the channel: an idle worker exits.
   void dismiss() noexcept;
 
@@ -69,9 +72,11 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
   [[nodiscard]] const Job* job() const noexcept { return job_.get(); }
   [[nodiscard]] bool ready() const noexcept { return ready_; }
+  [[nodiscard]] std::size_t calls() const noexcept { return calls_; }
   [[nodiscard]] bool dying() const noexcept { return dying_; }
   [[nodiscard]] bool gone() const noexcept { return gone_; }
   [[nodiscard]] bool killed_by_us() const noexcept { return killed_; }
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   [[nodiscard]] int pidfd() const noexcept { return pidfd_ ? pidfd_->get() : -1; }
 
   // Whether the worker had taken up the job: then it may have run.
@@ -100,6 +105,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   std::shared_ptr<UniqueFd> pidfd_;  // shared with the poll in flight on it
   OperationId death_watch_ = 0;
   std::unique_ptr<Job> job_;
+  std::size_t calls_ = 0;  // that it was sent
   bool ready_ = false;
   bool killed_ = false;
   bool dying_ = false;
@@ -110,6 +116,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   std::optional<int> wait_status_;
   std::string failure_;  // why it was not spawned, or how it broke the protocol
   TimerId exit_status_timer_ = 0;
+  TimerId death_timer_ = 0;
 };
 
 }  // namespace leasepool::detail

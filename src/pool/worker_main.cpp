@@ -33,7 +33,7 @@ class WorkerProcess {
   bool receive();
   void send(const Bytes& frame) const;
   [[nodiscard]] Bytes execute(const Frame& call) const;
-  static FrameType run(const RegisteredFunction& function, Invocation& invocation, Bytes& reply);
+  FrameType run(const RegisteredFunction& function, Invocation& invocation, Bytes& reply) const;
 
   UniqueFd channel_;
   StatusPage status_;
@@ -105,14 +105,14 @@ Bytes WorkerProcess::execute(const Frame& call) const {
   return reply;
 }
 
-FrameType WorkerProcess::run(const RegisteredFunction& function, Invocation& invocation, Bytes& reply) {
+FrameType WorkerProcess::run(const RegisteredFunction& function, Invocation& invocation, Bytes& reply) const {
   try {
     function.invoke(invocation);
     return FrameType::value;
   } catch (...) {
     reply = begin_frame();  // without what was encoded of a result
     if (invocation.phase == CallPhase::running) {
-      encode_current_exception(reply);
+      encode_current_exception(reply, report_limit(max_payload_));
       return FrameType::exception;
     }
     const char* const what = invocation.phase == CallPhase::decoding ? "decoding its arguments" : "encoding its result";

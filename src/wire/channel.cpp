@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <utility>
 
 namespace leasepool::detail {
@@ -32,6 +33,8 @@ void Channel::received(Completion completion) {
     receive();
   } catch (const DecodeError& error) {
     if (owner_ != nullptr) end(error.what());
+  } catch (const std::bad_alloc&) {  // the length is the other end's to choose, up to the limit
+    if (owner_ != nullptr) end("no memory for a frame");
   }
 }
 
@@ -54,7 +57,11 @@ void Channel::send_front() {
 void Channel::sent(Completion completion) {
   sending_ = false;
   if (completion.result == -EINTR || completion.result == -EAGAIN) return send_front();
-  if (completion.result < 0) return outgoing_.clear();  // the other end is gone: its end is received as well
+  if (completion.result < 0) {  // the other end is gone, or takes nothing any more: either is the channel's end
+    outgoing_.clear();
+    sent_of_front_ = 0;
+    return finish();
+  }
   sent_of_front_ += static_cast<std::size_t>(completion.result);
   if (sent_of_front_ == outgoing_.front().size()) {
     outgoing_.pop_front();

@@ -77,7 +77,7 @@ std::span<std::byte> FrameDecoder::space() {
   const std::size_t kept = pending();
   const std::size_t frame = wanted();
   // A large frame is read into a buffer of just its size; small ones share reads.
-  const std::size_t needed = frame > kReadSize ? std::max(frame, kept + 1) : kept + kReadSize;
+  const std::size_t needed = frame > kReadSize && frame > kept ? frame : kept + kReadSize;
   if (needed > buffer_.capacity() || buffer_.capacity() > std::max(kKeptCapacity, needed)) {
     Bytes fresh;
     fresh.reserve(needed);

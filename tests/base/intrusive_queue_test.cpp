@@ -155,7 +155,7 @@ TEST_CASE("a queue behaves as a std::deque under 100,000 random operations", "[q
   int next_value = 0;
   bool same = true;
   for (int step = 0; step < 100'000; ++step) {
-    const unsigned choice = random() % 8;
+    const auto choice = random() % 8;
     if (choice < 3 || model.empty()) {
       model.push_back(&push_back(queue, next_value++, &alive));
     } else if (choice == 3) {

@@ -200,7 +200,7 @@ TEST_CASE("a handler that throws takes no other completion along", "[ring]") {
   event.signal();
   int ended = 0;
   for (int i = 0; i < 3; ++i) {
-    ring.poll(event.get(), POLLIN, [&](Completion) {
+    ring.poll(event.get(), POLLIN, [&ended, i](Completion) {
       ++ended;
       throw i;
     });

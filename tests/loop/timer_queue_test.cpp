@@ -183,7 +183,7 @@ TEST_CASE("the queue behaves as a sorted map under 100,000 random adds, cancels 
   TimePoint now = at(0);
 
   for (int step = 0; step < 100'000; ++step) {
-    const unsigned choice = random() % 10;
+    const auto choice = random() % 10;
     if (choice < 5) {
       const TimePoint deadline = now + std::chrono::milliseconds(random() % 100 * 20);
       const TimerId id = timers.add(deadline, [&taken, step] { taken.push_back(step); });

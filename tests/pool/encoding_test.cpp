@@ -71,7 +71,7 @@ std::string text_and_number(const std::string& text, int number, bool flag) {
 double mean(const std::vector<double>& values, float weight) {
   double sum = 0;
   for (const double value : values) sum += value;
-  return weight * sum;
+  return static_cast<double>(weight) * sum;
 }
 std::unique_ptr<int> boxed(int value) { return std::make_unique<int>(value); }
 OnlyMoves moved(OnlyMoves value) { return value; }

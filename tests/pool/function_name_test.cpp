@@ -5,6 +5,7 @@
 
 #include "catch.hpp"
 #include "functions.hpp"
+#include "leasepool/detail/registry.hpp"
 #include "leasepool/function.hpp"
 #include "pool/registry.hpp"
 

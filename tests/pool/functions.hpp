@@ -28,9 +28,9 @@ enum class AtFork : int { nothing, die, hang };
 // The same memory in this program and in all processes that it forks. Zeros at first.
 struct SharedPage {
   std::atomic<AtFork> at_fork;
-  std::atomic<pid_t> forked;            // the last process that obeyed at_fork
-  std::atomic<std::uint32_t> gate;      // hold() waits until this is not zero
-  std::atomic<std::uint32_t> holding;   // how many hold() calls have begun
+  std::atomic<pid_t> forked;           // the last process that obeyed at_fork
+  std::atomic<std::uint32_t> gate;     // hold() waits until this is not zero
+  std::atomic<std::uint32_t> holding;  // how many hold() calls have begun
   std::atomic<std::uint32_t> runs[4096];
 };
 SharedPage& shared();

@@ -1,8 +1,6 @@
 // The harness: turning a loop from outside, and the life of a pool under test.
 #include "harness.hpp"
 
-#include <poll.h>
-
 #include <algorithm>
 #include <stdexcept>
 
@@ -10,31 +8,80 @@
 
 namespace leasepool::test {
 
-bool run_until(Loop& loop, const std::function<bool()>& holds, std::chrono::seconds limit) {
-  const auto give_up = std::chrono::steady_clock::now() + limit;
-  for (;;) {
-    loop.dispatch();
-    if (holds()) return true;
-    if (std::chrono::steady_clock::now() >= give_up) return false;
-    pollfd ready{.fd = loop.poll_fd(), .events = POLLIN, .revents = 0};
-    ::poll(&ready, 1, 5);  // what `holds` looks at may change outside of the loop, too
+namespace {
+
+// What run_until() waits for, while it runs.
+class Watch {
+ public:
+  Watch(leasepool::detail::LoopCore& loop, const std::function<bool()>& holds, std::chrono::seconds limit)
+      : loop_(loop), holds_(holds), give_up_(std::chrono::steady_clock::now() + limit), outer_(current) {
+    current = this;
   }
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+  ~Watch() {
+    current = outer_;
+    loop_.cancel_timer(timer_);
+  }
+
+  bool run() {
+    loop_.run_until(done_, [this] { look_and_wait(); });
+    return held_;
+  }
+  void look() {
+    if (!done_) done_ = held_ = holds_();
+  }
+  static inline Watch* current = nullptr;
+
+ private:
+  void look_and_wait() {
+    look();
+    if (std::chrono::steady_clock::now() >= give_up_) done_ = true;
+    if (!done_) {
+      timer_ = loop_.call_at(leasepool::detail::deadline_after(loop_.now(), std::chrono::milliseconds(1)),
+                             [this] { look_and_wait(); });
+    }
+  }
+
+  leasepool::detail::LoopCore& loop_;
+  const std::function<bool()>& holds_;
+  const std::chrono::steady_clock::time_point give_up_;
+  Watch* const outer_;
+  leasepool::detail::TimerId timer_ = 0;
+  bool held_ = false;
+  bool done_ = false;
+};
+
+}  // namespace
+
+bool run_until(Loop& loop, const std::function<bool()>& holds, std::chrono::seconds limit) {
+  return Watch(*loop.core(), holds, limit).run();
+}
+
+void look_again() {
+  if (Watch::current != nullptr) Watch::current->look();
+}
+
+void turn(Loop& loop) {
+  bool done = false;
+  loop.core()->run_until(done, [&] { loop.core()->defer([&] { done = true; }); });
 }
 
 void CallSink::job_started(std::uint64_t job_id, TimePoint /*started*/) { started.push_back(job_id); }
 
-void CallSink::job_ended(std::unique_ptr<detail::Job> job) {
+void CallSink::job_ended(std::unique_ptr<leasepool::detail::Job> job) {
   ended.push_back(job->booking.id);
   job->booking.lease.reset();
   job->deliver();
+  look_again();
 }
 
-TestPool::TestPool(Loop& on, ExecutorBackend backend, detail::PoolOptions options)
+TestPool::TestPool(Loop& on, ExecutorBackend backend, leasepool::detail::PoolOptions options)
     : loop(on),
-      totals(options.totals = std::make_shared<detail::PoolTotals>()),
+      totals(options.totals = std::make_shared<leasepool::detail::PoolTotals>()),
       log(std::make_shared<std::vector<std::string>>()) {
   options.log = [lines = log](LogLevel, std::string_view text) { lines->emplace_back(text); };
-  pool = detail::make_pool(*loop.core(), backend, std::move(options));
+  pool = leasepool::detail::make_pool(*loop.core(), backend, std::move(options));
 }
 
 TestPool::~TestPool() {
@@ -52,7 +99,10 @@ detail::PoolOptions TestPool::options_for(std::size_t workers) {
 
 Result<void> TestPool::start() {
   auto started = std::make_shared<std::optional<Result<void>>>();
-  pool->start([started](Result<void> result) { started->emplace(std::move(result)); });
+  pool->start([started](Result<void> result) {
+    started->emplace(std::move(result));
+    look_again();
+  });
   if (!wait([&] { return started->has_value(); })) throw std::runtime_error("a pool's start did not end");
   if (!**started) pool.reset();  // nothing is left to close
   return **started;
@@ -60,14 +110,17 @@ Result<void> TestPool::start() {
 
 bool TestPool::close() {
   auto closed = std::make_shared<bool>(false);
-  pool->close([closed] { *closed = true; });
+  pool->close([closed] {
+    *closed = true;
+    look_again();
+  });
   const bool in_time = wait([&] { return *closed; });
   if (in_time) pool.reset();
   return in_time;
 }
 
 void TestPool::close_now(Duration patience) {
-  pool->close_now(detail::deadline_after(detail::monotonic_now(), patience));
+  pool->close_now(leasepool::detail::deadline_after(leasepool::detail::monotonic_now(), patience));
   pool.reset();
 }
 

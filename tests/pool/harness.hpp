@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "leasepool/detail/bound_job.hpp"
 #include "leasepool/detail/job.hpp"
 #include "leasepool/loop.hpp"
 #include "loop/loop_core.hpp"
@@ -20,31 +21,35 @@
 
 namespace leasepool::test {
 
-// Turns the loop until `holds()` does; false after the limit, which only a broken test or library reaches.
+// Runs the loop until `holds()` does; false after the limit, which only a broken test or library reaches.
 bool run_until(Loop& loop, const std::function<bool()>& holds, std::chrono::seconds limit = std::chrono::seconds(60));
+
+// Lets run_until() look again at once. Without it, it looks every millisecond.
+void look_again();
+
+// Runs one turn of the loop, which does not wait.
+void turn(Loop& loop);
 
 // One call: what came of it, and how often.
 template <class R>
 struct Call {
   std::optional<Result<R>> result;
   int deliveries = 0;
-  detail::Job* job = nullptr;  // while it has not ended
+  leasepool::detail::Job* job = nullptr;  // while it has not ended
   std::uint64_t id = 0;
 
   [[nodiscard]] bool ended() const { return result.has_value(); }
   [[nodiscard]] bool succeeded() const { return result && result->has_value(); }
   // Errc{} when it has not failed.
-  [[nodiscard]] std::error_code code() const {
-    return result && !*result ? result->error().code() : std::error_code();
-  }
+  [[nodiscard]] std::error_code code() const { return result && !*result ? result->error().code() : std::error_code(); }
   [[nodiscard]] std::string message() const { return result && !*result ? result->error().message() : std::string(); }
 };
 
 // Stands where a lease would.
-class CallSink final : public detail::JobSink {
+class CallSink final : public leasepool::detail::JobSink {
  public:
   void job_started(std::uint64_t job_id, TimePoint started) override;
-  void job_ended(std::unique_ptr<detail::Job> job) override;
+  void job_ended(std::unique_ptr<leasepool::detail::Job> job) override;
 
   std::vector<std::uint64_t> started;
   std::vector<std::uint64_t> ended;  // ids, in the order of their end
@@ -52,16 +57,16 @@ class CallSink final : public detail::JobSink {
 
 // A job that keeps its outcome in `call`.
 template <class F, class... A>
-std::unique_ptr<detail::Job> make_test_job(std::shared_ptr<Call<detail::CallResult<F, A...>>>& call, F&& function,
-                                           A&&... arguments) {
-  using R = detail::CallResult<F, A...>;
+std::unique_ptr<leasepool::detail::Job> make_test_job(
+    std::shared_ptr<Call<leasepool::detail::CallResult<F, A...>>>& call, F&& function, A&&... arguments) {
+  using R = leasepool::detail::CallResult<F, A...>;
   call = std::make_shared<Call<R>>();
   auto keep = [call](Result<R> result) {
     ++call->deliveries;
     call->job = nullptr;
     call->result.emplace(std::move(result));
   };
-  auto job = detail::make_job<decltype(keep)>(std::forward<F>(function), std::forward<A>(arguments)...);
+  auto job = leasepool::detail::make_job<decltype(keep)>(std::forward<F>(function), std::forward<A>(arguments)...);
   job->set_receiver(std::move(keep));
   call->job = job.get();
   return job;
@@ -70,21 +75,20 @@ std::unique_ptr<detail::Job> make_test_job(std::shared_ptr<Call<detail::CallResu
 // A pool, its options and what it reported. Closed at once when destroyed.
 class TestPool {
  public:
-  TestPool(Loop& loop, ExecutorBackend backend, std::size_t workers)
-      : TestPool(loop, backend, options_for(workers)) {}
-  TestPool(Loop& loop, ExecutorBackend backend, detail::PoolOptions options);
+  TestPool(Loop& loop, ExecutorBackend backend, std::size_t workers) : TestPool(loop, backend, options_for(workers)) {}
+  TestPool(Loop& loop, ExecutorBackend backend, leasepool::detail::PoolOptions options);
   TestPool(const TestPool&) = delete;
   TestPool& operator=(const TestPool&) = delete;
   ~TestPool();
 
-  static detail::PoolOptions options_for(std::size_t workers);
+  static leasepool::detail::PoolOptions options_for(std::size_t workers);
 
   // Starts it and waits until it is ready or has failed.
   Result<void> start();
 
   template <class F, class... A>
   auto call(F&& function, A&&... arguments) {
-    std::shared_ptr<Call<detail::CallResult<F, A...>>> call;
+    std::shared_ptr<Call<leasepool::detail::CallResult<F, A...>>> call;
     auto job = make_test_job(call, std::forward<F>(function), std::forward<A>(arguments)...);
     call->id = job->booking.id = next_id();
     job->booking.lease = sink;
@@ -114,10 +118,10 @@ class TestPool {
   [[nodiscard]] bool logged(const std::string& part) const;
 
   Loop& loop;
-  const std::shared_ptr<detail::PoolTotals> totals;
+  const std::shared_ptr<leasepool::detail::PoolTotals> totals;
   std::shared_ptr<std::vector<std::string>> log;
   std::shared_ptr<CallSink> sink = std::make_shared<CallSink>();
-  std::shared_ptr<detail::Pool> pool;
+  std::shared_ptr<leasepool::detail::Pool> pool;
 
  private:
   static std::uint64_t next_id();

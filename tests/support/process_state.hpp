@@ -19,7 +19,7 @@
 
 namespace leasepool::test {
 
-namespace detail {
+namespace proc {
 
 // The entries of a directory under /proc that are numbers, and the descriptor by which it was read.
 struct Numbers {
@@ -52,11 +52,11 @@ inline pid_t parent_of(pid_t process) {
   return parent;
 }
 
-}  // namespace detail
+}  // namespace proc
 
 // Every open descriptor of this process, as "number -> what it is".
 inline std::vector<std::string> open_descriptors() {
-  const detail::Numbers numbers = detail::numbers_in("/proc/self/fd");
+  const proc::Numbers numbers = proc::numbers_in("/proc/self/fd");
   std::vector<std::string> open;
   for (const long number : numbers.values) {
     if (number == numbers.read_by) continue;
@@ -70,14 +70,14 @@ inline std::vector<std::string> open_descriptors() {
 }
 
 // A thread that was joined may be counted for a moment longer: compare with eventually().
-inline std::size_t thread_count() { return detail::numbers_in("/proc/self/task").values.size(); }
+inline std::size_t thread_count() { return proc::numbers_in("/proc/self/task").values.size(); }
 
 // All descendants of this process, zombies too, in ascending order.
 inline std::vector<pid_t> child_processes() {
   std::vector<std::pair<pid_t, pid_t>> parents;
-  for (const long number : detail::numbers_in("/proc").values) {
+  for (const long number : proc::numbers_in("/proc").values) {
     const auto process = static_cast<pid_t>(number);
-    parents.emplace_back(process, detail::parent_of(process));
+    parents.emplace_back(process, proc::parent_of(process));
   }
   std::vector<pid_t> family{::getpid()};
   for (std::size_t next = 0; next < family.size(); ++next) {

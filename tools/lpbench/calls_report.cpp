@@ -29,10 +29,9 @@ leasepool::Duration CallsReport::per_call(leasepool::Duration cpu) const {
 
 void print_table(const CallsReport& report) {
   const CallsOptions& options = report.options;
-  fmt::print("{} backend on {}: {}, {} calls in flight, payload {}, work {}, {:.1f} s\n\n",
-             backend_name(options.backend), counted(core_count(), "core"), counted(options.workers, "worker"),
-             grouped(std::uint64_t{options.depth}), human_bytes(options.payload), options.work.text,
-             seconds(report.elapsed));
+  fmt::print("{} backend on {}: {}, {} in flight, payload {}, work {}, {:.1f} s\n\n", backend_name(options.backend),
+             counted(core_count(), "core"), counted(options.workers, "worker"), counted(options.depth, "call"),
+             human_bytes(options.payload), options.work.text, seconds(report.elapsed));
   const leasepool::Histogram& latency = report.latency;
   Table table({"calls/s", "p50", "p90", "p99", "p99.9", "max", "CPU/call", "here", "workers", "failed"});
   table.add({grouped(report.calls_per_second()), human(latency.percentile(50)), human(latency.percentile(90)),

@@ -108,6 +108,11 @@ void CEREAL_SAVE_FUNCTION_NAME(EncodingArchive& archive, const cereal::BinaryDat
 template <class T>
 void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, cereal::BinaryData<T>& data) {
   archive.loadBinary(data.data, static_cast<std::size_t>(data.size));
+  using Element = std::remove_all_extents_t<std::remove_pointer_t<std::decay_t<T>>>;
+  if constexpr (std::is_same_v<Element, bool>) {  // an array of them, with the same restriction
+    auto* const bytes = static_cast<unsigned char*>(data.data);
+    for (std::size_t i = 0; i < data.size; ++i) bytes[i] = bytes[i] != 0 ? 1 : 0;
+  }
 }
 
 // Whether cereal can carry a type to another process and back. Looks into the standard containers, because cereal's

@@ -1,0 +1,332 @@
+// ManagerStats as a table for people, as JSON, and as Prometheus text.
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <string>
+#include <string_view>
+
+#include "lease/text.hpp"
+#include "leasepool/stats.hpp"
+
+namespace leasepool {
+
+namespace {
+
+std::string_view name_of(ExecutorBackend backend) { return backend == ExecutorBackend::thread ? "thread" : "process"; }
+
+std::string name_of(Errc code) {
+  constexpr std::array<std::string_view, 16> kNames = {
+      "unknown",          "not_started",       "lease_unavailable", "lease_expired",
+      "timed_out",        "cancelled",         "queue_full",        "wrong_thread",
+      "worker_crashed",   "pool_broken",       "remote_exception",  "unregistered_function",
+      "not_serializable", "payload_too_large", "bad_payload",       "unsupported"};
+  const auto index = static_cast<std::size_t>(code);
+  return std::string(kNames[index < kNames.size() ? index : 0]);
+}
+
+// Exact, without trailing zeros.
+std::string seconds(Duration duration) {
+  constexpr std::uint64_t kPerSecond = 1'000'000'000;
+  const std::int64_t count = duration.count();
+  const std::uint64_t size = count < 0 ? -static_cast<std::uint64_t>(count) : static_cast<std::uint64_t>(count);
+  std::string text = (count < 0 ? "-" : "") + std::to_string(size / kPerSecond);
+  if (size % kPerSecond == 0) return text;
+  std::string fraction = std::to_string(kPerSecond + size % kPerSecond);  // the leading 1 keeps its zeros
+  fraction.erase(fraction.find_last_not_of('0') + 1);
+  fraction[0] = '.';
+  return text + fraction;
+}
+
+// Text.
+
+std::string line(std::string_view label, const std::string& value) {
+  std::string text = "  " + std::string(label);
+  text.resize(18, ' ');
+  return text + value + "\n";
+}
+
+std::string in_short(const DurationSummary& summary) {
+  if (summary.count == 0) return "none yet";
+  return "p50 " + detail::in_words(summary.p50) + ", p99 " + detail::in_words(summary.p99) + ", max " +
+         detail::in_words(summary.max) + " (" + std::to_string(summary.count) + ")";
+}
+
+std::string expiry(Duration left) {
+  if (left == Duration::max()) return "never";
+  return left < Duration::zero() ? detail::in_words(-left) + " ago" : "in " + detail::in_words(left);
+}
+
+std::string text_of(const LeaseStats& lease) {
+  std::string text = "  lease " + std::to_string(lease.lease_id) + "  " + detail::quoted_owner(lease.owner) +
+                     ", held " + detail::in_words(lease.age) + ", soft expiry " + expiry(lease.until_soft_expiry) +
+                     ", hard expiry " + expiry(lease.until_hard_expiry) + ", " + std::to_string(lease.calls_running) +
+                     " running, " + std::to_string(lease.calls_queued) + " queued" +
+                     (lease.draining ? ", draining" : "") + ", acquired at " + lease.acquired_at + "\n";
+  for (const RunningCall& call : lease.running) {
+    text += "    call " + std::to_string(call.call_id) + " runs " + call.function + " for " +
+            detail::in_words(call.running_for) + "\n";
+  }
+  return text;
+}
+
+// JSON.
+
+std::string quoted(std::string_view text) {
+  std::string json = "\"";
+  while (!text.empty()) {
+    const std::size_t length = detail::printable_length(text.substr(0, 4));
+    const auto byte = static_cast<unsigned char>(text.front());
+    if (length > 0) {
+      if (byte == '"' || byte == '\\') json += '\\';
+      json += text.substr(0, length);
+    } else {  // bytes that are no UTF-8 are shown as Unicode's replacement character
+      std::array<char, 8> escape{};
+      std::snprintf(escape.data(), escape.size(), "\\u%04x", byte < 0x80 ? byte : 0xfffdU);
+      json += escape.data();
+    }
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return json + "\"";
+}
+
+class JsonObject {
+ public:
+  JsonObject& raw(std::string_view key, std::string_view value) {  // keys are ours and need no escapes
+    if (!text_.empty()) text_ += ',';
+    text_.append("\"").append(key).append("\":").append(value);
+    return *this;
+  }
+  JsonObject& add(std::string_view key, std::string_view value) { return raw(key, quoted(value)); }
+  JsonObject& add(std::string_view key, const char* value) { return raw(key, quoted(value)); }
+  JsonObject& add(std::string_view key, std::uint64_t value) { return raw(key, std::to_string(value)); }
+  JsonObject& add(std::string_view key, bool value) { return raw(key, value ? "true" : "false"); }
+  JsonObject& add(std::string_view key, Duration value) {
+    return raw(key, value == Duration::max() ? "null" : seconds(value));
+  }
+  JsonObject& add(std::string_view key, const DurationSummary& value) {
+    return raw(key, JsonObject()
+                        .add("count", value.count)
+                        .add("p50", value.p50)
+                        .add("p99", value.p99)
+                        .add("max", value.max)
+                        .text());
+  }
+  [[nodiscard]] std::string text() const { return "{" + text_ + "}"; }
+
+ private:
+  std::string text_;
+};
+
+template <class Items, class Format>
+std::string json_array(const Items& items, Format format) {
+  std::string text;
+  for (const auto& item : items) {
+    if (!text.empty()) text += ',';
+    text += format(item);
+  }
+  return "[" + text + "]";
+}
+
+std::string json_of(const RunningCall& call) {
+  return JsonObject()
+      .add("call_id", call.call_id)
+      .add("function", call.function)
+      .add("running_for", call.running_for)
+      .text();
+}
+
+std::string json_of(const LeaseStats& lease) {
+  return JsonObject()
+      .add("lease_id", lease.lease_id)
+      .add("owner", lease.owner)
+      .add("acquired_at", lease.acquired_at)
+      .add("age", lease.age)
+      .add("until_soft_expiry", lease.until_soft_expiry)
+      .add("until_hard_expiry", lease.until_hard_expiry)
+      .add("draining", lease.draining)
+      .add("calls_running", lease.calls_running)
+      .add("calls_queued", lease.calls_queued)
+      .raw("running", json_array(lease.running, [](const RunningCall& call) { return json_of(call); }))
+      .text();
+}
+
+std::string json_of(const WaiterStats& waiter) {
+  return JsonObject()
+      .add("owner", waiter.owner)
+      .add("age", waiter.age)
+      .add("until_timeout", waiter.until_timeout)
+      .text();
+}
+
+// Prometheus.
+
+class Exposition {
+ public:
+  explicit Exposition(const ManagerStats& stats) {
+    for (const char c : stats.manager) {  // label values escape these three
+      if (c == '\n') {
+        manager_ += "\\n";
+      } else {
+        if (c == '"' || c == '\\') manager_ += '\\';
+        manager_ += c;
+      }
+    }
+    manager_ = "manager=\"" + manager_ + "\",backend=\"" + std::string(name_of(stats.backend)) + "\"";
+  }
+  void metric(std::string_view name, std::string_view type, std::string_view help) {
+    text_ += "# HELP leasepool_" + std::string(name) + " " + std::string(help) + "\n# TYPE leasepool_" +
+             std::string(name) + " " + std::string(type) + "\n";
+  }
+  void sample(std::string_view name, const std::string& value, const std::string& label = {}) {
+    text_ +=
+        "leasepool_" + std::string(name) + "{" + manager_ + (label.empty() ? "" : "," + label) + "} " + value + "\n";
+  }
+  void gauge(std::string_view name, std::uint64_t value, std::string_view help) {
+    metric(name, "gauge", help);
+    sample(name, std::to_string(value));
+  }
+  void counter(std::string_view name, std::uint64_t value, std::string_view help) {
+    metric(name, "counter", help);
+    sample(name, std::to_string(value));
+  }
+  void summary(const std::string& name, const DurationSummary& value, std::string_view help) {
+    metric(name, "summary", help);
+    sample(name, seconds(value.p50), "quantile=\"0.5\"");
+    sample(name, seconds(value.p99), "quantile=\"0.99\"");
+    sample(name, seconds(value.max), "quantile=\"1\"");
+    sample(name + "_count", std::to_string(value.count));
+  }
+  [[nodiscard]] const std::string& text() const noexcept { return text_; }
+
+ private:
+  std::string manager_;
+  std::string text_;
+};
+
+template <class Items, class Age>
+Duration oldest(const Items& items, Age age) {
+  Duration most{};
+  for (const auto& item : items) most = std::max(most, age(item));
+  return most;
+}
+
+}  // namespace
+
+std::string to_text(const ManagerStats& stats) {
+  const auto number = [](std::uint64_t value) { return std::to_string(value); };
+  std::string failures;
+  for (const auto& [code, count] : stats.calls_failed_by) {
+    failures += (failures.empty() ? " (" : ", ") + name_of(code) + " " + number(count);
+  }
+  std::string text = stats.manager + " (" + std::string(name_of(stats.backend)) + " backend): " +
+                     (stats.started    ? "running"
+                      : stats.stopping ? "stopping"
+                                       : "not running") +
+                     "\n";
+  text += line("pools", number(stats.total) + " of at most " + number(stats.max_pools) + ", target " +
+                            number(stats.desired) + ": " + number(stats.available) + " available, " +
+                            number(stats.leased) + " leased, " + number(stats.starting) + " starting; " +
+                            number(stats.workers_per_pool) + " workers each");
+  text += line("acquires", number(stats.acquired) + " granted, " + number(stats.acquires_failed) + " failed, of them " +
+                               number(stats.acquires_timed_out) + " timed out; " + number(stats.waiters.size()) +
+                               " waiting");
+  text +=
+      line("leases", number(stats.leases_expired) + " past soft expiry, " + number(stats.leases_revoked) + " revoked");
+  text += line("calls", number(stats.calls_completed) + " completed, " + number(stats.calls_failed) + " failed" +
+                            failures + (failures.empty() ? "" : ")"));
+  text +=
+      line("workers", number(stats.workers_started) + " started, " + number(stats.workers_crashed) + " crashed, " +
+                          number(stats.workers_killed) + " killed, " + number(stats.workers_recycled) + " recycled");
+  text += line("acquire wait", in_short(stats.acquire_wait));
+  text += line("call wait", in_short(stats.call_wait));
+  text += line("call run", in_short(stats.call_run));
+  for (const LeaseStats& lease : stats.leases) text += text_of(lease);
+  for (const WaiterStats& waiter : stats.waiters) {
+    text += "  waiter " + detail::quoted_owner(waiter.owner) + " for " + detail::in_words(waiter.age) + ", gives up " +
+            expiry(waiter.until_timeout) + "\n";
+  }
+  return text;
+}
+
+std::string to_json(const ManagerStats& stats) {
+  JsonObject failures;
+  for (const auto& [code, count] : stats.calls_failed_by) failures.add(name_of(code), count);
+  return JsonObject()
+      .add("manager", stats.manager)
+      .add("backend", name_of(stats.backend))
+      .add("started", stats.started)
+      .add("stopping", stats.stopping)
+      .add("desired", stats.desired)
+      .add("available", stats.available)
+      .add("leased", stats.leased)
+      .add("starting", stats.starting)
+      .add("total", stats.total)
+      .add("max_pools", stats.max_pools)
+      .add("min_pools", stats.min_pools)
+      .add("workers_per_pool", stats.workers_per_pool)
+      .add("acquired", stats.acquired)
+      .add("acquires_timed_out", stats.acquires_timed_out)
+      .add("acquires_failed", stats.acquires_failed)
+      .add("leases_expired", stats.leases_expired)
+      .add("leases_revoked", stats.leases_revoked)
+      .add("calls_completed", stats.calls_completed)
+      .add("calls_failed", stats.calls_failed)
+      .raw("calls_failed_by", failures.text())
+      .add("workers_started", stats.workers_started)
+      .add("workers_crashed", stats.workers_crashed)
+      .add("workers_killed", stats.workers_killed)
+      .add("workers_recycled", stats.workers_recycled)
+      .raw("last_replacement_time", stats.last_replacement_time ? seconds(*stats.last_replacement_time) : "null")
+      .add("acquire_wait", stats.acquire_wait)
+      .add("call_wait", stats.call_wait)
+      .add("call_run", stats.call_run)
+      .raw("leases", json_array(stats.leases, [](const LeaseStats& lease) { return json_of(lease); }))
+      .raw("waiters", json_array(stats.waiters, [](const WaiterStats& waiter) { return json_of(waiter); }))
+      .text();
+}
+
+std::string to_prometheus(const ManagerStats& stats) {
+  Exposition out(stats);
+  out.gauge("up", stats.started ? 1 : 0, "Whether the manager is running.");
+  out.gauge("pools_desired", stats.desired, "Pools that there should be.");
+  out.gauge("pools_max", stats.max_pools, "Pools that there may be.");
+  out.metric("pools", "gauge", "Pools by state.");
+  out.sample("pools", std::to_string(stats.available), "state=\"available\"");
+  out.sample("pools", std::to_string(stats.leased), "state=\"leased\"");
+  out.sample("pools", std::to_string(stats.starting), "state=\"starting\"");
+  out.gauge("waiters", stats.waiters.size(), "Acquires that wait for a pool.");
+  out.metric("oldest_waiter_seconds", "gauge", "How long the first in line has waited.");
+  out.sample("oldest_waiter_seconds", seconds(oldest(stats.waiters, [](const WaiterStats& w) { return w.age; })));
+  out.metric("oldest_lease_seconds", "gauge", "How long the oldest lease has been held.");
+  out.sample("oldest_lease_seconds", seconds(oldest(stats.leases, [](const LeaseStats& l) { return l.age; })));
+  std::uint64_t running = 0;
+  std::uint64_t queued = 0;
+  for (const LeaseStats& lease : stats.leases) {
+    running += lease.calls_running;
+    queued += lease.calls_queued;
+  }
+  out.gauge("calls_running", running, "Calls that workers run.");
+  out.gauge("calls_queued", queued, "Calls that wait for a worker.");
+  out.counter("acquired_total", stats.acquired, "Acquires that were granted.");
+  out.counter("acquires_timed_out_total", stats.acquires_timed_out, "Acquires that timed out.");
+  out.counter("acquires_failed_total", stats.acquires_failed, "Acquires that failed, time-outs included.");
+  out.counter("leases_expired_total", stats.leases_expired, "Leases held past their soft expiry.");
+  out.counter("leases_revoked_total", stats.leases_revoked, "Leases revoked at their hard expiry.");
+  out.counter("calls_completed_total", stats.calls_completed, "Calls that completed.");
+  out.metric("calls_failed_total", "counter", "Calls that failed, by kind.");
+  for (const auto& [code, count] : stats.calls_failed_by) {
+    out.sample("calls_failed_total", std::to_string(count), "kind=\"" + name_of(code) + "\"");
+  }
+  out.counter("workers_started_total", stats.workers_started, "Workers started.");
+  out.counter("workers_crashed_total", stats.workers_crashed, "Worker processes that died by themselves.");
+  out.counter("workers_killed_total", stats.workers_killed,
+              "Worker processes killed for a deadline or a cancellation.");
+  out.counter("workers_recycled_total", stats.workers_recycled,
+              "Worker processes replaced after max_calls_per_worker.");
+  out.summary("acquire_wait_seconds", stats.acquire_wait, "From acquire to grant.");
+  out.summary("call_wait_seconds", stats.call_wait, "From a call's submission to its start on a worker.");
+  out.summary("call_run_seconds", stats.call_run, "From a call's start on a worker to its outcome.");
+  return out.text();
+}
+
+}  // namespace leasepool

@@ -1,0 +1,224 @@
+// What a manager says about itself, on simulated pools and a virtual clock: exact counts, ages and words.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+#include "lease/manager_core.hpp"
+#include "sim/sim_pool.hpp"
+#include "sim/sim_scheduler.hpp"
+
+using namespace std::chrono_literals;
+using leasepool::Errc;
+using leasepool::ExecutorLease;
+using leasepool::ManagerOptions;
+using leasepool::ManagerStats;
+using leasepool::Result;
+using leasepool::detail::ManagerCore;
+using leasepool::test::SimPool;
+using leasepool::test::SimScheduler;
+using leasepool::test::SimWorld;
+
+namespace {
+
+int named_function() { return 1; }
+
+struct Stage {
+  explicit Stage(ManagerOptions options) {
+    options.name_prefix = "stage";
+    options.log = [this](leasepool::LogLevel, std::string_view text) { log.emplace_back(text); };
+    const std::size_t workers = options.workers_per_pool;
+    manager = std::make_shared<ManagerCore>(scheduler, std::move(options), [this, workers](const auto&) {
+      return std::make_shared<SimPool>(*scheduler, world, workers);
+    });
+    manager->start([](const Result<void>&) {});
+    scheduler->settle();
+  }
+  Stage(const Stage&) = delete;
+  Stage& operator=(const Stage&) = delete;
+  ~Stage() { manager->shut_down(); }
+
+  void acquire(const std::string& owner, leasepool::Duration duration,
+               std::optional<leasepool::Duration> timeout = {}) {
+    (void)manager->acquire({.owner = owner,
+                            .lease_duration = duration,
+                            .wait = true,
+                            .timeout = timeout,
+                            .where = std::source_location::current()},
+                           [this](Result<ExecutorLease> lease) {
+                             if (lease) leases.push_back(std::move(*lease));
+                           });
+    scheduler->settle();
+  }
+
+  SimWorld world;
+  std::shared_ptr<SimScheduler> scheduler = std::make_shared<SimScheduler>();
+  std::vector<std::string> log;
+  std::vector<ExecutorLease> leases;
+  std::shared_ptr<ManagerCore> manager;
+};
+
+ManagerOptions small_manager() {
+  ManagerOptions options;
+  options.max_pools = 2;
+  options.workers_per_pool = 1;
+  options.lease_grace = 5s;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("stats name every lease with its age, its deadlines, where it was acquired and what it runs") {
+  Stage stage(small_manager());
+  stage.world.next_run_time = [] { return 10s; };
+  stage.acquire("builder", 60s);
+  stage.scheduler->advance(1s);
+  for (int i = 0; i < 3; ++i) stage.leases[0].run_async(named_function, [](const Result<int>&) {});
+  stage.scheduler->advance(2s);
+  const ManagerStats stats = stage.manager->stats();
+  CHECK(stats.manager == "stage");
+  CHECK(stats.started);
+  CHECK(stats.desired == 1);
+  CHECK(stats.total == 1);
+  CHECK(stats.available == 0);
+  REQUIRE(stats.leases.size() == 1);
+  const auto& lease = stats.leases[0];
+  CHECK(lease.owner == "builder");
+  CHECK(lease.lease_id == stage.leases[0].lease_id());
+  CHECK(lease.age == 3s);
+  CHECK(lease.until_soft_expiry == 57s);
+  CHECK(lease.until_hard_expiry == 62s);
+  CHECK_THAT(lease.acquired_at, ContainsSubstring("stats_test.cpp:"));
+  CHECK(lease.calls_running == 1);
+  CHECK(lease.calls_queued == 2);
+  REQUIRE(lease.running.size() == 1);
+  CHECK(lease.running[0].running_for == 2s);
+  CHECK_THAT(lease.running[0].function, ContainsSubstring("int (*)()"));  // not registered: its type is its name
+  stage.leases[0].release();
+  CHECK(stage.manager->stats().leases.at(0).draining);
+}
+
+TEST_CASE("stats list waiters in line, with owner, age and what is left of their timeout") {
+  Stage stage(small_manager());
+  stage.acquire("a", 60s);
+  stage.acquire("b", 60s);
+  stage.acquire("first", 60s, 30s);
+  stage.scheduler->advance(4s);
+  stage.acquire("second", 60s);
+  const ManagerStats stats = stage.manager->stats();
+  REQUIRE(stats.waiters.size() == 2);
+  CHECK(stats.waiters[0].owner == "first");
+  CHECK(stats.waiters[0].age == 4s);
+  CHECK(stats.waiters[0].until_timeout == 26s);
+  CHECK(stats.waiters[1].owner == "second");
+  CHECK(stats.waiters[1].until_timeout == leasepool::Duration::max());
+}
+
+TEST_CASE("totals count acquires, expiries, revocations and calls by kind of failure") {
+  Stage stage(small_manager());
+  stage.world.next_run_time = [] { return 1s; };
+  stage.acquire("a", 10s);
+  stage.acquire("b", 60s);
+  stage.acquire("impatient", 60s, 2s);
+  stage.scheduler->advance(3s);  // times out
+  auto& lease = stage.leases[1];
+  lease.run_async([] { return 1; }, [](const Result<int>&) {});
+  stage.scheduler->advance(1s);
+  lease.run_async([]() -> int { throw std::runtime_error("no"); }, [](const Result<int>&) {});
+  stage.scheduler->advance(1s);
+  stage.world.next_run_time = [] { return 100s; };
+  lease.with({.timeout = 1s}).run_async([] { return 1; }, [](const Result<int>&) {});
+  stage.scheduler->advance(2s);
+  stage.scheduler->advance(4s);  // a is past its soft expiry
+  CHECK(stage.manager->stats().leases_expired == 1);
+  CHECK(stage.manager->stats().leases_revoked == 0);
+  stage.scheduler->advance(5s);  // and revoked
+  const ManagerStats stats = stage.manager->stats();
+  CHECK(stats.acquired == 2);
+  CHECK(stats.acquires_timed_out == 1);
+  CHECK(stats.acquires_failed == 1);
+  CHECK(stats.leases_expired == 1);
+  CHECK(stats.leases_revoked == 1);
+  CHECK(stats.calls_completed == 1);
+  CHECK(stats.calls_failed == 2);
+  const std::vector<std::pair<Errc, std::uint64_t>> by_kind{{Errc::timed_out, 1}, {Errc::remote_exception, 1}};
+  CHECK(stats.calls_failed_by == by_kind);
+  CHECK(stats.acquire_wait.count == 2);
+  CHECK(stats.call_run.count == 3);
+  CHECK(stats.call_run.p50 >= 1s);
+  CHECK(stats.call_run.p50 <= 1010ms);
+  CHECK(stats.call_run.max == 1s);
+}
+
+TEST_CASE("a lease past its soft expiry is reported once, with owner, age and where it was acquired", "[X2]") {
+  Stage stage(small_manager());
+  stage.acquire("forgetful", 10s);
+  stage.scheduler->advance(9s);
+  CHECK(stage.log.empty());
+  stage.scheduler->advance(4s);
+  REQUIRE(stage.log.size() == 1);
+  CHECK_THAT(stage.log[0], ContainsSubstring("\"forgetful\""));
+  CHECK_THAT(stage.log[0], ContainsSubstring("soft expiry after 10 s"));
+  CHECK_THAT(stage.log[0], ContainsSubstring("stats_test.cpp:"));
+  stage.scheduler->advance(1s);
+  CHECK(stage.log.size() == 1);
+}
+
+TEST_CASE("virtual time: expiry is on the deadline to the nanosecond, and after a jump each is handled once, in order",
+          "[X2][X6]") {
+  ManagerOptions options = small_manager();
+  options.max_pools = 3;
+  options.lease_grace = 0s;
+  Stage stage(options);
+  stage.acquire("late", 30s);
+  stage.acquire("early", 10s);
+  stage.acquire("patient", 100s);
+  stage.scheduler->advance(10s - 1ns);
+  CHECK(stage.leases[1].active());
+  stage.scheduler->advance(1ns);
+  CHECK_FALSE(stage.leases[1].active());
+  CHECK(stage.leases[0].active());
+  stage.acquire("again", 10s);
+  stage.scheduler->jump(40s);  // as if the program had been stopped
+  CHECK_FALSE(stage.leases[0].active());
+  CHECK_FALSE(stage.leases[3].active());
+  CHECK(stage.leases[2].active());
+  CHECK(stage.manager->stats().leases_revoked == 3);
+  REQUIRE(stage.log.size() == 3);
+  CHECK_THAT(stage.log[0], ContainsSubstring("\"early\""));
+  CHECK_THAT(stage.log[1], ContainsSubstring("\"again\""));
+  CHECK_THAT(stage.log[2], ContainsSubstring("\"late\""));
+}
+
+TEST_CASE("the text, JSON and Prometheus forms say the same, and escape what must be") {
+  Stage stage(small_manager());
+  stage.world.next_run_time = [] { return 10s; };
+  stage.acquire("quote \" and\nnewline", 60s);
+  stage.leases[0].run_async(named_function, [](const Result<int>&) {});
+  stage.scheduler->advance(2s);
+  const ManagerStats stats = stage.manager->stats();
+
+  const std::string text = to_text(stats);
+  CHECK_THAT(text, ContainsSubstring("stage (thread backend): running\n"));
+  CHECK_THAT(text, ContainsSubstring("1 of at most 2, target 1: 0 available, 1 leased"));
+  CHECK_THAT(text, ContainsSubstring("\"quote \\x22 and\\x0anewline\", held 2 s, soft expiry in 58 s"));
+  CHECK_THAT(text, ContainsSubstring("runs int (*)() for 2 s"));
+
+  const std::string json = to_json(stats);
+  CHECK_THAT(json, ContainsSubstring(R"("manager":"stage","backend":"thread","started":true)"));
+  CHECK_THAT(json, ContainsSubstring(R"("owner":"quote \" and\u000anewline")"));
+  CHECK_THAT(json, ContainsSubstring(R"("until_soft_expiry":58,)"));
+  CHECK_THAT(json, ContainsSubstring(R"("waiters":[])"));
+  ManagerStats times;
+  times.last_replacement_time = 415171ns;
+  times.call_run = {.count = 1, .p50 = -1500ms, .p99 = 2s, .max = 1ns};
+  CHECK_THAT(to_json(times), ContainsSubstring(R"("last_replacement_time":0.000415171,)"));
+  CHECK_THAT(to_json(times), ContainsSubstring(R"("call_run":{"count":1,"p50":-1.5,"p99":2,"max":0.000000001})"));
+
+  const std::string prometheus = to_prometheus(stats);
+  CHECK_THAT(prometheus, ContainsSubstring("# TYPE leasepool_pools gauge\n"));
+  CHECK_THAT(prometheus,
+             ContainsSubstring("leasepool_pools{manager=\"stage\",backend=\"thread\",state=\"leased\"} 1\n"));
+  CHECK_THAT(prometheus, ContainsSubstring("leasepool_calls_running{manager=\"stage\",backend=\"thread\"} 1\n"));
+  CHECK_THAT(prometheus, ContainsSubstring("leasepool_oldest_lease_seconds{manager=\"stage\",backend=\"thread\"} 2\n"));
+}

@@ -1,0 +1,46 @@
+// Tests that each need a process of their own, because they start, kill or starve what a program has one of: the fork
+// server. Without arguments the program runs each of its tests in a fresh copy of itself.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+
+namespace alone {
+
+// Makes a test known to the program's main().
+struct Name {
+  explicit Name(const char* name);
+};
+
+// A process of this test's family, living or dead but not waited for.
+struct Relative {
+  pid_t pid = 0;
+  std::string name;
+};
+
+// All living processes that came from this one, also those that have lost their parents; not this one.
+std::vector<Relative> family();
+
+// Those of them that are fork servers, which they are called as soon as they run.
+std::vector<pid_t> fork_servers();
+
+// The one that serves and the one in reserve; throws if there are not two before long.
+std::vector<pid_t> both_fork_servers();
+
+// Turns this process into a user that nobody else is and that has no rights, because some limits do not bind root.
+// False where that cannot be done; the test then returns and counts as skipped.
+[[nodiscard]] bool become_somebody();
+
+}  // namespace alone
+
+#define ALONE_JOIN2(a, b) a##b
+#define ALONE_JOIN(a, b) ALONE_JOIN2(a, b)
+
+// Names here have no commas and no brackets: they are used as they are to choose the test.
+#define ALONE_TEST_CASE(name, tags)                                 \
+  static const alone::Name ALONE_JOIN(alone_name_, __LINE__){name}; \
+  TEST_CASE(name, tags)

@@ -1,0 +1,136 @@
+// Runs each test in a process of its own, and sees to it that nothing of it is left.
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "alone.hpp"
+#include "pool/processes.hpp"
+#include "run_tests.hpp"
+#include "support/eventually.hpp"
+
+namespace alone {
+
+namespace {
+
+constexpr char kFamily[] = "LEASEPOOL_TEST_FAMILY";
+
+constexpr int kSkipped = 77;
+bool skipped = false;
+
+std::vector<const char*>& names() {
+  static std::vector<const char*> all;
+  return all;
+}
+
+// The environment that a process was started with.
+std::string environment_of(pid_t process) {
+  std::ifstream file("/proc/" + std::to_string(process) + "/environ", std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::vector<Relative> family_named(const std::string& value) {
+  const std::string entry = kFamily + std::string("=") + value + '\0';
+  std::vector<Relative> found;
+  for (const pid_t process : leasepool::test::all_processes()) {
+    if (process == ::getpid() || environment_of(process).find(entry) == std::string::npos) continue;
+    found.push_back({.pid = process, .name = leasepool::test::process_name(process)});
+  }
+  return found;
+}
+
+// One test in a fresh copy of this program. True if it passed and left nothing.
+bool run_one(const char* self, const char* name, int number) {
+  const std::string value = std::to_string(::getpid()) + "." + std::to_string(number);
+  ::setenv(kFamily, value.c_str(), 1);
+  const char* const arguments[] = {self, name, "--reporter", "compact", nullptr};
+  pid_t child = 0;
+  const int error = ::posix_spawn(&child, "/proc/self/exe", nullptr, nullptr, const_cast<char**>(arguments), environ);
+  if (error != 0) return false;
+  ::unsetenv(kFamily);
+
+  const auto begin = std::chrono::steady_clock::now();
+  bool passed = leasepool::test::ProcessHandle(child).wait(std::chrono::seconds(100));
+  if (!passed) std::fprintf(stderr, "%s: hangs\n", name);
+  if (!passed) ::kill(child, SIGKILL);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  const bool was_skipped = WIFEXITED(status) && WEXITSTATUS(status) == kSkipped;
+  if (status != 0 && !was_skipped) passed = false;
+  if (WIFSIGNALED(status)) std::fprintf(stderr, "%s: killed by signal %d\n", name, WTERMSIG(status));
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+
+  if (!leasepool::test::eventually([&] { return family_named(value).empty(); }, std::chrono::seconds(10))) {
+    passed = false;
+    for (const Relative& relative : family_named(value)) {
+      std::fprintf(stderr, "%s: left process %d (%s)\n", name, relative.pid, relative.name.c_str());
+      ::kill(relative.pid, SIGKILL);
+    }
+  }
+  std::printf("%s %6.3f s  %s\n", !passed ? "FAIL" : was_skipped ? "skip" : "ok  ", took.count(), name);
+  std::fflush(stdout);
+  return passed;
+}
+
+}  // namespace
+
+Name::Name(const char* name) { names().push_back(name); }
+
+std::vector<Relative> family() {
+  const char* const value = std::getenv(kFamily);
+  if (value == nullptr) throw std::runtime_error("run this program without arguments");
+  return family_named(value);
+}
+
+std::vector<pid_t> fork_servers() {
+  std::vector<pid_t> found;
+  for (const Relative& relative : family()) {
+    if (relative.name == "lp-forkserver") found.push_back(relative.pid);
+  }
+  return found;
+}
+
+std::vector<pid_t> both_fork_servers() {
+  if (!leasepool::test::eventually([] { return fork_servers().size() == 2; })) {
+    throw std::runtime_error("there are no two fork servers");
+  }
+  return fork_servers();
+}
+
+bool become_somebody() {
+  if (::geteuid() != 0) {
+    std::puts("skipped: only root can become a user of its own, to whom the limit of processes applies");
+    skipped = true;
+    return false;
+  }
+  const auto id = static_cast<uid_t>(100'000 + ::getpid());
+  if (::setresgid(id, id, id) != 0 || ::setresuid(id, id, id) != 0) throw std::runtime_error("setresuid");
+  ::prctl(PR_SET_DUMPABLE, 1);  // else /proc/self belongs to root
+  return true;
+}
+
+}  // namespace alone
+
+int main(int argc, char** argv) {
+  if (argc > 1) {
+    const int result = run_tests(argc, argv);
+    return result == 0 && alone::skipped ? alone::kSkipped : result;
+  }
+  bool passed = true;
+  int number = 0;
+  for (const char* const name : alone::names()) passed = alone::run_one(argv[0], name, ++number) && passed;
+  return passed ? 0 : 1;
+}

@@ -1,0 +1,111 @@
+// Random SIGKILLs from outside while calls run: each call ends exactly once, and none runs twice.
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <random>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "catch.hpp"
+#include "functions.hpp"
+#include "harness.hpp"
+#include "processes.hpp"
+#include "support/process_state.hpp"
+
+using namespace leasepool;
+using leasepool::test::TestPool;
+using pool_functions::shared;
+
+namespace {
+
+constexpr std::uint32_t kCalls = 2000;
+constexpr int kKills = 200;
+
+// Kills the pool's workers, which it knows by their name, at random moments.
+class Killer {
+ public:
+  explicit Killer(std::string name) : name_(std::move(name)), thread_([this] { run(); }) {}
+  Killer(const Killer&) = delete;
+  Killer& operator=(const Killer&) = delete;
+  ~Killer() {
+    stop_ = true;
+    thread_.join();
+  }
+  [[nodiscard]] int kills() const { return kills_; }
+
+ private:
+  void run() {
+    std::mt19937 random(20250103);  // NOLINT(cert-msc51-cpp): as good as any
+    std::set<pid_t> killed;
+    while (!stop_ && kills_ < kKills) {
+      for (const pid_t process : test::child_processes()) {
+        if (killed.contains(process) || random() % 3 != 0) continue;
+        const test::ProcessHandle worker(process);  // first, so that the number cannot have changed hands
+        if (test::process_name(process) != name_ || worker.dead()) continue;
+        worker.kill(SIGKILL);
+        killed.insert(process);
+        if (++kills_ == kKills) return;
+        std::this_thread::sleep_for(std::chrono::microseconds(random() % 3000));
+      }
+    }
+  }
+
+  const std::string name_;
+  std::atomic<bool> stop_ = false;
+  std::atomic<int> kills_ = 0;
+  std::thread thread_;
+};
+
+}  // namespace
+
+TEST_CASE("under random kills each call ends once and none runs twice", "[crash][W2][W3]") {
+  pool_functions::reset_shared();
+  Loop loop;
+  detail::PoolOptions options = TestPool::options_for(4);
+  options.name = "rk" + std::to_string(::getpid());
+  const std::string name = options.name;
+  TestPool pool(loop, ExecutorBackend::process, std::move(options));
+  REQUIRE(pool.start().has_value());
+
+  std::vector<std::shared_ptr<test::Call<std::uint32_t>>> calls;
+  std::uint32_t submitted = 0;
+  std::size_t ended = 0;
+  {
+    Killer killer(name);
+    const auto keep_busy = [&] {
+      ended = pool.sink->ended.size();
+      // As long as there are kills to come there are calls: those past the 2,000 are no more than company.
+      while (submitted < ended + 16 && (submitted < kCalls || (killer.kills() < kKills && submitted < 4096))) {
+        calls.push_back(pool.call(pool_functions::count_run, submitted, 300));
+        ++submitted;
+      }
+      return ended == submitted && (killer.kills() == kKills || submitted == 4096);
+    };
+    CHECK(pool.wait(keep_busy, std::chrono::seconds(100)));
+    CHECK(killer.kills() > kKills / 2);
+  }
+
+  std::size_t crashed = 0;
+  for (std::uint32_t i = 0; i < submitted; ++i) {
+    const auto& call = calls[i];
+    CAPTURE(i, call->message());
+    CHECK(call->deliveries == 1);
+    if (call->succeeded()) {
+      CHECK(call->result->value() == i);
+      CHECK(shared().runs[i] == 1);
+    } else {
+      CHECK(call->code() == Errc::worker_crashed);
+      CHECK(shared().runs[i] <= 1);
+      ++crashed;
+    }
+  }
+  CHECK(crashed <= static_cast<std::size_t>(kKills));
+  CHECK(crashed > 0);
+  CHECK(pool.totals->workers_crashed <= static_cast<std::uint64_t>(kKills));
+  CHECK(pool.close());
+}

@@ -1,0 +1,259 @@
+// The parent's view of a worker, with the test in the worker's place: every order in which its frames, its death and
+// the report of it can come.
+#include "pool/worker.hpp"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "catch.hpp"
+#include "functions.hpp"
+#include "harness.hpp"
+#include "support/socket_pair.hpp"
+#include "wire/frame.hpp"
+
+using namespace leasepool;
+using leasepool::detail::begin_frame;
+using leasepool::detail::Bytes;
+using leasepool::detail::finish_frame;
+using leasepool::detail::FrameType;
+using leasepool::detail::Job;
+using leasepool::detail::StatusPage;
+using leasepool::detail::UniqueFd;
+using leasepool::detail::Worker;
+using leasepool::test::Call;
+
+namespace {
+
+// Notes what it is told.
+class Owner final : public detail::WorkerOwner {
+ public:
+  void worker_ready(Worker&) override { events.emplace_back("ready"); }
+  void worker_finished(Worker&, std::unique_ptr<Job> job) override {
+    events.emplace_back("finished");
+    job->deliver();
+  }
+  void worker_dying(Worker&) override { events.emplace_back("dying"); }
+  void worker_gone(Worker& worker, std::unique_ptr<Job> job) override {
+    events.emplace_back("gone");
+    end = worker.describe_end();
+    if (job) begun = worker.had_begun(*job);
+    left = std::move(job);
+  }
+  [[nodiscard]] bool is(const std::vector<std::string>& expected) const { return events == expected; }
+
+  std::vector<std::string> events;
+  std::string end;
+  bool begun = false;
+  std::unique_ptr<Job> left;
+};
+
+// A worker whose process is an idle child of this one, and whose channel and status page are in the test's hands.
+struct Fixture {
+  Fixture() {
+    detail::SpawnRequest request = worker->prepare();
+    channel = std::move(request.channel);
+    page = StatusPage::map(request.status_page.get());
+    child = ::fork();
+    if (child == 0) {
+      for (;;) ::pause();
+    }
+  }
+  Fixture(const Fixture&) = delete;
+  Fixture& operator=(const Fixture&) = delete;
+  ~Fixture() {
+    worker->let_go();
+    kill_child();
+  }
+
+  void spawned() {
+    worker->spawned({.pid = child, .pidfd = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)))});
+  }
+  void send(FrameType type, std::uint64_t call_id = 0, std::string_view payload = {}) const {
+    Bytes frame = begin_frame();
+    frame.append(payload.data(), payload.size());
+    finish_frame(frame, type, call_id, 0);
+    CHECK(test::send_all(channel.get(), frame.view()));
+  }
+  void send_value(std::int64_t value) const {
+    send(FrameType::value, 5, {reinterpret_cast<const char*>(&value), sizeof value});
+  }
+  // add(1, 2) as call 5.
+  std::shared_ptr<Call<std::int64_t>> run() {
+    std::shared_ptr<Call<std::int64_t>> call;
+    auto job = test::make_test_job(call, pool_functions::add, 1, 2);
+    job->booking.id = 5;
+    CHECK_FALSE(worker->run(job).has_value());
+    return call;
+  }
+  // Ready and given a job.
+  std::shared_ptr<Call<std::int64_t>> begin() {
+    spawned();
+    send(FrameType::hello);
+    REQUIRE(until({"ready"}));
+    return run();
+  }
+  void kill_child() {
+    if (child == 0) return;
+    ::kill(child, SIGKILL);
+    ::waitpid(std::exchange(child, 0), nullptr, 0);
+  }
+  bool until(const std::vector<std::string>& events) {
+    return test::run_until(loop, [&] { return owner.is(events); });
+  }
+
+  Loop loop;
+  Owner owner;
+  std::shared_ptr<Worker> worker = std::make_shared<Worker>(*loop.core(), owner, 1, 1000);
+  UniqueFd channel;
+  StatusPage page;
+  pid_t child = 0;
+};
+
+}  // namespace
+
+TEST_CASE("a worker is ready with its hello, even before it is known as a process", "[worker_view]") {
+  Fixture fixture;
+  fixture.send(FrameType::hello);
+  CHECK(fixture.until({"ready"}));
+  fixture.spawned();
+  const auto call = fixture.run();
+  fixture.send_value(3);
+  CHECK(fixture.until({"ready", "finished"}));
+  CHECK(call->result->value() == 3);
+}
+
+TEST_CASE("an outcome that was sent before the death counts, in whatever order the two are seen", "[worker_view][W2]") {
+  Fixture fixture;
+  const auto call = fixture.begin();
+  fixture.send_value(3);
+  fixture.kill_child();  // both are there when the loop looks next
+  fixture.channel.reset();
+  CHECK(fixture.until({"ready", "finished", "dying"}));
+  CHECK(call->result->value() == 3);
+  fixture.worker->exited(SIGKILL);
+  CHECK(fixture.until({"ready", "finished", "dying", "gone"}));
+  CHECK(fixture.owner.left == nullptr);
+}
+
+TEST_CASE("the report of the end may come before the death is seen", "[worker_view]") {
+  Fixture fixture;
+  const auto call = fixture.begin();
+  fixture.page->begun = 5;
+  fixture.worker->exited(3 << 8);
+  test::turn(fixture.loop);
+  CHECK(fixture.owner.is({"ready"}));
+  fixture.kill_child();
+  fixture.channel.reset();
+  CHECK(fixture.until({"ready", "dying", "gone"}));
+  CHECK_THAT(fixture.owner.end, ContainsSubstring("exited with code 3"));
+  CHECK(fixture.owner.begun);
+}
+
+TEST_CASE("a worker that had not begun its job says so when it is gone", "[worker_view][W2]") {
+  Fixture fixture;
+  const auto call = fixture.begin();
+  fixture.page->begun = 4;
+  fixture.page->ended = 4;
+  fixture.kill_child();
+  fixture.worker->exited(SIGKILL);
+  CHECK(fixture.until({"ready", "dying", "gone"}));
+  CHECK_FALSE(fixture.owner.begun);
+  CHECK(fixture.owner.left != nullptr);
+}
+
+TEST_CASE("a death that is never reported is given up for after a while", "[worker_view][W6]") {
+  Fixture fixture;
+  const auto call = fixture.begin();
+  fixture.kill_child();
+  CHECK(fixture.until({"ready", "dying", "gone"}));
+  CHECK_THAT(fixture.owner.end, ContainsSubstring("how is not known"));
+}
+
+TEST_CASE("a channel that somebody else holds open does not hide a death", "[worker_view]") {
+  Fixture fixture;
+  const UniqueFd held(::dup(fixture.channel.get()));  // as a process that the function forked would
+  const auto call = fixture.begin();
+  fixture.kill_child();
+  fixture.channel.reset();
+  fixture.worker->exited(SIGKILL);
+  CHECK(fixture.until({"ready", "dying", "gone"}));
+}
+
+TEST_CASE("a worker that closes its channel and lives is killed", "[worker_view][W7]") {
+  Fixture fixture;
+  const auto call = fixture.begin();
+  fixture.channel.reset();
+  CHECK(fixture.until({"ready", "dying"}));
+  fixture.worker->exited(SIGKILL);
+  CHECK(fixture.until({"ready", "dying", "gone"}));
+  CHECK_THAT(fixture.owner.end, ContainsSubstring("closed its channel"));
+}
+
+TEST_CASE("nothing that comes behind a lie is believed", "[worker_view][W7]") {
+  Fixture fixture;
+  const auto call = fixture.begin();
+  fixture.send(FrameType::value, 6);
+  fixture.send_value(3);  // would have been right
+  fixture.worker->exited(SIGKILL);
+  CHECK(fixture.until({"ready", "dying", "gone"}));
+  CHECK_FALSE(call->ended());
+  CHECK(fixture.owner.left != nullptr);
+  CHECK_THAT(fixture.owner.end, ContainsSubstring("an outcome of a call it does not run"));
+}
+
+TEST_CASE("a worker may lie before it is known as a process", "[worker_view][W7]") {
+  Fixture fixture;
+  fixture.send(FrameType::value, 1);
+  CHECK(fixture.until({"dying"}));
+  fixture.spawned();
+  fixture.worker->exited(SIGKILL);
+  CHECK(fixture.until({"dying", "gone"}));
+}
+
+TEST_CASE("a worker that was not spawned is gone, with the reason", "[worker_view][L4]") {
+  Fixture fixture;
+  fixture.channel.reset();
+  fixture.worker->not_spawned("no more processes");
+  CHECK(fixture.until({"dying", "gone"}));
+  CHECK(fixture.owner.end == "no more processes");
+}
+
+TEST_CASE("a worker that was killed before it was spawned is killed then", "[worker_view]") {
+  Fixture fixture;
+  fixture.worker->kill();
+  fixture.spawned();
+  fixture.worker->exited(SIGKILL);
+  CHECK(fixture.until({"gone"}));
+  CHECK(fixture.worker->killed_by_us());
+}
+
+TEST_CASE("a job whose outcome is no longer wanted can be taken from a worker", "[worker_view][E6]") {
+  Fixture fixture;
+  const auto call = fixture.begin();
+  const std::unique_ptr<Job> taken = fixture.worker->take_job();
+  REQUIRE(taken != nullptr);
+  fixture.worker->kill();
+  fixture.send_value(3);  // too late
+  fixture.worker->exited(SIGKILL);
+  CHECK(fixture.until({"ready", "gone"}));
+  CHECK_FALSE(call->ended());
+  CHECK(fixture.owner.left == nullptr);
+}
+
+TEST_CASE("a worker that was let go of tells nobody anything", "[worker_view]") {
+  Fixture fixture;
+  const auto call = fixture.begin();
+  fixture.worker->let_go();
+  fixture.kill_child();
+  fixture.worker->exited(SIGKILL);
+  for (int i = 0; i < 10; ++i) test::turn(fixture.loop);
+  CHECK(fixture.owner.is({"ready"}));
+}

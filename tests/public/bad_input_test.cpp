@@ -1,0 +1,159 @@
+// What makes no sense is refused with the field and its value, and what is only strange works.
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support.hpp"
+
+namespace {
+
+constexpr std::size_t kMost = std::numeric_limits<std::size_t>::max();
+
+// What an std::invalid_argument says; empty if nothing was thrown.
+template <class Call>
+std::string refusal(Call call) {
+  try {
+    call();
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return {};
+}
+
+// Refusals of a manager's options, changed one at a time.
+class Options {
+ public:
+  explicit Options(lp::Loop& loop) : loop_(loop) {}
+  template <class Change>
+  [[nodiscard]] std::string refused(Change change) const {
+    lp::ManagerOptions options = options_for(ExecutorBackend::thread, 4, 1);
+    change(options);
+    return refusal([&] { const lp::LeasedExecutorManager manager(loop_, options); });
+  }
+
+ private:
+  lp::Loop& loop_;
+};
+
+}  // namespace
+
+TEST_CASE("numbers out of range are refused, naming the option, its value and what it may be") {
+  lp::Loop loop;
+  const Options options(loop);
+  CHECK(options.refused([](lp::ManagerOptions&) {}).empty());
+  CHECK(options.refused([](auto& o) { o.max_pools = 0; }) ==
+        "leasepool: ManagerOptions::max_pools = 0 must be at least 1 and at most 65536");
+  CHECK(options.refused([](auto& o) { o.max_pools = kMost; }) ==
+        "leasepool: ManagerOptions::max_pools = 18446744073709551615 must be at least 1 and at most 65536");
+  CHECK(options.refused([](auto& o) { o.max_pools = 65'536; }).empty());
+  CHECK(options.refused([](auto& o) { o.min_pools = 0; }) ==
+        "leasepool: ManagerOptions::min_pools = 0 must be at least 1");
+  CHECK(options.refused([](auto& o) { o.min_pools = 5; }) ==
+        "leasepool: ManagerOptions::min_pools = 5 must not be greater than max_pools = 4");
+  CHECK(options.refused([](auto& o) { o.min_pools = kMost; }) ==
+        "leasepool: ManagerOptions::min_pools = 18446744073709551615 must not be greater than max_pools = 4");
+  CHECK(options.refused([](auto& o) { o.workers_per_pool = 0; }) ==
+        "leasepool: ManagerOptions::workers_per_pool = 0 must be at least 1 and at most 1024");
+  CHECK(options.refused([](auto& o) { o.workers_per_pool = 1025; }) ==
+        "leasepool: ManagerOptions::workers_per_pool = 1025 must be at least 1 and at most 1024");
+  CHECK(options.refused([](auto& o) { o.workers_per_pool = static_cast<std::size_t>(-1); }) ==
+        "leasepool: ManagerOptions::workers_per_pool = 18446744073709551615 must be at least 1 and at most 1024");
+  CHECK(options.refused([](auto& o) { o.units_per_pool = 0; }) ==
+        "leasepool: ManagerOptions::units_per_pool = 0 must be at least 1");
+  CHECK(options.refused([](auto& o) { o.units_per_pool = kMost; }).empty());
+  CHECK(options.refused([](auto& o) { o.max_payload = 0; }) ==
+        "leasepool: ManagerOptions::max_payload = 0 must be at least 1 and at most 4611686018427387903");
+  CHECK(options.refused([](auto& o) { o.max_payload = kMost; }) ==
+        "leasepool: ManagerOptions::max_payload = 18446744073709551615 must be at least 1 and at most "
+        "4611686018427387903");
+  CHECK(options.refused([](auto& o) { o.max_waiters = o.max_queued_calls = o.max_calls_per_worker = kMost; }).empty());
+  CHECK(options.refused([](auto& o) { o.backend = static_cast<ExecutorBackend>(7); }) ==
+        "leasepool: ManagerOptions::backend = 7 must be thread or process");
+}
+
+TEST_CASE("durations that make no sense are refused, naming the option and its value") {
+  lp::Loop loop;
+  const Options options(loop);
+  using Field = lp::Duration lp::ManagerOptions::*;
+  const std::vector<std::pair<Field, std::string>> positive = {
+      {&lp::ManagerOptions::check_interval, "check_interval"},
+      {&lp::ManagerOptions::default_lease_duration, "default_lease_duration"},
+      {&lp::ManagerOptions::worker_start_timeout, "worker_start_timeout"}};
+  const std::vector<std::pair<Field, std::string>> not_negative = {{&lp::ManagerOptions::lease_grace, "lease_grace"},
+                                                                   {&lp::ManagerOptions::stop_timeout, "stop_timeout"}};
+  for (const auto& [field, name] : positive) {
+    const auto refused = [&](lp::Duration value) { return options.refused([&](auto& o) { o.*field = value; }); };
+    const std::string begin = "leasepool: ManagerOptions::" + name + " = ";
+    CHECK(refused(0s) == begin + "0 s must be positive (Duration::max() means never)");
+    CHECK(refused(-1ns) == begin + "-1 ns must be positive (Duration::max() means never)");
+    CHECK(refused(lp::Duration::min()) == begin + "-9223372036 s must be positive (Duration::max() means never)");
+    CHECK(refused(1ns).empty());
+    CHECK(refused(lp::Duration::max()).empty());
+  }
+  for (const auto& [field, name] : not_negative) {
+    const auto refused = [&](lp::Duration value) { return options.refused([&](auto& o) { o.*field = value; }); };
+    const std::string begin = "leasepool: ManagerOptions::" + name + " = ";
+    CHECK(refused(-1ns) == begin + "-1 ns must not be negative (it may be zero)");
+    CHECK(refused(lp::Duration::min()) == begin + "-9223372036 s must not be negative (it may be zero)");
+    CHECK(refused(0s).empty());
+    CHECK(refused(lp::Duration::max()).empty());
+  }
+}
+
+TEST_CASE("a manager's name is 1 to 64 bytes that can be shown") {
+  lp::Loop loop;
+  const Options options(loop);
+  const auto refused = [&](const std::string& name) { return options.refused([&](auto& o) { o.name_prefix = name; }); };
+  const std::string rule = " must be 1 to 64 bytes of UTF-8 without control characters";
+  CHECK(refused("") == "leasepool: ManagerOptions::name_prefix = \"\"" + rule);
+  CHECK(refused("two\nlines") == R"(leasepool: ManagerOptions::name_prefix = "two\x0alines")" + rule);
+  CHECK(refused("\x7f") == R"(leasepool: ManagerOptions::name_prefix = "\x7f")" + rule);
+  CHECK(refused("caf\xe9") == R"(leasepool: ManagerOptions::name_prefix = "caf\xe9")" + rule);
+  CHECK(refused(std::string("a\0b", 3)) == R"(leasepool: ManagerOptions::name_prefix = "a\x00b")" + rule);
+  CHECK(refused(std::string(65, 'n')) ==
+        "leasepool: ManagerOptions::name_prefix = \"" + std::string(64, 'n') + "...\"" + rule);
+  CHECK(refused(std::string(1 << 20, 'n')).size() < 300);
+  CHECK(refused(std::string(64, 'n')).empty());
+  CHECK(refused("Bilder \xf0\x9f\x96\xbc \"\xc3\xbc\xe2\x82\xac\"").empty());
+}
+
+TEST_CASE("options of an acquire and of a call that make no sense are refused by the call itself") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 2, 1));
+    co_await manager.start();
+    const auto acquire_refused = [&](lp::AcquireOptions options) {
+      const std::string message = refusal([&] { (void)manager.acquire(options); });
+      CHECK(message == refusal([&] { manager.acquire_async(options, [](const auto&) {}); }));
+      return message;
+    };
+    const std::string rule = " must be positive (Duration::max() means never)";
+    CHECK(acquire_refused({.lease_duration = 0s}) == "leasepool: AcquireOptions::lease_duration = 0 s" + rule);
+    CHECK(acquire_refused({.lease_duration = -5ms}) == "leasepool: AcquireOptions::lease_duration = -5 ms" + rule);
+    CHECK(acquire_refused({.lease_duration = lp::Duration::min()}) ==
+          "leasepool: AcquireOptions::lease_duration = -9223372036 s" + rule);
+    CHECK(acquire_refused({.timeout = 0s}) == "leasepool: AcquireOptions::timeout = 0 s" + rule);
+    CHECK(acquire_refused({.timeout = lp::Duration::min()}) ==
+          "leasepool: AcquireOptions::timeout = -9223372036 s" + rule);
+    CHECK(refusal([&] { manager.acquire_async({}, {}); }) ==
+          "leasepool: acquire_async() needs a callback, and this one is empty");
+    CHECK(refusal([&] { manager.start_async({}); }) ==
+          "leasepool: start_async() needs a callback, and this one is empty");
+    CHECK(refusal([&] { manager.stop_async({}); }) ==
+          "leasepool: stop_async() needs a callback, and this one is empty");
+    CHECK(manager.leased_count() == 0);
+
+    const auto lease = co_await manager.acquire();
+    const auto call_refused = [&](lp::CallOptions options) { return refusal([&] { (void)lease.with(options); }); };
+    CHECK(call_refused({.timeout = 0s}) == "leasepool: CallOptions::timeout = 0 s" + rule);
+    CHECK(call_refused({.timeout = -1us}) == "leasepool: CallOptions::timeout = -1 us" + rule);
+    CHECK(call_refused({.timeout = lp::Duration::min()}) == "leasepool: CallOptions::timeout = -9223372036 s" + rule);
+    auto extended = co_await manager.acquire();
+    for (const lp::Duration duration : {lp::Duration(0), lp::Duration(-1), lp::Duration::min()}) {
+      const lp::TimePoint before = extended.hard_expires_at();
+      CHECK_THAT(refusal([&] { extended.extend(duration); }), ContainsSubstring("duration of extend() = "));
+      CHECK(extended.hard_expires_at() == before);
+    }
+  });
+}

@@ -1,0 +1,354 @@
+// docs/errors.md: brings about every message of its table and holds each against its row.
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <exception>
+#include <functional>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "errors_table.hpp"
+#include "support.hpp"
+#include "want_of.hpp"
+
+namespace {
+
+struct OwnError : std::exception {
+  [[nodiscard]] const char* what() const noexcept override { return "my own"; }
+};
+
+// Cannot be encoded with mood 1, nor decoded with mood 2.
+struct Moody {
+  int mood = 0;
+  template <class Archive>
+  void save(Archive& archive) const {
+    if (mood == 1) throw std::runtime_error("in no mood to be saved");
+    archive(mood);
+  }
+  template <class Archive>
+  void load(Archive& archive) {
+    archive(mood);
+    if (mood == 2) throw std::runtime_error("in no mood to be loaded");
+  }
+};
+
+struct Opaque {
+  explicit Opaque(int value) : number(value) {}
+  int number;
+};
+
+int exit_with(int code) { std::exit(code); }
+int throw_own_error() { throw OwnError(); }
+int close_descriptors() {
+  for (int fd = 3; fd < 256; ++fd) ::close(fd);
+  return pass_gate(1);
+}
+int take_reference(int& number) { return number; }
+std::size_t take_pointer(const char* text) { return std::string(text).size(); }
+int take_opaque(Opaque opaque) { return opaque.number; }
+std::size_t take_text(const std::string& text) { return text.size(); }
+std::string give_text(std::size_t size) { return std::string(size, 'x'); }
+int take_mood(Moody moody) { return moody.mood; }
+Moody give_mood(int mood) { return {mood}; }
+int unregistered() { return 1; }
+int registered_late() { return 1; }
+
+LEASEPOOL_REGISTER(exit_with);
+LEASEPOOL_REGISTER(throw_own_error);
+LEASEPOOL_REGISTER(close_descriptors);
+LEASEPOOL_REGISTER(take_reference);
+LEASEPOOL_REGISTER(take_pointer);
+LEASEPOOL_REGISTER(take_opaque);
+LEASEPOOL_REGISTER(take_text);
+LEASEPOOL_REGISTER(give_text);
+LEASEPOOL_REGISTER(take_mood);
+LEASEPOOL_REGISTER(give_mood);
+
+constexpr std::string_view kOwner = "an \"owner\"\n";  // as messages show it: "an \x22owner\x22\x0a"
+const lp::AcquireOptions kOwned{.owner = kOwner};
+
+// What failed, in the order of its coming.
+class Failures {
+ public:
+  void add(const lp::Error& error) { all_.emplace_back(static_cast<Errc>(error.code().value()), error.message()); }
+  void add(const lp::LeasePoolError& error) {
+    const std::string what = error.what();
+    const std::string suffix = ": " + error.code().message();
+    REQUIRE(what.ends_with(suffix));
+    all_.emplace_back(static_cast<Errc>(error.code().value()), what.substr(0, what.size() - suffix.size()));
+  }
+  template <class T>
+  void add(const lp::Result<T>& result) {
+    ++answers_;
+    if (!result) add(result.error());
+  }
+  // Takes the outcome of a verb_async.
+  auto taker() {
+    return [this](const auto& result) { add(result); };
+  }
+  template <class Call>
+  void of(Call call) {
+    try {
+      call();
+    } catch (const lp::LeasePoolError& error) {
+      add(error);
+    }
+  }
+  [[nodiscard]] std::size_t answers() const noexcept { return answers_; }
+  [[nodiscard]] const std::vector<std::pair<Errc, std::string>>& all() const noexcept { return all_; }
+  [[nodiscard]] bool has(std::string_view part) const {
+    return std::ranges::any_of(all_, [&](const auto& one) { return one.second.find(part) != std::string::npos; });
+  }
+
+ private:
+  std::size_t answers_ = 0;
+  std::vector<std::pair<Errc, std::string>> all_;
+};
+
+template <class A>
+lp::Task<> collect(Failures& failures, A awaitable) {
+  try {
+    (void)co_await awaitable;
+  } catch (const lp::LeasePoolError& error) {
+    failures.add(error);
+  }
+}
+
+lp::ManagerOptions named(ExecutorBackend backend) {
+  lp::ManagerOptions options = options_for(backend, 1, 1);
+  options.name_prefix = "errors";
+  options.lease_grace = 0s;
+  return options;
+}
+
+// Calls a function and waits for what comes of it.
+template <class... A>
+lp::Task<> call(Failures& failures, lp::Loop& loop, const lp::ExecutorLease& lease, A... function_and_arguments) {
+  const std::size_t before = failures.answers();
+  lease.run_async(std::move(function_and_arguments)..., failures.taker());
+  co_await until(loop, [&] { return failures.answers() > before; });
+}
+
+lp::Task<> fail_acquires(Failures& failures, lp::Loop& loop) {
+  lp::ManagerOptions options = named(ExecutorBackend::thread);
+  options.max_waiters = 1;
+  auto manager = std::make_unique<lp::LeasedExecutorManager>(loop, options);
+  co_await collect(failures, manager->acquire(kOwned));
+  manager->start_async(failures.taker());
+  co_await manager->stop();
+  co_await manager->start();
+  auto lease = co_await manager->acquire(kOwned);
+  lp::AcquireOptions impatient = kOwned;
+  impatient.wait = false;
+  co_await collect(failures, manager->acquire(impatient));
+  lp::AcquireOptions hasty = kOwned;
+  hasty.timeout = 1ms;
+  co_await collect(failures, manager->acquire(hasty));
+  manager->acquire_async(kOwned, failures.taker());
+  co_await collect(failures, manager->acquire(kOwned));
+  co_await manager->stop();
+  co_await collect(failures, lease.run(square, 1));
+  co_await manager->start();
+  lease = co_await manager->acquire(kOwned);
+  manager->acquire_async(kOwned, failures.taker());
+  manager.reset();
+  lp::LeasedExecutorManager(loop, options).start_async(failures.taker());
+  const std::size_t before = failures.answers();
+  co_await until(loop, [&] { return failures.answers() >= before + 2; });
+}
+
+lp::Task<> fail_calls(Failures& failures, lp::Loop& loop) {
+  lp::ManagerOptions options = named(ExecutorBackend::thread);
+  options.max_queued_calls = 1;
+  options.stop_timeout = 0s;
+  auto manager = std::make_unique<lp::LeasedExecutorManager>(loop, options);
+  co_await manager->start();
+  lp::ExecutorLease lease = co_await manager->acquire(kOwned);
+  co_await call(failures, loop, lease, throw_out_of_range, std::string("7 of 5"));
+  co_await call(failures, loop, lease, throw_own_type, 5);
+  auto submits_to_itself = lease.run([&] {
+    try {
+      return lease.submit(square, 5).get();
+    } catch (const lp::LeasePoolError& error) {
+      failures.add(error);  // nobody else is about: the loop's thread waits for this call
+      return std::uint64_t{0};
+    }
+  });
+  co_await submits_to_itself;
+  co_await collect(failures, lease.with({.timeout = 5ms}).run(wait_for_stop));
+  co_await until(loop, [&] { return manager->stats().leases.at(0).calls_running == 0; });
+
+  std::stop_source source;
+  lease.run_async(pass_gate, 1, failures.taker());
+  lease.with(source.get_token()).run_async(square, 2, failures.taker());
+  co_await collect(failures, lease.run(square, 3));
+  source.request_stop();
+  co_await until(loop, [&] { return failures.has("cancelled by the caller's stop token"); });
+  co_await collect(failures, lease.with(source.get_token()).run(square, 4));
+  lease.run_async(square, 5, failures.taker());
+  co_await until_entered(loop, 2);
+  co_await manager->stop();
+
+  co_await manager->start();
+  lease = co_await manager->acquire(kOwned);
+  lease.release();
+  co_await collect(failures, lease.run(square, 6));
+  lp::AcquireOptions brief = kOwned;
+  brief.lease_duration = 1ms;
+  lease = co_await manager->acquire(brief);
+  co_await until(loop, [&] { return !lease.active(); });
+  co_await collect(failures, lease.run(square, 7));
+  lp::ExecutorLease other = co_await manager->acquire(kOwned);
+  lease = std::move(other);
+  failures.of([&] { (void)other.run(square, 8); });  // NOLINT(bugprone-use-after-move)
+  lease.run_async(pass_gate, 9, failures.taker());
+  co_await until_entered(loop, 3);
+  manager.reset();
+  co_await until(loop, [&] { return failures.has("running when the manager was destroyed"); });
+  open_gate();
+}
+
+lp::Task<> fail_in_processes(Failures& failures, lp::Loop& loop) {
+  LEASEPOOL_REGISTER(registered_late);
+  lp::ManagerOptions options = named(ExecutorBackend::process);
+  options.max_payload = 1000;
+  lp::LeasedExecutorManager manager(loop, options);
+  co_await manager.start();
+  const lp::ExecutorLease lease = co_await manager.acquire(kOwned);
+  co_await call(failures, loop, lease, die_by_signal, SIGKILL);
+  co_await call(failures, loop, lease, exit_with, 3);
+  co_await call(failures, loop, lease, close_descriptors);
+  co_await call(failures, loop, lease, throw_own_error);
+  co_await call(failures, loop, lease, throw_own_type, 5);
+  co_await call(failures, loop, lease, unregistered);
+  co_await call(failures, loop, lease, registered_late);
+  int number = 1;
+  co_await call(failures, loop, lease, take_reference, std::ref(number));
+  co_await call(failures, loop, lease, take_pointer, "text");
+  co_await call(failures, loop, lease, take_opaque, Opaque(1));
+  co_await call(failures, loop, lease, take_text, std::string(2000, 'x'));
+  co_await call(failures, loop, lease, give_text, 2000);
+  co_await call(failures, loop, lease, take_mood, Moody{1});
+  co_await call(failures, loop, lease, take_mood, Moody{2});
+  co_await call(failures, loop, lease, give_mood, 1);
+  co_await call(failures, loop, lease, give_mood, 2);
+  // The worker's death frees its descriptors, and nothing gets a new one.
+  const WantOfDescriptors want(0);
+  co_await call(failures, loop, lease, die_by_signal, SIGTERM);
+  co_await call(failures, loop, lease, square, 1);
+}
+
+lp::Task<> fail_to_start(Failures& failures, lp::Loop& loop) {
+  {
+    lp::LeasedExecutorManager manager(loop, named(ExecutorBackend::thread));
+    {
+      const WantOfThreads want;
+      co_await collect(failures, manager.start());
+    }
+    co_await manager.start();
+    lp::AcquireOptions brief = kOwned;
+    brief.lease_duration = 1ms;
+    const auto held = co_await manager.acquire(brief);
+    const WantOfThreads want;  // for the replacement of the pool that is revoked
+    co_await collect(failures, manager.acquire(kOwned));
+  }
+  {  // The worker may be quick enough, if this thread is slow.
+    lp::ManagerOptions options = named(ExecutorBackend::process);
+    options.worker_start_timeout = 1ns;
+    lp::LeasedExecutorManager manager(loop, options);
+    while (!failures.has("worker_start_timeout")) {
+      co_await collect(failures, manager.start());
+      co_await manager.stop();
+    }
+  }
+  lp::LeasedExecutorManager manager(loop, named(ExecutorBackend::process));
+  for (int descriptors = 0; !failures.has("a worker cannot be started: leasepool: "); ++descriptors) {
+    const WantOfDescriptors want(descriptors);
+    co_await collect(failures, manager.start());
+    co_await manager.stop();
+  }
+}
+
+void fail_off_the_thread(Failures& failures) {
+  auto loop = std::make_unique<lp::Loop>();
+  lp::LeasedExecutorManager manager(*loop, named(ExecutorBackend::thread));
+  const auto lease = loop->block_on([](lp::LeasedExecutorManager& to_start) -> lp::Task<lp::ExecutorLease> {
+    co_await to_start.start();
+    co_return co_await to_start.acquire(kOwned);
+  }(manager));
+  std::thread([&] {
+    failures.of([&] { (void)manager.acquire(kOwned); });
+    failures.of([&] { (void)manager.stats(); });
+    failures.of([&] { (void)lease.run(square, 1); });
+    failures.of([&] { loop->run(); });
+  }).join();
+  loop.reset();
+  failures.of([&] { (void)lease.run(square, 1); });
+  failures.of([&] { (void)manager.acquire(kOwned); });
+  std::thread([&] { failures.of([&] { (void)lease.submit(square, 1).get(); }); }).join();
+}
+
+std::string name_of(Errc code) {
+  constexpr const char* kNames[] = {"",
+                                    "not_started",
+                                    "lease_unavailable",
+                                    "lease_expired",
+                                    "timed_out",
+                                    "cancelled",
+                                    "queue_full",
+                                    "wrong_thread",
+                                    "worker_crashed",
+                                    "pool_broken",
+                                    "remote_exception",
+                                    "unregistered_function",
+                                    "not_serializable",
+                                    "payload_too_large",
+                                    "bad_payload",
+                                    "unsupported"};
+  return kNames[static_cast<std::size_t>(code)];
+}
+
+}  // namespace
+
+TEST_CASE("every message is in the table of docs/errors.md, and every row there is a message") {
+  Failures failures;
+  const auto on_a_loop = [&](auto body) {
+    close_gate();
+    lp::Loop loop;
+    loop.block_on(body(failures, loop));
+    open_gate();
+  };
+  on_a_loop(fail_acquires);
+  on_a_loop(fail_calls);
+  on_a_loop(fail_in_processes);
+  on_a_loop(fail_to_start);
+  fail_off_the_thread(failures);
+
+  auto rows = read_errors_table(LEASEPOOL_DOCS_DIR "/errors.md", "errors", R"("an \x22owner\x22\x0a")");
+  REQUIRE(rows.size() > 50);
+  for (const auto& [code, message] : failures.all()) {
+    INFO(name_of(code) << ": " << message);
+    ErrorRow* const row = find_row(rows, name_of(code), message);
+    REQUIRE(row != nullptr);
+    row->seen = true;
+  }
+  for (const ErrorRow& row : rows) {
+    INFO(row.code << ": " << row.text);
+    CHECK(row.seen != row.marked);  // those with a dagger need a damaged system, or a race
+  }
+}
+
+TEST_CASE("a row of the table matches its messages only") {
+  const Pattern pattern("{manager}: {number} of {limit} are gone");
+  CHECK(pattern.matches("m: 3 of 4 are gone"));
+  CHECK_FALSE(pattern.matches("m:  of 4 are gone"));
+  CHECK_FALSE(pattern.matches("m: 3 of 4 are gone!"));
+  CHECK_FALSE(pattern.matches("m: 3 of  are gone"));
+  CHECK_FALSE(pattern.matches(": 3 of 4 are gone"));
+  CHECK(Pattern("plain").matches("plain"));
+  CHECK_FALSE(Pattern("plain").matches("plainly"));
+  CHECK_THROWS_AS(Pattern("an {open one"), std::runtime_error);
+}
