@@ -3,8 +3,8 @@
 
 #include <string_view>
 
-#include "leasepool/error.hpp"
 #include "leasepool/detail/registry.hpp"
+#include "leasepool/error.hpp"
 
 namespace leasepool::detail {
 

@@ -50,7 +50,7 @@ void Worker::spawned(SpawnedProcess process) {
   pid_ = process.pid;
   pidfd_ = std::make_shared<UniqueFd>(std::move(process.pidfd));
   watch_death();
-  if (killed_) kill();  // asked for before there was anything to kill
+  if (killed_ || !failure_.empty()) send_sigkill();  // wanted before there was anything to kill
 }
 
 void Worker::not_spawned(const std::string& reason) {

@@ -63,6 +63,7 @@ struct Fixture {
     page = StatusPage::map(request.status_page.get());
     child = ::fork();
     if (child == 0) {
+      ::syscall(SYS_close_range, 3U, ~0U, 0U);  // the channel must not be held open by it
       for (;;) ::pause();
     }
   }

@@ -60,8 +60,8 @@ class DecodingArchive : public cereal::InputArchive<DecodingArchive, cereal::All
   void loadBinary(void* data, std::size_t size) { reader_->read(data, size); }
 
   // A container of n elements needs at least n more bytes: a length that cannot be true allocates nothing.
-  void check_length(cereal::size_type length) const {
-    if (length > reader_->left()) {
+  void check_length(cereal::size_type length, std::size_t element_size = 1) const {
+    if (length > reader_->left() / element_size) {
       throw DecodeError("a length of " + std::to_string(length) + " where " + std::to_string(reader_->left()) +
                         " bytes are left");
     }
@@ -113,6 +113,46 @@ void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, cereal::BinaryData<T>& 
     auto* const bytes = static_cast<unsigned char*>(data.data);
     for (std::size_t i = 0; i < data.size; ++i) bytes[i] = bytes[i] != 0 ? 1 : 0;
   }
+}
+
+// Sequences grow with what is decoded: cereal's own would first make room for as many elements as are announced, and an
+// element in memory may be far wider than its bytes.
+template <class Sequence>
+void load_growing(DecodingArchive& archive, Sequence& sequence) {
+  cereal::size_type length = 0;
+  archive(cereal::make_size_tag(length));
+  sequence.clear();
+  for (; length > 0; --length) archive(sequence.emplace_back());
+}
+template <class T, class A>
+  requires(!std::is_arithmetic_v<T>)
+void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, std::vector<T, A>& vector) {
+  load_growing(archive, vector);
+}
+template <class T, class A>
+  requires(std::is_arithmetic_v<T> && !std::is_same_v<T, bool>)
+void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, std::vector<T, A>& vector) {
+  cereal::size_type length = 0;
+  archive(cereal::make_size_tag(length));
+  archive.check_length(length, sizeof(T));
+  vector.resize(static_cast<std::size_t>(length));
+  archive(cereal::binary_data(vector.data(), static_cast<std::size_t>(length) * sizeof(T)));
+}
+template <class C, class T, class A>
+void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, std::basic_string<C, T, A>& string) {
+  cereal::size_type length = 0;
+  archive(cereal::make_size_tag(length));
+  archive.check_length(length, sizeof(C));
+  string.resize(static_cast<std::size_t>(length));
+  archive(cereal::binary_data(string.data(), static_cast<std::size_t>(length) * sizeof(C)));
+}
+template <class T, class A>
+void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, std::deque<T, A>& deque) {
+  load_growing(archive, deque);
+}
+template <class T, class A>
+void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, std::list<T, A>& list) {
+  load_growing(archive, list);
 }
 
 // Whether cereal can carry a type to another process and back. Looks into the standard containers, because cereal's
