@@ -9,10 +9,13 @@
 
 using namespace std::chrono_literals;
 
-std::latch finish(1);
+std::latch& finish() {
+  static std::latch latch(1);
+  return latch;
+}
 
 int blocks_until_told(int value) {
-  finish.wait();
+  finish().wait();
   return value;
 }
 
@@ -58,7 +61,7 @@ leasepool::Task<> app(leasepool::Loop& loop) {
   while (manager.stats().waiters.empty() || manager.stats().leases.at(0).calls_running < 2) co_await loop.sleep(1ms);
   print(manager.stats());
 
-  finish.count_down();
+  finish().count_down();
   while (ended < 3) co_await loop.sleep(1ms);
   lease.release();
   while (manager.available_count() == 0) co_await loop.sleep(1ms);

@@ -17,7 +17,7 @@ using leasepool::ExecutorBackend;
 int parse(const std::string& text) { return std::stoi(text); }
 int crash(int signal) { return std::raise(signal); }
 // Heeds a stop that is requested: on a thread, which cannot be killed, that is the only way to end it.
-void hang(std::stop_token stop) {
+void hang(const std::stop_token& stop) {
   while (!stop.stop_requested()) ::usleep(1000);
 }
 LEASEPOOL_REGISTER(parse);

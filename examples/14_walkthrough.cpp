@@ -19,7 +19,7 @@ using leasepool::LeasedExecutorManager;
 std::uint64_t sum_to(std::uint64_t n) { return n * (n + 1) / 2; }
 int crash() { return std::raise(SIGKILL); }
 // Works until it is asked to stop. A worker process is never asked: it is killed.
-int work_until_stopped(std::stop_token stop) {
+int work_until_stopped(const std::stop_token& stop) {
   int turns = 0;
   for (; !stop.stop_requested(); ++turns) ::usleep(1000);
   return turns;

@@ -43,6 +43,8 @@ struct Signature<R (*)(std::stop_token, P...)> {
   static constexpr bool kTakesStopToken = true;
 };
 template <class R, class... P>
+struct Signature<R (*)(const std::stop_token&, P...)> : Signature<R (*)(std::stop_token, P...)> {};
+template <class R, class... P>
 struct Signature<R (*)(P...) noexcept> : Signature<R (*)(P...)> {};
 
 // A parameter by non-const reference cannot bring its change back from another process.

@@ -76,6 +76,7 @@ class LeaseCalls {
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       using Callback = std::decay_t<std::tuple_element_t<sizeof...(I), std::tuple<Rest...>>>;
       auto job = detail::make_job<Callback>(std::forward<F>(function), std::get<I>(std::move(rest))...);
+      // NOLINTNEXTLINE(bugprone-use-after-move): each get() moves one element
       job->set_receiver(std::get<sizeof...(I)>(std::move(rest)));
       detail::submit_job(record_, std::move(job), settings_);
     }(std::make_index_sequence<sizeof...(Rest) - 1>());

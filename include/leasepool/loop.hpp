@@ -35,7 +35,7 @@ class RootTask {
     RootTask get_return_object() noexcept { return RootTask(std::coroutine_handle<promise_type>::from_promise(*this)); }
     std::suspend_always initial_suspend() const noexcept { return {}; }
     ResumeContinuation final_suspend() const noexcept { return {}; }
-    std::coroutine_handle<> on_end() noexcept {
+    [[nodiscard]] std::coroutine_handle<> on_end() const noexcept {
       observer->root_ended();
       return std::noop_coroutine();
     }
@@ -97,6 +97,7 @@ class Loop {
   void stop();
 
   /// Runs `function` on the loop's thread, in the order of the posts of one thread. Any thread.
+  /// Throws std::invalid_argument when it is empty, as call_after() does.
   void post(std::move_only_function<void()> function);
 
   /// Runs `function` once, not before `delay` has passed (zero: on the next turn; Duration::max(): never).

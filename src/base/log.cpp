@@ -11,7 +11,7 @@ void write_log(const LogSink& sink, LogLevel level, std::string_view text) {
   if (sink) {
     try {
       return sink(level, text);
-    } catch (...) {
+    } catch (...) {  // NOLINT(bugprone-empty-catch): a log that throws must not stop what it tells of
     }
   }
   if (level < LogLevel::warning) return;

@@ -109,16 +109,15 @@ void ManagerCore::refuse_waiting(Waiter waiter, Errc code, const std::string& re
 }
 
 std::string ManagerCore::holders() const {
-  constexpr std::size_t kMostNamed = 8;
   std::vector<const LeaseRecord*> records;
+  records.reserve(leases_.size());
   for (const auto& [id, slot] : leases_) records.push_back(slot->lease.get());
   std::ranges::sort(records, {}, &LeaseRecord::id);
   std::string text;
   const TimePoint now = scheduler_->now();
-  for (std::size_t i = 0; i < std::min(records.size(), kMostNamed); ++i) {
-    text += (i == 0 ? "" : ", ") + quoted_owner(records[i]->owner) + " for " + in_words(now - records[i]->granted_at);
+  for (const LeaseRecord* const record : records) {
+    text += (text.empty() ? "" : ", ") + quoted_owner(record->owner) + " for " + in_words(now - record->granted_at);
   }
-  if (records.size() > kMostNamed) text += " and " + std::to_string(records.size() - kMostNamed) + " more";
   return text.empty() ? "nobody" : text;
 }
 

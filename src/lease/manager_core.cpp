@@ -182,7 +182,7 @@ void ManagerCore::begin_stop() {
   scheduler_->cancel_timer(std::exchange(check_timer_, 0));
   fail_waiters(Errc::not_started, "the manager was stopped");
   while (!pools_.empty()) {
-    const Slot slot = pools_.begin();
+    const auto slot = pools_.begin();
     if (slot->lease) orphan(*slot->lease);
     retire(slot);
   }

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t kMostWorkers = 1024;
 constexpr std::size_t kMostPools = 65'536;
-constexpr std::size_t kLongestName = 64;
+constexpr std::size_t kLongestManagerName = 64;
 
 void check_range(std::string_view field, std::size_t value, std::size_t least, std::size_t most) {
   if (value >= least && value <= most) return;
@@ -35,9 +35,9 @@ void check_name(std::string_view field, std::string_view name) {
     if (length == 0) break;
     at += length;
   }
-  if (at == name.size() && !name.empty() && name.size() <= kLongestName) return;
+  if (at == name.size() && !name.empty() && name.size() <= kLongestManagerName) return;
   throw std::invalid_argument("leasepool: " + std::string(field) + " = " + quoted(name) + " must be 1 to " +
-                              std::to_string(kLongestName) + " bytes of UTF-8 without control characters");
+                              std::to_string(kLongestManagerName) + " bytes of UTF-8 without control characters");
 }
 
 }  // namespace

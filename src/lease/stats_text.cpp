@@ -210,6 +210,11 @@ Duration oldest(const Items& items, Age age) {
   return most;
 }
 
+const char* state_of(const ManagerStats& stats) {
+  if (stats.started) return "running";
+  return stats.stopping ? "stopping" : "not running";
+}
+
 }  // namespace
 
 std::string to_text(const ManagerStats& stats) {
@@ -218,11 +223,8 @@ std::string to_text(const ManagerStats& stats) {
   for (const auto& [code, count] : stats.calls_failed_by) {
     failures += (failures.empty() ? " (" : ", ") + name_of(code) + " " + number(count);
   }
-  std::string text = stats.manager + " (" + std::string(name_of(stats.backend)) + " backend): " +
-                     (stats.started    ? "running"
-                      : stats.stopping ? "stopping"
-                                       : "not running") +
-                     "\n";
+  std::string text =
+      stats.manager + " (" + std::string(name_of(stats.backend)) + " backend): " + state_of(stats) + "\n";
   text += line("pools", number(stats.total) + " of at most " + number(stats.max_pools) + ", target " +
                             number(stats.desired) + ": " + number(stats.available) + " available, " +
                             number(stats.leased) + " leased, " + number(stats.starting) + " starting; " +

@@ -13,7 +13,9 @@ std::string in_words(Duration duration) {
     std::int64_t nanoseconds;
     const char* name;
   };
-  constexpr std::array<Unit, 3> kUnits{{{1'000'000'000, " s"}, {1'000'000, " ms"}, {1'000, " us"}}};
+  constexpr std::array<Unit, 3> kUnits{{{.nanoseconds = 1'000'000'000, .name = " s"},
+                                        {.nanoseconds = 1'000'000, .name = " ms"},
+                                        {.nanoseconds = 1'000, .name = " us"}}};
   const std::int64_t count = duration.count();
   for (const Unit& unit : kUnits) {
     if (count % unit.nanoseconds == 0 || count / unit.nanoseconds >= 10 || count / unit.nanoseconds <= -10) {

@@ -1,6 +1,8 @@
 // The public Loop and Timer over LoopCore.
 #include "leasepool/loop.hpp"
 
+#include <stdexcept>
+
 #include "loop/loop_core.hpp"
 
 namespace leasepool {
@@ -41,10 +43,14 @@ void Loop::run_root(detail::RootTask& root) {
 
 void Loop::stop() { core_->request_stop(); }
 
-void Loop::post(std::move_only_function<void()> function) { core_->post(std::move(function)); }
+void Loop::post(std::move_only_function<void()> function) {
+  if (!function) throw std::invalid_argument("Loop::post: function is empty; give it one that can be called");
+  core_->post(std::move(function));
+}
 
 Timer Loop::call_after(Duration delay, std::move_only_function<void()> function) {
   core_->check_thread("call_after");
+  if (!function) throw std::invalid_argument("Loop::call_after: function is empty; give it one that can be called");
   return {core_, core_->call_at(detail::deadline_after(core_->now(), delay), std::move(function))};
 }
 

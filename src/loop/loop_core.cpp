@@ -3,6 +3,7 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <exception>
 #include <stdexcept>
 #include <string>
@@ -64,7 +65,8 @@ void LoopCore::check_thread(const char* verb) const {
 TimerId LoopCore::call_at(TimePoint deadline, Handler handler) {
   if (closed_ || deadline == kNever) return 0;
   wake_if_driven_from_outside();
-  return timers_.add(deadline, std::move(handler));
+  // What is overdue already takes its place behind what this turn has still to run.
+  return timers_.add(std::max(deadline, turn_time_), std::move(handler));
 }
 
 bool LoopCore::cancel_timer(TimerId id) { return timers_.cancel(id); }

@@ -18,7 +18,7 @@ namespace {
 constexpr std::uint64_t kNobody = 0;         // completions of cancellations and updates
 constexpr std::uint64_t kWakeupTimeout = 1;  // ids of slots are at least 2^32
 
-constexpr OperationId make_id(std::uint32_t slot, std::uint32_t generation) noexcept {
+constexpr OperationId operation_id(std::uint32_t slot, std::uint32_t generation) noexcept {
   return (OperationId{generation} << 32) | slot;
 }
 
@@ -104,7 +104,7 @@ OperationId Ring::take_slot(CompletionHandler handler) {
   slot.in_flight = true;
   slot.handler = std::move(handler);
   ++in_flight_;
-  return make_id(index, slot.generation);
+  return operation_id(index, slot.generation);
 }
 
 OperationId Ring::recv(int fd, std::span<std::byte> into, CompletionHandler handler) {
@@ -226,7 +226,7 @@ void Ring::finish(const Reaped& reaped) {
   const auto index = static_cast<std::uint32_t>(reaped.user_data);
   check(index < slots_.size(), "a completion names a slot that exists");
   Slot& slot = slots_[index];
-  check(slot.in_flight && make_id(index, slot.generation) == reaped.user_data,
+  check(slot.in_flight && operation_id(index, slot.generation) == reaped.user_data,
         "a completion belongs to an operation in flight");
   if (reaped.completion.more) {
     slot.handler(reaped.completion);

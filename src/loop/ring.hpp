@@ -82,7 +82,7 @@ class Ring {
     CompletionHandler handler;
   };
   struct Reaped {
-    std::uint64_t user_data;
+    std::uint64_t user_data = 0;
     Completion completion;
   };
 

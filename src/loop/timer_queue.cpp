@@ -6,7 +6,7 @@
 namespace leasepool::detail {
 
 namespace {
-constexpr TimerId make_id(std::uint32_t slot, std::uint32_t generation) noexcept {
+constexpr TimerId timer_id(std::uint32_t slot, std::uint32_t generation) noexcept {
   return (TimerId{generation} << 32) | slot;
 }
 constexpr std::uint32_t slot_of(TimerId id) noexcept { return static_cast<std::uint32_t>(id); }
@@ -28,7 +28,7 @@ TimerId TimerQueue::add(TimePoint deadline, Handler handler) {
   slot.handler = std::move(handler);
   slot.heap_index = heap_.size() - 1;
   sift_up(slot.heap_index);
-  return make_id(index, slot.generation);
+  return timer_id(index, slot.generation);
 }
 
 bool TimerQueue::cancel(TimerId id) {
@@ -41,8 +41,8 @@ bool TimerQueue::cancel(TimerId id) {
 TimerQueue::Handler TimerQueue::take_due(TimePoint now, std::uint64_t added_before) {
   if (heap_.empty()) return {};
   const Slot& slot = slots_[heap_.front()];
-  // A timer added later can stand before an older one only if its deadline is earlier, so all that follow it and are
-  // due get their turn with it.
+  // Nothing older is due behind one that was added after the mark: LoopCore adds none whose deadline is before this
+  // turn's time.
   if (slot.deadline > now || slot.sequence >= added_before) return {};
   return remove(heap_.front());
 }

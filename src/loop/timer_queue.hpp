@@ -50,7 +50,7 @@ class TimerQueue {
   void place(std::size_t index, std::uint32_t slot) noexcept;
   void sift_up(std::size_t index) noexcept;
   void sift_down(std::size_t index) noexcept;
-  Handler remove(std::uint32_t slot);
+  Handler remove(std::uint32_t index);
 
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_;

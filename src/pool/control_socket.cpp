@@ -42,21 +42,26 @@ std::pair<UniqueFd, UniqueFd> make_socket_pair(int type) {
   return {above_standard_streams(first.release()), above_standard_streams(second.release())};
 }
 
-int send_control(int socket, const ControlMessage& message, std::span<const int> fds) {
-  check(fds.size() <= kMostFds, "a control message carries few descriptors");
-  iovec part{.iov_base = const_cast<ControlMessage*>(&message), .iov_len = sizeof message};
+int send_control(int socket, const ControlRecord& record) {
+  const std::size_t count = record.fds.size();
+  check(count <= kMostFds, "a control message carries few descriptors");
+  ControlMessage message = record.message;
+  iovec part{.iov_base = &message, .iov_len = sizeof message};
   FdSpace space{};
   msghdr header{};
   header.msg_iov = &part;
   header.msg_iovlen = 1;
-  if (!fds.empty()) {
+  if (count > 0) {
     header.msg_control = &space;
-    header.msg_controllen = CMSG_SPACE(fds.size_bytes());
+    header.msg_controllen = CMSG_SPACE(sizeof(int) * count);
     cmsghdr* const rights = CMSG_FIRSTHDR(&header);
     rights->cmsg_level = SOL_SOCKET;
     rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(fds.size_bytes());
-    std::memcpy(CMSG_DATA(rights), fds.data(), fds.size_bytes());
+    rights->cmsg_len = CMSG_LEN(sizeof(int) * count);
+    for (std::size_t i = 0; i < count; ++i) {
+      const int fd = record.fds[i].get();
+      std::memcpy(CMSG_DATA(rights) + i * sizeof fd, &fd, sizeof fd);
+    }
   }
   for (;;) {
     if (::sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0) return 0;

@@ -7,7 +7,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <utility>
 #include <vector>
 
@@ -37,14 +36,14 @@ struct ControlMessage {
 
 struct ControlRecord {
   ControlMessage message;
-  std::vector<UniqueFd> fds;
+  std::vector<UniqueFd> fds;  // the receiver's copies, or what the sender may close once it is sent
 };
 
 // A pair of connected sockets above the standard streams, close-on-exec. Throws std::system_error.
 std::pair<UniqueFd, UniqueFd> make_socket_pair(int type);
 
 // Does not block. 0, or an errno: EAGAIN when the other end is behind, EPIPE when it is gone.
-int send_control(int socket, const ControlMessage& message, std::span<const int> fds);
+int send_control(int socket, const ControlRecord& record);
 
 enum class ReceiveState { received, nothing_yet, closed };
 

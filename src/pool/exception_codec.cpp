@@ -49,8 +49,8 @@ constexpr std::uint32_t kSystemError = 0xfffffffe;
 constexpr std::uint32_t kForeign = 0xffffffff;
 
 // What a report holds besides what(): numbers, and a name that is cut in turn.
-constexpr std::size_t kLongestName = 4096;
-constexpr std::size_t kOtherParts = kLongestName + 64;
+constexpr std::size_t kLongestTypeName = 4096;
+constexpr std::size_t kOtherParts = kLongestTypeName + 64;
 
 void put(Bytes& out, std::uint32_t number) { out.append(&number, sizeof number); }
 void put(Bytes& out, std::string_view text) {
@@ -89,7 +89,7 @@ const std::error_category* category_named(const std::string& name) {
 // The same error from its text: std::system_error appends the code's message to what it is given, if anything.
 std::system_error system_error_saying(std::string what, const std::error_code& code) {
   const std::string suffix = code.message();
-  if (what == suffix) return std::system_error(code);
+  if (what == suffix) return {code};
   if (what.ends_with(": " + suffix)) what.resize(what.size() - suffix.size() - 2);
   return {code, what};
 }
@@ -119,11 +119,11 @@ void encode_current_exception(Bytes& out, std::size_t limit) {
     }
     put(out, kForeign);
     put_what(exception.what());
-    put(out, current_type_name().substr(0, kLongestName));
+    put(out, current_type_name().substr(0, kLongestTypeName));
   } catch (...) {
     put(out, kForeign);
     put(out, std::string_view());
-    put(out, current_type_name().substr(0, kLongestName));
+    put(out, current_type_name().substr(0, kLongestTypeName));
   }
 }
 

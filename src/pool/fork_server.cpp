@@ -47,7 +47,7 @@ long thread_count() {
 }  // namespace
 
 ForkServer& ForkServer::instance() {
-  static ForkServer* const server = new ForkServer;  // never destroyed: pools may outlive static objects
+  static auto* const server = new ForkServer;  // never destroyed: pools may outlive static objects
   return *server;
 }
 
@@ -95,9 +95,10 @@ UniqueFd ForkServer::connect() {
   const std::lock_guard lock(mutex_);
   start_locked();
   auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
-  const int fds[] = {theirs.get()};
+  ControlRecord connection{.message = {.type = ControlType::connect}, .fds = {}};
+  connection.fds.push_back(std::move(theirs));
   while (active_) {
-    const int error = send_control(active_->control.get(), {.type = ControlType::connect}, fds);
+    const int error = send_control(active_->control.get(), connection);
     if (error == 0) {
       make_reserve_locked();
       return std::move(ours);
@@ -113,7 +114,9 @@ UniqueFd ForkServer::connect() {
 }
 
 void ForkServer::reap(const Server& server) {
-  if (server.pid > 0) ::waitpid(server.pid, nullptr, WNOHANG);  // 0: a server forked it, it is not ours to reap
+  if (server.pid <= 0) return;  // a server forked it: it is not ours to reap
+  while (::waitpid(server.pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
 }
 
 void ForkServer::promote_reserve_locked() {
@@ -130,10 +133,10 @@ void ForkServer::make_reserve_locked() noexcept {
   }
   try {
     auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
-    const int fds[] = {theirs.get()};
-    if (send_control(active_->control.get(), {.type = ControlType::stand_by}, fds) != 0) return;
-    reserve_ = Server{.pid = 0, .control = std::move(ours)};
-  } catch (const std::system_error&) {  // no descriptors now: the next connection tries again
+    ControlRecord order{.message = {.type = ControlType::stand_by}, .fds = {}};
+    order.fds.push_back(std::move(theirs));
+    if (send_control(active_->control.get(), order) == 0) reserve_ = Server{.pid = 0, .control = std::move(ours)};
+  } catch (const std::system_error&) {  // NOLINT(bugprone-empty-catch): no descriptors; the next connection tries again
   }
 }
 

@@ -234,7 +234,7 @@ void Server::spawn(Connection& connection, ControlRecord& record) {
 }
 
 void Server::reap() {
-  signalfd_siginfo info;
+  signalfd_siginfo info{};
   while (::read(child_signals_.get(), &info, sizeof info) > 0) {
   }
   for (;;) {
@@ -264,10 +264,7 @@ void Server::send(Connection& connection, ControlRecord record) {
 // A parent's loop that does not read must not hold up the others: what it does not take waits here.
 void Server::flush(Connection& connection) {
   while (!connection.outgoing.empty()) {
-    const ControlRecord& next = connection.outgoing.front();
-    std::vector<int> fds;
-    for (const UniqueFd& fd : next.fds) fds.push_back(fd.get());
-    const int error = send_control(connection.socket.get(), next.message, fds);
+    const int error = send_control(connection.socket.get(), connection.outgoing.front());
     if (error == EAGAIN) return;
     if (error != 0) return connection.outgoing.clear();  // gone: its end is read soon
     connection.outgoing.pop_front();

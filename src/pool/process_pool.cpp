@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -155,7 +156,7 @@ bool ProcessPool::withdraw(Job& job, Error error) {
 bool ProcessPool::interrupt(Job& job, Error error) {
   const auto running = std::ranges::find_if(workers_, [&](const auto& worker) { return worker->job() == &job; });
   check(running != workers_.end(), "a job that runs is with one of the pool's workers");
-  const std::shared_ptr<Worker> worker = *running;
+  const auto worker = (*running)->shared_from_this();
   std::unique_ptr<Job> taken = worker->take_job();
   if (!worker->dying()) {
     retire(*worker);
@@ -288,9 +289,12 @@ void ProcessPool::worker_exited(std::uint64_t worker_id, int wait_status) {
   if (const auto worker = find(worker_id)) worker->exited(wait_status);
 }
 
-void ProcessPool::fork_server_lost() {
+void ProcessPool::fork_server_lost(const std::unordered_set<std::uint64_t>& unanswered) {
   const auto workers = workers_;  // those that are dead already go while we look at them
   try {
+    if (!unanswered.empty() && ++failed_starts_ > kMostFailedStarts) {
+      throw std::runtime_error("fork servers die as soon as they are asked for a worker");
+    }
     spawner_->open();
     for (const auto& worker : workers) {
       if (worker->pidfd() >= 0) spawner_->adopt(worker->pid(), worker->pidfd());
@@ -300,8 +304,17 @@ void ProcessPool::fork_server_lost() {
     const std::string reason = message_of(error);
     ready_ ? start_failed({Errc::pool_broken, options_.name + ": " + reason}) : break_pool(reason);
   }
-  for (const auto& worker : workers) worker->forget_exit_status();
+  for (const auto& worker : workers) {
+    unanswered.contains(worker->id()) ? give_up(*worker) : worker->forget_exit_status();
+  }
   spawn_missing_workers();
+}
+
+// One that does not come. Not a failed start: another is asked for.
+void ProcessPool::give_up(Worker& worker) {
+  if (!worker.dying()) retire(worker);
+  worker.kill();
+  worker.forget();
 }
 
 void ProcessPool::close(std::move_only_function<void()> closed) {

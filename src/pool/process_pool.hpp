@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/intrusive_queue.hpp"
@@ -45,10 +46,11 @@ class ProcessPool final : public Pool,
   void worker_spawned(std::uint64_t worker_id, SpawnedProcess process) override;
   void worker_not_spawned(std::uint64_t worker_id, const std::string& reason) override;
   void worker_exited(std::uint64_t worker_id, int wait_status) override;
-  void fork_server_lost() override;
+  void fork_server_lost(const std::unordered_set<std::uint64_t>& unanswered) override;
 
   void spawn_worker();
   void spawn_missing_workers();
+  void give_up(Worker& worker);
   void start_took_too_long(std::uint64_t worker_id);
   void worker_failed_to_start(const std::string& reason);
   void break_pool(const std::string& reason);

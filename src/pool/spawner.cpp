@@ -52,10 +52,7 @@ void Spawner::send(ControlMessage message, std::vector<UniqueFd> fds) {
 
 void Spawner::flush() {
   while (!outgoing_.empty()) {
-    const ControlRecord& next = outgoing_.front();
-    std::vector<int> fds;
-    for (const UniqueFd& fd : next.fds) fds.push_back(fd.get());
-    const int error = send_control(socket_->get(), next.message, fds);
+    const int error = send_control(socket_->get(), outgoing_.front());
     if (error == EAGAIN) {
       waiting_for_room_ = true;
       loop_.ring().poll(socket_->get(), POLLOUT, [self = shared_from_this(), socket = socket_](Completion) {
@@ -116,10 +113,7 @@ void Spawner::lost() {
   socket_.reset();
   outgoing_.clear();
   const auto unanswered = std::exchange(unanswered_, {});
-  for (const std::uint64_t worker_id : unanswered) {
-    if (owner_ != nullptr) owner_->worker_not_spawned(worker_id, "the fork server was killed");
-  }
-  if (owner_ != nullptr) owner_->fork_server_lost();
+  if (owner_ != nullptr) owner_->fork_server_lost(unanswered);
 }
 
 }  // namespace leasepool::detail

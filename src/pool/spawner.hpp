@@ -36,9 +36,9 @@ class SpawnerOwner {
   virtual void worker_not_spawned(std::uint64_t worker_id, const std::string& reason) = 0;
   virtual void worker_exited(std::uint64_t worker_id, int wait_status) = 0;
 
-  // The fork server died, and with it the statuses of the workers it had forked. Requests that it had not answered
-  // have failed before. The workers themselves go on.
-  virtual void fork_server_lost() = 0;
+  // The fork server died, and with it the statuses of the workers it had forked. Those go on; the ones it was asked
+  // for and had said nothing of do not come, or find their channel closed.
+  virtual void fork_server_lost(const std::unordered_set<std::uint64_t>& unanswered) = 0;
 
  protected:
   ~SpawnerOwner() = default;

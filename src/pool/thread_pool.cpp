@@ -16,6 +16,7 @@ namespace leasepool::detail {
 namespace {
 
 // The pool whose thread this is; null elsewhere.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): each thread has its own
 thread_local const void* current_pool = nullptr;
 
 // Signals are for the program's own threads: new threads inherit a share that has only what a thread brings on itself,
@@ -37,8 +38,8 @@ class BlockSignals {
 };
 
 void name_thread(std::thread& thread, const std::string& name) {
-  constexpr std::size_t kLongestName = 15;  // the kernel's limit
-  pthread_setname_np(thread.native_handle(), name.substr(0, kLongestName).c_str());
+  constexpr std::size_t kLongestThreadName = 15;  // the kernel's limit
+  pthread_setname_np(thread.native_handle(), name.substr(0, kLongestThreadName).c_str());
 }
 
 }  // namespace

@@ -50,7 +50,8 @@ void Worker::spawned(SpawnedProcess process) {
   pid_ = process.pid;
   pidfd_ = std::make_shared<UniqueFd>(std::move(process.pidfd));
   watch_death();
-  if (killed_ || !failure_.empty()) send_sigkill();  // wanted before there was anything to kill
+  if (killed_ || !failure_.empty()) return send_sigkill();  // wanted before there was anything to kill
+  if (said_hello_ && !dying_ && owner_ != nullptr) owner_->worker_ready(*this);
 }
 
 void Worker::not_spawned(const std::string& reason) {
@@ -106,7 +107,7 @@ void Worker::check_gone() {
 }
 
 std::optional<Error> Worker::run(std::unique_ptr<Job>& job) {
-  check(ready_ && !dying_ && job_ == nullptr, "a job goes to an idle worker");
+  check(ready() && !dying_ && job_ == nullptr, "a job goes to an idle worker");
   Bytes frame = begin_frame();
   const Result<FunctionId> function = job->encode(frame, max_payload_);
   if (!function) return function.error();
@@ -121,8 +122,8 @@ void Worker::frame_received(const Frame& frame) {
   if (killed_ || !failure_.empty()) return;  // its job was taken away, or nothing it says is believed any more
   switch (frame.type) {
     case FrameType::hello:
-      if (std::exchange(ready_, true)) return violated("a second hello");
-      if (!dying_ && owner_ != nullptr) owner_->worker_ready(*this);
+      if (std::exchange(said_hello_, true)) return violated("a second hello");
+      if (ready() && !dying_ && owner_ != nullptr) owner_->worker_ready(*this);
       return;
     case FrameType::value:
     case FrameType::exception:

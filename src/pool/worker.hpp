@@ -23,7 +23,7 @@ class Worker;
 // Loop thread only.
 class WorkerOwner {
  public:
-  // Said hello: takes jobs from now on.
+  // Takes jobs from now on.
   virtual void worker_ready(Worker& worker) = 0;
   // Its job has an outcome and it can take the next.
   virtual void worker_finished(Worker& worker, std::unique_ptr<Job> job) = 0;
@@ -71,7 +71,8 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
 
   [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
   [[nodiscard]] const Job* job() const noexcept { return job_.get(); }
-  [[nodiscard]] bool ready() const noexcept { return ready_; }
+  // It said hello and is known as a process.
+  [[nodiscard]] bool ready() const noexcept { return said_hello_ && pidfd_ != nullptr; }
   [[nodiscard]] std::size_t calls() const noexcept { return calls_; }
   [[nodiscard]] bool dying() const noexcept { return dying_; }
   [[nodiscard]] bool gone() const noexcept { return gone_; }
@@ -106,7 +107,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   OperationId death_watch_ = 0;
   std::unique_ptr<Job> job_;
   std::size_t calls_ = 0;  // that it was sent
-  bool ready_ = false;
+  bool said_hello_ = false;
   bool killed_ = false;
   bool dying_ = false;
   bool dead_ = false;

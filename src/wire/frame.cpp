@@ -46,7 +46,7 @@ void finish_frame(Bytes& frame, FrameType type, std::uint64_t call_id, std::uint
 // How many bytes the frame at begin_ needs in all, as far as is known; checks its header.
 std::size_t FrameDecoder::wanted() const {
   if (pending() < kFrameHeaderSize) return kFrameHeaderSize;
-  Header header;
+  Header header{};
   std::memcpy(&header, buffer_.data() + begin_, sizeof header);
   if (header.magic != kMagic) throw DecodeError("not a frame: wrong magic number");
   if (header.type < static_cast<std::uint32_t>(FrameType::hello) ||
@@ -63,7 +63,7 @@ std::size_t FrameDecoder::wanted() const {
 std::optional<Frame> FrameDecoder::next() {
   const std::size_t size = wanted();
   if (pending() < size) return std::nullopt;
-  Header header;
+  Header header{};
   std::memcpy(&header, buffer_.data() + begin_, sizeof header);
   const Frame frame{.type = static_cast<FrameType>(header.type),
                     .call_id = header.call_id,

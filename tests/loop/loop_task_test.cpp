@@ -21,7 +21,7 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
-Task<int> returns(int value) { co_return value; }
+Task<int> answers(int value) { co_return value; }
 
 Task<std::unique_ptr<std::string>> returns_move_only() { co_return std::make_unique<std::string>("only one"); }
 
@@ -56,7 +56,7 @@ void run_briefly(Loop& loop) {
 TEST_CASE("block_on gives what the task returned", "[loop][block_on]") {
   const Watchdog watchdog("block_on() did not end");
   Loop loop;
-  CHECK(loop.block_on(returns(42)) == 42);
+  CHECK(loop.block_on(answers(42)) == 42);
   CHECK(*loop.block_on(returns_move_only()) == "only one");
   std::vector<int> ran;
   static_assert(std::is_void_v<decltype(loop.block_on(note(ran, 1)))>);
@@ -69,7 +69,7 @@ TEST_CASE("block_on throws what the task threw, and can be used again", "[loop][
   Loop loop;
   for (int round = 0; round < 3; ++round) {
     CHECK_THROWS_AS(loop.block_on(throws()), std::out_of_range);
-    CHECK(loop.block_on(returns(round)) == round);
+    CHECK(loop.block_on(answers(round)) == round);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -242,4 +243,28 @@ TEST_CASE("a timer added by a timer runs in a later turn, after what was due alr
   timers.push_back(loop.call_after(0s, [&] { ran.push_back(2); }));
   loop.run();
   CHECK(ran == std::vector<int>{1, 2, 3});
+}
+
+TEST_CASE("a timer that is overdue when it is added takes no turn from an older one", "[loop][timer]") {
+  const Watchdog watchdog("a timer never ran");
+  Loop loop;
+  std::vector<int> ran;
+  std::vector<Timer> timers;
+  timers.push_back(loop.call_after(0s, [&] {
+    ran.push_back(1);
+    timers.push_back(loop.call_after(-1h, [&] {
+      ran.push_back(4);
+      loop.stop();
+    }));
+    loop.post([&] { ran.push_back(3); });
+  }));
+  timers.push_back(loop.call_after(0s, [&] { ran.push_back(2); }));
+  loop.run();
+  CHECK(ran == std::vector<int>{1, 2, 3, 4});
+}
+
+TEST_CASE("an empty function is refused where it is given", "[loop][timer][post]") {
+  Loop loop;
+  CHECK_THROWS_AS(loop.post({}), std::invalid_argument);
+  CHECK_THROWS_AS(loop.call_after(0s, {}), std::invalid_argument);
 }

@@ -7,6 +7,7 @@
 
 #include "catch.hpp"
 #include "loop/ring.hpp"
+#include "ring_turns.hpp"
 #include "support/event_fd.hpp"
 #include "support/watchdog.hpp"
 
@@ -14,14 +15,11 @@ using leasepool::detail::Completion;
 using leasepool::detail::OperationId;
 using leasepool::detail::Ring;
 using leasepool::test::EventFd;
+using leasepool::test::finish;
+using leasepool::test::turn;
 using leasepool::test::Watchdog;
 
 namespace {
-
-void turn(Ring& ring) {
-  ring.submit_and_wait();
-  ring.run_handlers();
-}
 
 // Starts `count` polls of which each notes how often it completed, and with what.
 struct ManyPolls {
@@ -53,7 +51,7 @@ TEST_CASE("more operations than the submission queue holds can be started in one
     event.signal();
     const ManyPolls polls(ring, event, 1000);
     CHECK(std::ranges::all_of(polls.completions, [](int times) { return times == 0; }));  // no handler before its turn
-    while (ring.in_flight() != 0) turn(ring);
+    finish(ring);
     CHECK(polls.each_once());
     CHECK(polls.all_ready);
   }
@@ -61,7 +59,7 @@ TEST_CASE("more operations than the submission queue holds can be started in one
     const ManyPolls polls(ring, event, 1000);
     ring.submit_and_reap();
     event.signal();
-    while (ring.in_flight() != 0) turn(ring);
+    finish(ring);
     CHECK(polls.each_once());
     CHECK(polls.all_ready);
   }
@@ -74,7 +72,7 @@ TEST_CASE("more operations than the submission queue holds can be started in one
       }));
     }
     for (const auto id : ids) ring.cancel(id);
-    while (ring.in_flight() != 0) turn(ring);
+    finish(ring);
     CHECK(cancelled == 500);
   }
 }
@@ -87,7 +85,7 @@ TEST_CASE("completions that do not fit into the completion queue all arrive, onc
     const ManyPolls polls(ring, event, 500);
     ring.submit_and_reap();
     event.signal();  // 500 completions for 4 places
-    while (ring.in_flight() != 0) turn(ring);
+    finish(ring);
     REQUIRE(polls.each_once());
     REQUIRE(polls.all_ready);
     event.take();
@@ -130,5 +128,5 @@ TEST_CASE("a multishot poll that a full completion queue ended says so, and work
   CHECK(heard >= 50);
   if (armed == 1) WARN("this kernel keeps a multishot poll through an overflow: nothing was re-armed");
   ring.cancel(listening ? id : 0);
-  while (ring.in_flight() != 0) turn(ring);
+  finish(ring);
 }

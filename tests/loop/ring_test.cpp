@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "ring_turns.hpp"
 #include "support/child.hpp"
 #include "support/event_fd.hpp"
 #include "support/process_state.hpp"
@@ -23,20 +24,13 @@ using leasepool::detail::Completion;
 using leasepool::detail::OperationId;
 using leasepool::detail::Ring;
 using leasepool::test::EventFd;
+using leasepool::test::finish;
 using leasepool::test::open_descriptors;
 using leasepool::test::run_in_child;
 using leasepool::test::SocketPair;
+using leasepool::test::turn;
 
 namespace {
-
-void turn(Ring& ring) {
-  ring.submit_and_wait();
-  ring.run_handlers();
-}
-
-void finish(Ring& ring) {
-  while (ring.in_flight() != 0) turn(ring);
-}
 
 // Keeps the completions of one operation.
 struct Record {

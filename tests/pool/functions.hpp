@@ -31,7 +31,7 @@ struct SharedPage {
   std::atomic<pid_t> forked;           // the last process that obeyed at_fork
   std::atomic<std::uint32_t> gate;     // hold() waits until this is not zero
   std::atomic<std::uint32_t> holding;  // how many hold() calls have begun
-  std::atomic<std::uint32_t> runs[4096];
+  std::atomic<std::uint32_t> runs[1U << 16U];
 };
 SharedPage& shared();
 

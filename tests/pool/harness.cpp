@@ -76,8 +76,8 @@ void CallSink::job_ended(std::unique_ptr<leasepool::detail::Job> job) {
   look_again();
 }
 
-TestPool::TestPool(Loop& on, ExecutorBackend backend, leasepool::detail::PoolOptions options)
-    : loop(on),
+TestPool::TestPool(Loop& its_loop, ExecutorBackend backend, leasepool::detail::PoolOptions options)
+    : loop(its_loop),
       totals(options.totals = std::make_shared<leasepool::detail::PoolTotals>()),
       log(std::make_shared<std::vector<std::string>>()) {
   options.log = [lines = log](LogLevel, std::string_view text) { lines->emplace_back(text); };

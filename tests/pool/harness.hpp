@@ -75,8 +75,9 @@ std::unique_ptr<leasepool::detail::Job> make_test_job(
 // A pool, its options and what it reported. Closed at once when destroyed.
 class TestPool {
  public:
-  TestPool(Loop& loop, ExecutorBackend backend, std::size_t workers) : TestPool(loop, backend, options_for(workers)) {}
-  TestPool(Loop& loop, ExecutorBackend backend, leasepool::detail::PoolOptions options);
+  TestPool(Loop& its_loop, ExecutorBackend backend, std::size_t workers)
+      : TestPool(its_loop, backend, options_for(workers)) {}
+  TestPool(Loop& its_loop, ExecutorBackend backend, leasepool::detail::PoolOptions options);
   TestPool(const TestPool&) = delete;
   TestPool& operator=(const TestPool&) = delete;
   ~TestPool();

@@ -106,6 +106,7 @@ struct Fixture {
     ::kill(child, SIGKILL);
     ::waitpid(std::exchange(child, 0), nullptr, 0);
   }
+  [[nodiscard]] bool is(const std::vector<std::string>& events) const { return owner.is(events); }
   bool until(const std::vector<std::string>& events) {
     return test::run_until(loop, [&] { return owner.is(events); });
   }
@@ -120,11 +121,13 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE("a worker is ready with its hello, even before it is known as a process", "[worker_view]") {
+TEST_CASE("a worker is ready when it has said hello and is known as a process", "[worker_view]") {
   Fixture fixture;
   fixture.send(FrameType::hello);
-  CHECK(fixture.until({"ready"}));
+  for (int i = 0; i < 3; ++i) test::turn(fixture.loop);
+  CHECK(fixture.is({}));  // should it hang now, there was nothing to kill it by
   fixture.spawned();
+  CHECK(fixture.until({"ready"}));
   const auto call = fixture.run();
   fixture.send_value(3);
   CHECK(fixture.until({"ready", "finished"}));

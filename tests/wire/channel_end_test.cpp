@@ -20,18 +20,13 @@ using leasepool::detail::Channel;
 using leasepool::detail::UniqueFd;
 using leasepool::test::ChannelHarness;
 using leasepool::test::encode;
+using leasepool::test::kLarge;
 using leasepool::test::kSanitized;
 using leasepool::test::Message;
 using leasepool::test::open_descriptors;
 using leasepool::test::receive;
 using leasepool::test::send_all;
 using leasepool::test::value_message;
-
-namespace {
-
-constexpr std::size_t kLarge = std::size_t{8} << 20;
-
-}  // namespace
 
 TEST_CASE("letting go of a channel in the middle of anything leaves nothing in flight and closes the socket",
           "[channel]") {

@@ -67,6 +67,8 @@ struct ChannelHarness {
   std::shared_ptr<detail::Channel> channel;
 };
 
+constexpr std::size_t kLarge = std::size_t{8} << 20;
+
 inline Message value_message(std::uint64_t call_id, std::size_t size) {
   return {.type = detail::FrameType::value,
           .call_id = call_id,

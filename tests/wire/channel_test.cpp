@@ -20,6 +20,7 @@ using leasepool::detail::Channel;
 using leasepool::detail::kFrameHeaderSize;
 using leasepool::test::ChannelHarness;
 using leasepool::test::encode;
+using leasepool::test::kLarge;
 using leasepool::test::Message;
 using leasepool::test::NotingOwner;
 using leasepool::test::receive;
@@ -27,8 +28,6 @@ using leasepool::test::send_all;
 using leasepool::test::value_message;
 
 namespace {
-
-constexpr std::size_t kLarge = std::size_t{8} << 20;
 
 // Makes the kernel take a large frame in many parts.
 void shrink_buffers(int socket) {

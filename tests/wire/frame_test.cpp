@@ -176,10 +176,10 @@ TEST_CASE("part of a header is no frame and no error", "[frame]") {
 }
 
 TEST_CASE("a large frame is read into a buffer of its own size, which is given back after it", "[frame]") {
-  constexpr std::size_t kLarge = std::size_t{16} << 20;
-  const Message large{.type = FrameType::value, .call_id = 1, .function_id = 0, .payload = pattern(kLarge)};
+  constexpr std::size_t kLargest = std::size_t{16} << 20;
+  const Message large{.type = FrameType::value, .call_id = 1, .function_id = 0, .payload = pattern(kLargest)};
   const Message small{.type = FrameType::value, .call_id = 2, .function_id = 0, .payload = pattern(10)};
-  FrameDecoder decoder(kLarge);
+  FrameDecoder decoder(kLargest);
   CHECK(capacity_of(decoder) <= kReadAhead);
 
   const Bytes bytes = encode(large);

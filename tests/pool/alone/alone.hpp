@@ -41,6 +41,6 @@ std::vector<pid_t> both_fork_servers();
 #define ALONE_JOIN(a, b) ALONE_JOIN2(a, b)
 
 // Names here have no commas and no brackets: they are used as they are to choose the test.
-#define ALONE_TEST_CASE(name, tags)                                 \
-  static const alone::Name ALONE_JOIN(alone_name_, __LINE__){name}; \
+#define ALONE_TEST_CASE(name, tags)                                    \
+  static const alone::Name ALONE_JOIN(alone_name_, __COUNTER__){name}; \
   TEST_CASE(name, tags)

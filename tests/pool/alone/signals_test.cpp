@@ -80,5 +80,5 @@ ALONE_TEST_CASE("a program that waits for all children is served as well", "[ini
   std::signal(SIGCHLD, reap_everything);
   init();
   check_survives_everything();
-  CHECK(reaped == 1);  // the fork server that was killed: workers are not the program's children
+  CHECK(reaped <= 1);  // the fork server that was killed, if we were first: workers are not the program's children
 }
