@@ -22,6 +22,8 @@ struct CallOptions {
   /// How long the function may run, counted from its start on a worker. Then the call fails with timed_out; a worker
   /// process is killed and replaced, a thread stays busy until the function returns.
   std::optional<Duration> timeout{};
+  /// How long the call may wait for a worker. Then it fails with timed_out and has not run.
+  std::optional<Duration> queue_timeout{};
 };
 
 namespace detail {
@@ -29,11 +31,11 @@ namespace detail {
 class LeaseRecord;
 
 struct CallSettings {
-  std::optional<Duration> timeout;
+  CallOptions options;
   std::stop_token stop;
 };
 
-// Throws std::invalid_argument for a timeout that is not positive.
+// Throws std::invalid_argument for a duration that is not positive.
 void check_call_options(const CallOptions& options);
 
 // Throws wrong_thread off the loop's thread, and lease_expired for an empty lease.
@@ -95,10 +97,10 @@ class LeaseCalls {
 
   [[nodiscard]] LeaseCalls with(CallOptions options) const {
     detail::check_call_options(options);
-    return {record_, {.timeout = options.timeout, .stop = settings_.stop}};
+    return {record_, {.options = options, .stop = settings_.stop}};
   }
   [[nodiscard]] LeaseCalls with(std::stop_token token) const {
-    return {record_, {.timeout = settings_.timeout, .stop = std::move(token)}};
+    return {record_, {.options = settings_.options, .stop = std::move(token)}};
   }
 
  private:

@@ -86,10 +86,11 @@ void LeaseRecord::submit(std::unique_ptr<Job> job, const CallSettings& settings)
     Error error(Errc::cancelled, cancellation_text(*job) + " before it was submitted");
     return fail_now(std::move(job), std::move(error));
   }
-  if (settings.timeout && *settings.timeout != Duration::max()) {
-    booking.timeout = settings.timeout;
+  if (settings.options.timeout && *settings.options.timeout != Duration::max()) {
+    booking.timeout = settings.options.timeout;
     booking.reports_start = true;
   }
+  if (settings.options.queue_timeout) watch_queue(*job, *settings.options.queue_timeout);
   if (job->takes_stop_token()) booking.stop = std::stop_source();
   if (settings.stop.stop_possible()) watch_cancellation(*job, settings.stop);
   add(*job);
@@ -113,6 +114,19 @@ void LeaseRecord::watch_cancellation(Job& job, const std::stop_token& token) {
   job.booking.cancellation = std::make_shared<std::stop_callback<decltype(request)>>(token, std::move(request));
 }
 
+void LeaseRecord::watch_queue(Job& job, Duration timeout) {
+  job.booking.timer = scheduler->call_at(
+      deadline_after(job.booking.submitted, timeout), [self = shared_from_this(), job_id = job.booking.id, timeout] {
+        Job* const waiting = self->find(job_id);
+        if (waiting == nullptr || runs(*waiting)) return;
+        (void)self->pool_->withdraw(
+            *waiting, {Errc::timed_out, self->description() + ": " + std::string(waiting->function_name()) +
+                                            " waited for CallOptions::queue_timeout = " + in_words(timeout) +
+                                            ", and none of workers_per_pool = " +
+                                            std::to_string(self->ledger_->workers_per_pool) + " workers came free"});
+      });
+}
+
 void LeaseRecord::cancel(std::uint64_t job_id) {
   Job* const job = find(job_id);
   if (job == nullptr || job->booking.delivered) return;
@@ -123,6 +137,7 @@ void LeaseRecord::cancel(std::uint64_t job_id) {
 void LeaseRecord::job_started(std::uint64_t job_id, TimePoint started) {
   Job* const job = find(job_id);
   if (job == nullptr || !job->booking.timeout) return;
+  scheduler->cancel_timer(job->booking.timer);  // of its wait, or of its start on a worker that died before it began
   job->booking.timer = scheduler->call_at(deadline_after(started, *job->booking.timeout),
                                           [self = shared_from_this(), job_id] { self->run_time_out(job_id); });
 }

@@ -118,6 +118,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   [[nodiscard]] std::string cancellation_text(const Job& job) const;
   void watch_cancellation(Job& job, const std::stop_token& token);
   void cancel(std::uint64_t job_id);
+  void watch_queue(Job& job, Duration timeout);
   void run_time_out(std::uint64_t job_id);
   void fail_now(std::unique_ptr<Job> job, Error error);
   void count(const Job& job);

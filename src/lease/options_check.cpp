@@ -82,6 +82,7 @@ void check_acquire_options(const AcquireOptions& options) {
 
 void check_call_options(const CallOptions& options) {
   if (options.timeout) check_positive("CallOptions::timeout", *options.timeout);
+  if (options.queue_timeout) check_positive("CallOptions::queue_timeout", *options.queue_timeout);
 }
 
 }  // namespace leasepool::detail

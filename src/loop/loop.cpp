@@ -44,13 +44,13 @@ void Loop::run_root(detail::RootTask& root) {
 void Loop::stop() { core_->request_stop(); }
 
 void Loop::post(std::move_only_function<void()> function) {
-  if (!function) throw std::invalid_argument("Loop::post: function is empty; give it one that can be called");
+  if (!function) throw std::invalid_argument("leasepool: post() needs a function, and this one is empty");
   core_->post(std::move(function));
 }
 
 Timer Loop::call_after(Duration delay, std::move_only_function<void()> function) {
   core_->check_thread("call_after");
-  if (!function) throw std::invalid_argument("Loop::call_after: function is empty; give it one that can be called");
+  if (!function) throw std::invalid_argument("leasepool: call_after() needs a function, and this one is empty");
   return {core_, core_->call_at(detail::deadline_after(core_->now(), delay), std::move(function))};
 }
 

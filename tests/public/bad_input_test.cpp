@@ -149,6 +149,7 @@ TEST_CASE("options of an acquire and of a call that make no sense are refused by
     CHECK(call_refused({.timeout = 0s}) == "leasepool: CallOptions::timeout = 0 s" + rule);
     CHECK(call_refused({.timeout = -1us}) == "leasepool: CallOptions::timeout = -1 us" + rule);
     CHECK(call_refused({.timeout = lp::Duration::min()}) == "leasepool: CallOptions::timeout = -9223372036 s" + rule);
+    CHECK(call_refused({.queue_timeout = 0s}) == "leasepool: CallOptions::queue_timeout = 0 s" + rule);
     auto extended = co_await manager.acquire();
     for (const lp::Duration duration : {lp::Duration(0), lp::Duration(-1), lp::Duration::min()}) {
       const lp::TimePoint before = extended.hard_expires_at();

@@ -183,6 +183,7 @@ lp::Task<> fail_calls(Failures& failures, lp::Loop& loop) {
 
   std::stop_source source;
   lease.run_async(pass_gate, 1, failures.taker());
+  co_await collect(failures, lease.with({.queue_timeout = 1ms}).run(square, 1));
   lease.with(source.get_token()).run_async(square, 2, failures.taker());
   co_await collect(failures, lease.run(square, 3));
   source.request_stop();

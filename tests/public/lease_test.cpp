@@ -246,6 +246,32 @@ TEST_CASE("E6: a call's timeout ends it, counted from its start on a worker", "[
   });
 }
 
+TEST_CASE("E6: the wait for a worker has a bound of its own, which the run does not count towards", "[E6]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
+    co_await manager.start();
+    auto lease = co_await manager.acquire();
+    std::optional<lp::Result<int>> running;
+    const auto brief = lease.with({.queue_timeout = 10ms});
+    brief.run_async(pass_gate, 1, [&](lp::Result<int> result) { running = std::move(result); });
+    co_await until_entered(loop, 1);
+    const auto before = std::chrono::steady_clock::now();
+    const std::string message = co_await message_of(brief.run(pass_gate, 2));
+    CHECK(std::chrono::steady_clock::now() - before >= 10ms);
+    CHECK_THAT(message, ContainsSubstring("pass_gate waited for CallOptions::queue_timeout = 10 ms"));
+    CHECK_FALSE(running);  // though it has been there for longer
+    open_gate();
+    co_await until(loop, [&] { return running.has_value(); });
+    CHECK(running->value() == 1);
+    CHECK(shared().entered == 1);  // the other never ran
+    close_gate();
+    const auto code = co_await failure_of(lease.with({.timeout = 5ms, .queue_timeout = 60s}).run(wait_for_stop));
+    CHECK(code == Errc::timed_out);
+    lease.release();
+    co_await manager.stop();
+  });
+}
+
 TEST_CASE("E6: a process that runs too long is killed and replaced, and its neighbours are not disturbed", "[E6]") {
   on_loop(ExecutorBackend::process, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 2));

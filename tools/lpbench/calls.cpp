@@ -21,8 +21,6 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr std::size_t kMostPayload = std::size_t{64} << 20;
-
 leasepool::Duration to_duration(double seconds) {
   return std::chrono::duration_cast<leasepool::Duration>(std::chrono::duration<double>(seconds));
 }
@@ -148,69 +146,6 @@ CallsReport run_calls(const CallsOptions& options) {
   calls.run(lease);
   loop.block_on(stop(manager));
   return report;
-}
-
-namespace {
-
-// noop, spin:US or sleep:US. Throws what CLI11 shows as the option's error.
-Work parse_work(const std::string& text) {
-  if (text == "noop") return {};
-  const std::size_t colon = text.find(':');
-  const std::string kind = text.substr(0, colon);
-  std::string microseconds = colon == std::string::npos ? "" : text.substr(colon + 1);
-  if (kind != "spin" && kind != "sleep") {
-    throw CLI::ValidationError("--work", fmt::format("'{}' will not do: give noop, spin:US or sleep:US", text));
-  }
-  if (const std::string error = whole_number(0, 60'000'000)(microseconds); !error.empty()) {
-    throw CLI::ValidationError(
-        "--work", fmt::format("'{}' will not do: after '{}:' give whole microseconds from 0 to 60000000", text, kind));
-  }
-  return {.text = text, .function = kind == "spin" ? &spin : &sleep, .microseconds = std::stoull(microseconds)};
-}
-
-}  // namespace
-
-void add_calls_command(CLI::App& app, Action& action) {
-  CLI::App* const command =
-      app.add_subcommand("calls", "Keep calls in flight on one lease: calls per second, latency, CPU time per call");
-  command->footer("Exit code 0: calls ended in the measured time, and none failed.");
-  const auto options = std::make_shared<CallsOptions>();
-  const auto backend = std::make_shared<std::string>("thread");
-  command->add_option("--backend", *backend, "thread or process")
-      ->check(CLI::IsMember({"thread", "process"}))
-      ->capture_default_str();
-  command->add_option("--workers", options->workers, "Threads or processes of the pool")
-      ->check(whole_number(1, kMostWorkers))
-      ->capture_default_str();
-  command->add_option("--depth", options->depth, "Calls that run or wait at once [4 times --workers]")
-      ->check(whole_number(1, 1'000'000));
-  command->add_option("--payload", options->payload, "Bytes of each call's argument")
-      ->check(whole_number(0, kMostPayload))
-      ->capture_default_str();
-  command
-      ->add_option_function<std::string>(
-          "--work", [options](const std::string& text) { options->work = parse_work(text); },
-          "What each call does: noop, spin:US (burn so many microseconds of CPU time) or sleep:US")
-      ->default_str("noop");
-  command->add_option("--duration", options->seconds, "Seconds to measure")
-      ->check(number_of_seconds(0.001, 86'400))
-      ->capture_default_str();
-  command->add_option("--warm-up", options->warm_up_seconds, "Seconds of the same before that")
-      ->check(number_of_seconds(0, 86'400))
-      ->capture_default_str();
-  command->add_flag("--json", options->json, "Print JSON instead of a table");
-  command->callback([options, backend, &action] {
-    using enum leasepool::ExecutorBackend;
-    options->backend = *backend == "process" ? process : thread;
-    action = [options] {
-      const CallsReport report = run_calls(*options);
-      if (report.latency.count() + report.failure_count() == 0) {
-        throw std::runtime_error("calls: no call ended in the measured time: give a longer --duration");
-      }
-      options->json ? print_json(report) : print_table(report);
-      return report.failure_count() == 0 ? kSuccess : kFailure;
-    };
-  });
 }
 
 }  // namespace lpbench

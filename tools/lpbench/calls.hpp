@@ -10,10 +10,12 @@
 #include <map>
 #include <string>
 
-#include "cli.hpp"
+#include "cores.hpp"
 #include "workloads.hpp"
 
 namespace lpbench {
+
+inline constexpr std::size_t kMostPayload = std::size_t{64} << 20;
 
 // What each call does.
 struct Work {

@@ -3,11 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <charconv>
 #include <string>
 #include <system_error>
-#include <thread>
 
 namespace lpbench {
 
@@ -35,7 +33,5 @@ CLI::Validator whole_number(std::uint64_t least, std::uint64_t most) {
 CLI::Validator number_of_seconds(double least, double most) {
   return number_between("a number of seconds", least, most);
 }
-
-std::size_t core_count() { return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, kMostWorkers); }
 
 }  // namespace lpbench

@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 
@@ -26,10 +25,5 @@ CLI::Validator whole_number(std::uint64_t least, std::uint64_t most);
 
 // Seconds from `least` to `most`, with or without decimals.
 CLI::Validator number_of_seconds(double least, double most);
-
-inline constexpr std::uint64_t kMostWorkers = 1024;
-
-// How many cores the machine has: the default number of workers.
-std::size_t core_count();
 
 }  // namespace lpbench

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "cli.hpp"
+#include "cores.hpp"
 #include "file_list.hpp"
 #include "workloads.hpp"
 

@@ -1,0 +1,17 @@
+// How many cores the machine has.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <thread>
+
+namespace lpbench {
+
+inline constexpr std::size_t kMostWorkers = 1024;
+
+// The default number of workers.
+inline std::size_t core_count() {
+  return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, kMostWorkers);
+}
+
+}  // namespace lpbench
