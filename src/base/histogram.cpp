@@ -54,16 +54,16 @@ Duration Histogram::mean() const noexcept {
 
 Duration Histogram::percentile(double percent) const noexcept {
   if (!(percent > 0)) return min();  // NaN too
-  if (percent >= 100) return max();
+  if (percent >= 100 || count_ == 0) return max();
   // One step down, or a product such as 99.9 * 1000 that is rounded up would ask for one value too many.
   const double wanted = std::ceil(std::nextafter(percent, 0.0) * static_cast<double>(count_) / 100);
   const auto rank = static_cast<std::uint64_t>(std::max(wanted, 1.0));
   std::uint64_t seen = 0;
-  for (std::size_t bucket = 0; bucket < kBuckets; ++bucket) {
+  for (std::size_t bucket = bucket_of(static_cast<std::uint64_t>(min_.count())); bucket < kBuckets; ++bucket) {
     seen += counts_[bucket];
     if (seen >= rank) return std::min(Duration(static_cast<std::int64_t>(largest_in(bucket))), max_);
   }
-  return max_;  // nothing was recorded
+  return max_;  // not reached: min() and max() are in their buckets
 }
 
 }  // namespace leasepool

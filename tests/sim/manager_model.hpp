@@ -50,7 +50,7 @@ class ManagerModel {
     std::size_t in_service = 0;
     for (const auto& weak : world.pools) {
       const auto pool = weak.lock();
-      in_service += pool && pool->in_service() ? 1 : 0;
+      if (pool && pool->in_service()) ++in_service;
     }
     require(in_service <= manager.options().max_pools, "never more than max_pools pools in service");
     require(world.double_leases == 0, "no pool is leased twice");
