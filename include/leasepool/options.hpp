@@ -20,6 +20,21 @@ enum class LogLevel { debug, info, warning, error };
 /// stderr instead.
 using LogSink = std::function<void(LogLevel, std::string_view)>;
 
+/// What each worker process may use; what is not given is as the program itself has it.
+struct WorkerLimits {
+  /// Bytes of address space, the program's own included. A function that wants more gets std::bad_alloc; start() fails
+  /// with pool_broken when the program alone is larger already.
+  std::optional<std::size_t> memory{};
+  /// CPU time of one call, counted in whole seconds, rounded up: then the worker is killed by SIGXCPU. Positive.
+  std::optional<Duration> cpu_time{};
+  /// Descriptors open at once, at least 16.
+  std::optional<std::size_t> open_files{};
+  /// Bytes of a core dump; 0: none.
+  std::optional<std::size_t> core_size{};
+  /// 0 to 19, added to the program's own: the nicer, the less CPU when others want it.
+  int niceness = 0;
+};
+
 struct ManagerOptions {
   ExecutorBackend backend = ExecutorBackend::thread;
   /// How many pools may exist at once. Required: 1 to 65,536.
@@ -53,8 +68,15 @@ struct ManagerOptions {
   std::size_t max_payload = std::size_t{64} << 20;
   /// Where warnings go; none: to stderr.
   LogSink log{};
-  /// Replaces a worker process after so many calls, one of a pool at a time; 0: never.
+  /// Replaces a worker process after so many calls; 0: never. This and the two that follow replace one worker of a pool
+  /// at a time, between calls, and from nine tenths of the limit on: each worker draws its own, so that those that
+  /// started together do not go together.
   std::size_t max_calls_per_worker = 0;
+  /// Replaces a worker process that is found to be so old when a call of it ends.
+  Duration max_worker_age = Duration::max();
+  /// Replaces a worker process whose resident memory is found to have more bytes than this when a call ends; 0: never.
+  std::size_t max_worker_rss = 0;
+  WorkerLimits worker_limits{};
 };
 
 struct AcquireOptions {

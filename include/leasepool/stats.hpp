@@ -77,7 +77,7 @@ struct ManagerStats {
   std::uint64_t workers_started = 0;
   std::uint64_t workers_crashed = 0;   ///< died by themselves
   std::uint64_t workers_killed = 0;    ///< by us, for a time-out, a cancellation or an expiry
-  std::uint64_t workers_recycled = 0;  ///< replaced after max_calls_per_worker
+  std::uint64_t workers_recycled = 0;  ///< replaced after max_calls_per_worker, or for age or memory
   /// From a worker's death to its replacement being ready; none yet: no value.
   std::optional<Duration> last_replacement_time{};
 

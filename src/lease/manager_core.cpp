@@ -53,6 +53,10 @@ void ManagerCore::add_pool() {
                   .workers = options_.workers_per_pool,
                   .max_payload = options_.max_payload,
                   .worker_start_timeout = options_.worker_start_timeout,
+                  .max_calls_per_worker = options_.max_calls_per_worker,
+                  .max_worker_age = options_.max_worker_age,
+                  .max_worker_rss = options_.max_worker_rss,
+                  .limits = options_.worker_limits,
                   .log = [sink = options_.log](LogLevel level, std::string_view text) { write_log(sink, level, text); },
                   .totals = pool_totals_});
   slot->pool->start([weak = weak_from_this(), slot](Result<void> result) {

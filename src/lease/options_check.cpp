@@ -40,6 +40,16 @@ void check_name(std::string_view field, std::string_view name) {
                               std::to_string(kLongestManagerName) + " bytes of UTF-8 without control characters");
 }
 
+void check_worker_limits(const WorkerLimits& limits) {
+  if (limits.memory) check_range("WorkerLimits::memory", *limits.memory, 1, SIZE_MAX);
+  if (limits.cpu_time) check_positive("WorkerLimits::cpu_time", *limits.cpu_time);
+  if (limits.open_files) check_range("WorkerLimits::open_files", *limits.open_files, 16, SIZE_MAX);
+  if (limits.niceness < 0 || limits.niceness > 19) {
+    throw std::invalid_argument("leasepool: WorkerLimits::niceness = " + std::to_string(limits.niceness) +
+                                " must be 0 to 19");
+  }
+}
+
 }  // namespace
 
 void check_positive(std::string_view field, Duration value) {
@@ -69,6 +79,8 @@ void check_manager_options(const ManagerOptions& options) {
   check_not_negative("ManagerOptions::stop_timeout", options.stop_timeout);
   check_positive("ManagerOptions::worker_start_timeout", options.worker_start_timeout);
   check_range("ManagerOptions::max_payload", options.max_payload, 1, SIZE_MAX / 4);
+  check_positive("ManagerOptions::max_worker_age", options.max_worker_age);
+  check_worker_limits(options.worker_limits);
   if (options.backend != ExecutorBackend::thread && options.backend != ExecutorBackend::process) {
     throw std::invalid_argument("leasepool: ManagerOptions::backend = " +
                                 std::to_string(static_cast<int>(options.backend)) + " must be thread or process");

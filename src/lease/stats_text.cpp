@@ -324,7 +324,7 @@ std::string to_prometheus(const ManagerStats& stats) {
   out.counter("workers_killed_total", stats.workers_killed,
               "Worker processes killed for a deadline or a cancellation.");
   out.counter("workers_recycled_total", stats.workers_recycled,
-              "Worker processes replaced after max_calls_per_worker.");
+              "Worker processes replaced after max_calls_per_worker, or for age or memory.");
   out.summary("acquire_wait_seconds", stats.acquire_wait, "From acquire to grant.");
   out.summary("call_wait_seconds", stats.call_wait, "From a call's submission to its start on a worker.");
   out.summary("call_run_seconds", stats.call_run, "From a call's start on a worker to its outcome.");

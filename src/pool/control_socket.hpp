@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/unique_fd.hpp"
+#include "pool/worker_settings.hpp"
 
 namespace leasepool::detail {
 
@@ -30,7 +31,7 @@ struct ControlMessage {
   std::int32_t wait_status = 0;  // as of waitpid()
   pid_t pid = 0;
   std::uint64_t worker_id = 0;
-  std::uint64_t max_payload = 0;
+  WorkerSettings settings{};    // of spawn
   std::array<char, 16> name{};  // of the worker in the system's process list, terminated
 };
 

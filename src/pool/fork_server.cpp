@@ -39,9 +39,11 @@ constexpr long kThreadsOfTheRuntime = 0;
 constexpr long kThreadsOfTheRuntime = 0;
 #endif
 
+// As far as it can be told: without a readable /proc the program has to know what it does.
 long thread_count() {
-  const std::filesystem::directory_iterator tasks("/proc/self/task");
-  return std::distance(begin(tasks), end(tasks)) - kThreadsOfTheRuntime;
+  std::error_code unreadable;
+  const std::filesystem::directory_iterator tasks("/proc/self/task", unreadable);
+  return unreadable ? 1 : std::distance(begin(tasks), end(tasks)) - kThreadsOfTheRuntime;
 }
 
 }  // namespace

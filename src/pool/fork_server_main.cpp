@@ -212,7 +212,7 @@ void Server::spawn(Connection& connection, ControlRecord& record) {
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     ::prctl(PR_SET_NAME, record.message.name.data());
-    worker_main(std::move(record.fds[0]), std::move(record.fds[1]), record.message.max_payload);
+    worker_main(std::move(record.fds[0]), std::move(record.fds[1]), record.message.settings);
   }
   if (pid < 0) {
     reply.message.error = errno;

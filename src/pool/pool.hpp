@@ -34,6 +34,9 @@ struct PoolOptions {
   std::size_t max_payload = 0;
   Duration worker_start_timeout{};
   std::size_t max_calls_per_worker = 0;
+  Duration max_worker_age = Duration::max();
+  std::size_t max_worker_rss = 0;
+  WorkerLimits limits{};
   LogSink log;
   std::shared_ptr<PoolTotals> totals;
 };

@@ -79,7 +79,7 @@ void ProcessPool::spawn_missing_workers() {
 }
 
 void ProcessPool::spawn_worker() {
-  auto worker = std::make_shared<Worker>(loop_, *this, next_worker_id(), options_.max_payload);
+  auto worker = std::make_shared<Worker>(loop_, *this, next_worker_id(), options_);
   try {
     SpawnRequest request = worker->prepare();
     request.name = options_.name;
@@ -217,8 +217,7 @@ void ProcessPool::worker_finished(Worker& worker, std::unique_ptr<Job> job) {
 
 // One at a time, so that a pool whose workers started together does not lose them together.
 bool ProcessPool::is_due_for_recycling(const Worker& worker) const noexcept {
-  const std::size_t limit = options_.max_calls_per_worker;
-  return limit != 0 && worker.calls() >= limit && !worker.dying() && live_ == options_.workers &&
+  return worker.has_served() && !worker.dying() && live_ == options_.workers &&
          std::ranges::all_of(workers_, [](const auto& other) { return other->dying() || other->ready(); });
 }
 

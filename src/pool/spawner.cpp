@@ -22,8 +22,7 @@ void Spawner::open() {
 }
 
 void Spawner::spawn(SpawnRequest request) {
-  ControlMessage message{
-      .type = ControlType::spawn, .worker_id = request.worker_id, .max_payload = request.max_payload};
+  ControlMessage message{.type = ControlType::spawn, .worker_id = request.worker_id, .settings = request.settings};
   request.name.copy(message.name.data(), message.name.size() - 1);
   unanswered_.insert(request.worker_id);
   std::vector<UniqueFd> fds;

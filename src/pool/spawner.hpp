@@ -20,7 +20,7 @@ struct SpawnRequest {
   std::uint64_t worker_id = 0;
   UniqueFd channel;
   UniqueFd status_page;
-  std::uint64_t max_payload = 0;
+  WorkerSettings settings;
   std::string name;
 };
 

@@ -36,7 +36,7 @@ std::pair<StatusPage, UniqueFd> StatusPage::create() {
 StatusPage StatusPage::map(int fd) {
   void* const memory = ::mmap(nullptr, kPageSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (memory == MAP_FAILED) throw_errno("mmap");
-  return StatusPage(static_cast<WorkerStatus*>(memory));  // a fresh page is zeros: both counters are 0
+  return StatusPage(static_cast<WorkerStatus*>(memory));  // a fresh page is zeros: so are all counters
 }
 
 }  // namespace leasepool::detail

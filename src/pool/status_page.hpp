@@ -1,6 +1,7 @@
 // StatusPage: one page of memory that a worker and its parent share, where the worker notes which call it begins and
 // ends. It outlives the worker, so the parent knows what had begun. Sealed: the worker cannot shrink it under the
-// parent. What stands in it is the worker's word, used only to choose between "not begun" and "may have run".
+// parent. What stands in it is the worker's word, used only to choose between "not begun" and "may have run", and to
+// say more of an end.
 #pragma once
 
 #include <atomic>
@@ -12,8 +13,10 @@
 namespace leasepool::detail {
 
 struct WorkerStatus {
-  std::atomic<std::uint64_t> begun;  // id of the last call whose frame was taken up
-  std::atomic<std::uint64_t> ended;  // id of the last call whose outcome was complete
+  std::atomic<std::uint64_t> begun;            // id of the last call whose frame was taken up
+  std::atomic<std::uint64_t> ended;            // id of the last call whose outcome was complete
+  std::atomic<std::uint64_t> out_of_memory;    // id of the last call that asked for more memory than there was
+  std::atomic<std::uint64_t> resident_memory;  // bytes, as of the last call's end
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "shared between processes");
 

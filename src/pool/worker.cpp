@@ -9,11 +9,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstring>
+#include <random>
 #include <utility>
 
 #include "base/check.hpp"
+#include "base/clock.hpp"
 #include "pool/exception_codec.hpp"
 #include "pool/registry.hpp"
 
@@ -27,22 +30,56 @@ constexpr Duration kExitStatusPatience = std::chrono::seconds(1);
 // A process that dies closes its channel moments before; one that was dismissed may have files to flush.
 constexpr Duration kDeathPatience = std::chrono::milliseconds(200);
 
+WorkerSettings settings_of(const PoolOptions& options) {
+  constexpr std::uint64_t kNoLimit = WorkerSettings::kNoLimit;
+  WorkerSettings settings{.max_payload = options.max_payload,
+                          .memory = options.limits.memory.value_or(kNoLimit),
+                          .cpu_seconds_per_call = kNoLimit,
+                          .open_files = options.limits.open_files.value_or(kNoLimit),
+                          .core_size = options.limits.core_size.value_or(kNoLimit),
+                          .niceness = options.limits.niceness,
+                          .reports_memory = options.max_worker_rss == 0 ? 0 : 1};
+  if (options.limits.cpu_time && *options.limits.cpu_time != Duration::max()) {
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(*options.limits.cpu_time);
+    settings.cpu_seconds_per_call = static_cast<std::uint64_t>(seconds.count());
+  }
+  return settings;
+}
+
+// Each worker goes a little earlier than the limit says, so that those that started together do not go together.
+std::uint64_t nine_to_ten_tenths(std::uint64_t limit) {
+  thread_local std::minstd_rand random{std::random_device{}()};
+  return limit - std::uniform_int_distribution<std::uint64_t>(0, limit / 10)(random);
+}
+
+TimePoint end_of_age(TimePoint now, Duration most) {
+  if (most == Duration::max()) return kNever;
+  return deadline_after(
+      now, Duration(static_cast<std::int64_t>(nine_to_ten_tenths(static_cast<std::uint64_t>(most.count())))));
+}
+
 }  // namespace
 
-Worker::Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, std::size_t max_payload)
-    : loop_(loop), owner_(&owner), id_(id), max_payload_(max_payload) {}
+Worker::Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolOptions& options)
+    : loop_(loop),
+      owner_(&owner),
+      id_(id),
+      settings_(settings_of(options)),
+      most_calls_(options.max_calls_per_worker == 0 ? UINT64_MAX : nine_to_ten_tenths(options.max_calls_per_worker)),
+      end_of_age_(end_of_age(loop.now(), options.max_worker_age)),
+      most_resident_memory_(options.max_worker_rss == 0 ? UINT64_MAX : options.max_worker_rss) {}
 
 SpawnRequest Worker::prepare() {
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   auto [page, page_fd] = StatusPage::create();
   status_ = std::move(page);
-  channel_ =
-      std::make_shared<Channel>(loop_, std::move(ours), std::max(max_payload_, report_limit(max_payload_)), *this);
+  const std::uint64_t limit = std::max<std::uint64_t>(settings_.max_payload, report_limit(settings_.max_payload));
+  channel_ = std::make_shared<Channel>(loop_, std::move(ours), limit, *this);
   channel_->open();
   return {.worker_id = id_,
           .channel = std::move(theirs),
           .status_page = std::move(page_fd),
-          .max_payload = max_payload_,
+          .settings = settings_,
           .name = {}};
 }
 
@@ -109,7 +146,7 @@ void Worker::check_gone() {
 std::optional<Error> Worker::run(std::unique_ptr<Job>& job) {
   check(ready() && !dying_ && job_ == nullptr, "a job goes to an idle worker");
   Bytes frame = begin_frame();
-  const Result<FunctionId> function = job->encode(frame, max_payload_);
+  const Result<FunctionId> function = job->encode(frame, settings_.max_payload);
   if (!function) return function.error();
   finish_frame(frame, FrameType::call, job->booking.id, *function);
   job_ = std::move(job);
@@ -128,6 +165,7 @@ void Worker::frame_received(const Frame& frame) {
     case FrameType::value:
     case FrameType::exception:
     case FrameType::failure:
+      if (!said_hello_ && frame.type == FrameType::failure) return refused_to_start(frame);
       if (job_ == nullptr || frame.call_id != job_->booking.id) return violated("an outcome of a call it does not run");
       return accept_outcome(frame);
     case FrameType::call: return violated("a call");
@@ -164,8 +202,20 @@ void Worker::channel_ended(std::string_view violation) {
   check_gone();
 }
 
+void Worker::refused_to_start(const Frame& frame) {
+  try {
+    give_up(decode_failure(frame.payload).message());
+  } catch (const DecodeError& error) {
+    violated(error.what());
+  }
+}
+
 void Worker::violated(std::string_view violation) {
-  if (failure_.empty()) failure_ = "was killed because it broke the protocol: " + std::string(violation);
+  give_up("was killed because it broke the protocol: " + std::string(violation));
+}
+
+void Worker::give_up(std::string reason) {
+  if (failure_.empty()) failure_ = std::move(reason);
   send_sigkill();
   if (!std::exchange(dying_, true) && owner_ != nullptr) owner_->worker_dying(*this);
 }
@@ -194,19 +244,29 @@ void Worker::let_go() noexcept {
   if (channel_) channel_->let_go();
 }
 
+bool Worker::has_served() const noexcept {
+  return calls_ >= most_calls_ || loop_.now() >= end_of_age_ || status_->resident_memory.load() > most_resident_memory_;
+}
+
 bool Worker::had_begun(const Job& job) const noexcept { return status_->begun.load() == job.booking.id; }
 
 std::string Worker::describe_end() const {
   const std::string who = "worker process " + std::to_string(pid_);
+  const std::uint64_t out_of_memory = status_->out_of_memory.load();
+  const std::string limit = settings_.memory == WorkerSettings::kNoLimit
+                                ? ""
+                                : " (WorkerLimits::memory = " + std::to_string(settings_.memory) + ")";
+  const std::string why =
+      out_of_memory == 0 || out_of_memory != status_->begun.load() ? "" : " after it ran out of memory" + limit;
   if (!failure_.empty()) return pid_ == 0 ? failure_ : who + " " + failure_;
   if (!wait_status_) return who + " ended, how is not known because its fork server was gone";
   if (WIFSIGNALED(*wait_status_)) {
     const int signal = WTERMSIG(*wait_status_);
     const char* const name = ::sigabbrev_np(signal);
     return who + " was killed by signal " + std::to_string(signal) +
-           (name == nullptr ? "" : " (SIG" + std::string(name) + ", " + ::sigdescr_np(signal) + ")");
+           (name == nullptr ? "" : " (SIG" + std::string(name) + ", " + ::sigdescr_np(signal) + ")") + why;
   }
-  return who + " exited with code " + std::to_string(WEXITSTATUS(*wait_status_));
+  return who + " exited with code " + std::to_string(WEXITSTATUS(*wait_status_)) + why;
 }
 
 }  // namespace leasepool::detail

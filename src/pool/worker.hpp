@@ -12,8 +12,10 @@
 #include "base/unique_fd.hpp"
 #include "leasepool/detail/job.hpp"
 #include "loop/loop_core.hpp"
+#include "pool/pool.hpp"
 #include "pool/spawner.hpp"
 #include "pool/status_page.hpp"
+#include "pool/worker_settings.hpp"
 #include "wire/channel.hpp"
 
 namespace leasepool::detail {
@@ -39,7 +41,7 @@ class WorkerOwner {
 // Loop thread only. Shared with its operations in flight.
 class Worker final : public ChannelOwner, public std::enable_shared_from_this<Worker> {
  public:
-  Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, std::size_t max_payload);
+  Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolOptions& options);
 
   // Makes the channel and the status page; what the process gets of them. Throws std::system_error.
   SpawnRequest prepare();
@@ -73,7 +75,6 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   [[nodiscard]] const Job* job() const noexcept { return job_.get(); }
   // It said hello and is known as a process.
   [[nodiscard]] bool ready() const noexcept { return said_hello_ && pidfd_ != nullptr; }
-  [[nodiscard]] std::size_t calls() const noexcept { return calls_; }
   [[nodiscard]] bool dying() const noexcept { return dying_; }
   [[nodiscard]] bool gone() const noexcept { return gone_; }
   [[nodiscard]] bool killed_by_us() const noexcept { return killed_; }
@@ -83,6 +84,9 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   // Whether the worker had taken up the job: then it may have run.
   [[nodiscard]] bool had_begun(const Job& job) const noexcept;
 
+  // Whether it has had as many calls, years or bytes as a worker may have: to be replaced when it is idle.
+  [[nodiscard]] bool has_served() const noexcept;
+
   // After worker_dying: how it ended, in words.
   [[nodiscard]] std::string describe_end() const;
 
@@ -90,6 +94,8 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   void frame_received(const Frame& frame) override;
   void channel_ended(std::string_view violation) override;
   void violated(std::string_view violation);
+  void refused_to_start(const Frame& frame);
+  void give_up(std::string reason);
   void accept_outcome(const Frame& frame);
   void send_sigkill() const noexcept;
   void watch_death();
@@ -99,14 +105,17 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   LoopCore& loop_;
   WorkerOwner* owner_;
   const std::uint64_t id_;
-  const std::size_t max_payload_;
+  const WorkerSettings settings_;
+  const std::uint64_t most_calls_;
+  const TimePoint end_of_age_;
+  const std::uint64_t most_resident_memory_;
   std::shared_ptr<Channel> channel_;
   StatusPage status_;
   pid_t pid_ = 0;
   std::shared_ptr<UniqueFd> pidfd_;  // shared with the poll in flight on it
   OperationId death_watch_ = 0;
   std::unique_ptr<Job> job_;
-  std::size_t calls_ = 0;  // that it was sent
+  std::uint64_t calls_ = 0;  // that it was sent
   bool said_hello_ = false;
   bool killed_ = false;
   bool dying_ = false;

@@ -8,12 +8,14 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 #include <string>
 
 #include "leasepool/detail/job.hpp"
 #include "pool/exception_codec.hpp"
 #include "pool/registry.hpp"
 #include "pool/status_page.hpp"
+#include "pool/worker_limits.hpp"
 #include "wire/frame.hpp"
 
 namespace leasepool::detail {
@@ -22,40 +24,73 @@ namespace {
 
 constexpr int kChannelBroken = 70;  // EX_SOFTWARE of sysexits.h
 
+// Of this process, for note_out_of_memory(): a new_handler has no argument. Set once, before the first call.
+WorkerStatus*& own_status() {
+  static WorkerStatus* status = nullptr;
+  return status;
+}
+
+void note_out_of_memory() {
+  WorkerStatus* const status = own_status();
+  status->out_of_memory.store(status->begun.load());
+  throw std::bad_alloc();
+}
+
 class WorkerProcess {
  public:
-  WorkerProcess(UniqueFd channel, StatusPage status, std::uint64_t max_payload)
-      : channel_(std::move(channel)), status_(std::move(status)), max_payload_(max_payload), decoder_(max_payload) {}
+  WorkerProcess(UniqueFd channel, StatusPage status, const WorkerSettings& settings)
+      : channel_(std::move(channel)), status_(std::move(status)), settings_(settings), decoder_(settings.max_payload) {}
 
   void serve();
 
  private:
   bool receive();
   void send(const Bytes& frame) const;
+  void say_hello() const;
+  void note_begin(std::uint64_t call_id) const;
+  void note_end(std::uint64_t call_id) const;
   [[nodiscard]] Bytes execute(const Frame& call) const;
   FrameType run(const RegisteredFunction& function, Invocation& invocation, Bytes& reply) const;
 
   UniqueFd channel_;
   StatusPage status_;
-  std::uint64_t max_payload_;
+  const WorkerSettings settings_;
   FrameDecoder decoder_;
 };
 
 void WorkerProcess::serve() {
-  Bytes hello = begin_frame();
-  finish_frame(hello, FrameType::hello, 0, 0);
-  send(hello);
+  say_hello();
   while (receive()) {
     while (const auto frame = decoder_.next()) {
       if (frame->type != FrameType::call) ::_exit(kChannelBroken);
       const std::uint64_t call_id = frame->call_id;
-      status_->begun.store(call_id);
+      note_begin(call_id);
       const Bytes reply = execute(*frame);
-      status_->ended.store(call_id);
+      note_end(call_id);
       std::fflush(stdout);  // a worker may be killed at any time: what a function printed is out before its result
       send(reply);
     }
   }
+}
+
+// Or why not, and then the parent kills this process.
+void WorkerProcess::say_hello() const {
+  const auto failure = set_limits(settings_);
+  Bytes hello = begin_frame();
+  if (failure) encode_failure(hello, Errc::pool_broken, *failure);
+  finish_frame(hello, failure ? FrameType::failure : FrameType::hello, 0, 0);
+  send(hello);
+  std::set_new_handler(note_out_of_memory);
+}
+
+void WorkerProcess::note_begin(std::uint64_t call_id) const {
+  status_->begun.store(call_id);
+  if (settings_.cpu_seconds_per_call != WorkerSettings::kNoLimit) limit_cpu_time(settings_.cpu_seconds_per_call);
+}
+
+void WorkerProcess::note_end(std::uint64_t call_id) const {
+  status_->ended.store(call_id);
+  if (settings_.reports_memory != 0) status_->resident_memory.store(resident_memory());
 }
 
 bool WorkerProcess::receive() {
@@ -91,13 +126,14 @@ Bytes WorkerProcess::execute(const Frame& call) const {
     encode_failure(reply, Errc::not_serializable,
                    std::string(function->name) + " has types in its signature that cannot be encoded");
   } else {
-    ByteWriter result(reply, max_payload_);
+    ByteWriter result(reply, settings_.max_payload);
     Invocation invocation{.arguments = call.payload, .result = &result};
     type = run(*function, invocation, reply);
     if (type == FrameType::value && !result.fits()) {
       reply = begin_frame();
       type = FrameType::failure;
-      const Error error = payload_too_large_error(function->name, "the result", result.written(), max_payload_);
+      const Error error =
+          payload_too_large_error(function->name, "the result", result.written(), settings_.max_payload);
       encode_failure(reply, Errc::payload_too_large, error.message());
     }
   }
@@ -112,7 +148,7 @@ FrameType WorkerProcess::run(const RegisteredFunction& function, Invocation& inv
   } catch (...) {
     reply = begin_frame();  // without what was encoded of a result
     if (invocation.phase == CallPhase::running) {
-      encode_current_exception(reply, report_limit(max_payload_));
+      encode_current_exception(reply, report_limit(settings_.max_payload));
       return FrameType::exception;
     }
     const char* const what = invocation.phase == CallPhase::decoding ? "decoding its arguments" : "encoding its result";
@@ -135,13 +171,14 @@ void detach_standard_input() {
 
 }  // namespace
 
-void worker_main(UniqueFd channel, UniqueFd status_page, std::uint64_t max_payload) noexcept {
+void worker_main(UniqueFd channel, UniqueFd status_page, const WorkerSettings& settings) noexcept {
   detach_standard_input();
   ::on_exit(exit_without_destructors, nullptr);
   StatusPage status = StatusPage::map(status_page.get());
   status_page.reset();
+  own_status() = status.operator->();
   try {
-    WorkerProcess(std::move(channel), std::move(status), max_payload).serve();
+    WorkerProcess(std::move(channel), std::move(status), settings).serve();
   } catch (...) {
     ::_exit(kChannelBroken);  // a frame that is none: the parent is not itself any more
   }

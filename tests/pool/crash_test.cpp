@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "functions.hpp"
 #include "harness.hpp"
 #include "processes.hpp"
+#include "support/sanitized.hpp"
 
 using namespace leasepool;
 using leasepool::test::TestPool;
@@ -131,6 +133,17 @@ TEST_CASE("an exception at any point of a call says where it came from and costs
   const Error encoding = failed(Moment::encoding);
   CHECK(encoding.code() == Errc::bad_payload);
   CHECK(encoding.message() == "calling crash_cases::carry failed while encoding its result: thrown on purpose");
+
+  if (!test::kSanitized) {  // a sanitizer's allocator ends the process instead
+    const auto starved = [&](Moment moment) {
+      return pool.result_of(crash_cases::carry, Trap{.moment = moment, .how = End::out_of_memory}).error();
+    };
+    CHECK(starved(Moment::decoding).message() ==
+          "calling crash_cases::carry failed while decoding its arguments: std::bad_alloc");
+    CHECK_THROWS_AS(starved(Moment::running).raise(), std::bad_alloc);
+    CHECK(starved(Moment::encoding).message() ==
+          "calling crash_cases::carry failed while encoding its result: std::bad_alloc");
+  }
 
   const auto refused = pool.result_of(crash_cases::refuse, crash_cases::Refuses{});
   CHECK(refused.error().code() == Errc::bad_payload);

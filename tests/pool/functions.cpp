@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <leasepool/function.hpp>
+#include <memory>
 #include <new>
 #include <stdexcept>
 #include <thread>
@@ -57,6 +58,12 @@ void throw_in_noexcept() noexcept {
   [] { throw std::runtime_error("thrown where nothing may be"); }();
 }
 
+// More than there is address space.
+void want_too_much() {
+  volatile std::size_t size = std::size_t{1} << 60;
+  const std::unique_ptr<char[]> memory(new char[size]);
+}
+
 }  // namespace
 
 SharedPage& shared() { return *shared_page; }
@@ -76,6 +83,7 @@ void end_by(End how) {
     case End::sigkill: ::kill(::getpid(), SIGKILL); return;
     case End::stack_overflow: (void)dive(&depth); return;
     case End::noexcept_throw: return throw_in_noexcept();
+    case End::out_of_memory: return want_too_much();
   }
 }
 

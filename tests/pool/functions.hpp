@@ -20,6 +20,7 @@ enum class End : int {
   sigkill,
   stack_overflow,
   noexcept_throw,
+  out_of_memory,
 };
 
 // What a process that is forked by a fork server does before anything else.

@@ -59,7 +59,7 @@ struct Connection {
     spawner->spawn({.worker_id = id,
                     .channel = std::move(pair.theirs),
                     .status_page = std::move(page_fd),
-                    .max_payload = 1000,
+                    .settings = {.max_payload = 1000},
                     .name = "spawned"});
   }
 

@@ -111,9 +111,15 @@ struct Fixture {
     return test::run_until(loop, [&] { return owner.is(events); });
   }
 
+  static detail::PoolOptions options() {
+    detail::PoolOptions options;
+    options.max_payload = 1000;
+    return options;
+  }
+
   Loop loop;
   Owner owner;
-  std::shared_ptr<Worker> worker = std::make_shared<Worker>(*loop.core(), owner, 1, 1000);
+  std::shared_ptr<Worker> worker = std::make_shared<Worker>(*loop.core(), owner, 1, options());
   UniqueFd channel;
   StatusPage page;
   pid_t child = 0;

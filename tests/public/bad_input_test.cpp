@@ -71,6 +71,18 @@ TEST_CASE("numbers out of range are refused, naming the option, its value and wh
   CHECK(options.refused([](auto& o) { o.max_waiters = o.max_queued_calls = o.max_calls_per_worker = kMost; }).empty());
   CHECK(options.refused([](auto& o) { o.backend = static_cast<ExecutorBackend>(7); }) ==
         "leasepool: ManagerOptions::backend = 7 must be thread or process");
+  CHECK(options.refused([](auto& o) { o.worker_limits.memory = 0; }) ==
+        "leasepool: WorkerLimits::memory = 0 must be at least 1");
+  CHECK(options.refused([](auto& o) { o.worker_limits.open_files = 15; }) ==
+        "leasepool: WorkerLimits::open_files = 15 must be at least 16");
+  CHECK(options.refused([](auto& o) { o.worker_limits.niceness = -1; }) ==
+        "leasepool: WorkerLimits::niceness = -1 must be 0 to 19");
+  CHECK(options.refused([](auto& o) { o.worker_limits.niceness = 20; }) ==
+        "leasepool: WorkerLimits::niceness = 20 must be 0 to 19");
+  CHECK(options.refused([](auto& o) { o.worker_limits.cpu_time = 0s; }) ==
+        "leasepool: WorkerLimits::cpu_time = 0 s must be positive (Duration::max() means never)");
+  CHECK(
+      options.refused([](auto& o) { o.worker_limits = {.memory = kMost, .open_files = 16, .core_size = 0}; }).empty());
 }
 
 TEST_CASE("durations that make no sense are refused, naming the option and its value") {
@@ -80,7 +92,8 @@ TEST_CASE("durations that make no sense are refused, naming the option and its v
   const std::vector<std::pair<Field, std::string>> positive = {
       {&lp::ManagerOptions::check_interval, "check_interval"},
       {&lp::ManagerOptions::default_lease_duration, "default_lease_duration"},
-      {&lp::ManagerOptions::worker_start_timeout, "worker_start_timeout"}};
+      {&lp::ManagerOptions::worker_start_timeout, "worker_start_timeout"},
+      {&lp::ManagerOptions::max_worker_age, "max_worker_age"}};
   const std::vector<std::pair<Field, std::string>> not_negative = {{&lp::ManagerOptions::lease_grace, "lease_grace"},
                                                                    {&lp::ManagerOptions::stop_timeout, "stop_timeout"}};
   for (const auto& [field, name] : positive) {

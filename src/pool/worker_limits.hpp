@@ -1,0 +1,21 @@
+// The limits of a worker process, set and watched from inside it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "pool/worker_settings.hpp"
+
+namespace leasepool::detail {
+
+// Sets all limits but that of CPU time. Gives what could not be set and why.
+std::optional<std::string> set_limits(const WorkerSettings& settings);
+
+// Lets the process use so many more seconds of CPU time, from now on. SIGXCPU then ends it.
+void limit_cpu_time(std::uint64_t seconds) noexcept;
+
+// Bytes of this process that are in memory; 0 when that cannot be told.
+std::uint64_t resident_memory() noexcept;
+
+}  // namespace leasepool::detail

@@ -1,0 +1,22 @@
+// WorkerSettings: what a worker process is told when it is forked. Crosses the control socket as it is.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+namespace leasepool::detail {
+
+struct WorkerSettings {
+  static constexpr std::uint64_t kNoLimit = UINT64_MAX;
+
+  std::uint64_t max_payload = 0;
+  std::uint64_t memory = kNoLimit;  // bytes of address space
+  std::uint64_t cpu_seconds_per_call = kNoLimit;
+  std::uint64_t open_files = kNoLimit;
+  std::uint64_t core_size = kNoLimit;  // bytes
+  std::int32_t niceness = 0;
+  std::int32_t reports_memory = 0;  // whether to note its resident memory after each call
+};
+static_assert(std::is_trivially_copyable_v<WorkerSettings>);
+
+}  // namespace leasepool::detail

@@ -1,0 +1,110 @@
+// Workers that have served their time are replaced between calls: no call is lost, and one of a pool goes at a time.
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "catch.hpp"
+#include "functions.hpp"
+#include "harness.hpp"
+#include "leasepool/manager.hpp"
+
+using namespace leasepool;
+using namespace std::chrono_literals;
+using leasepool::test::TestPool;
+
+namespace recycling_cases {
+
+// Keeps so much memory for as long as the process lives.
+void keep(std::uint64_t bytes) {
+  static std::vector<std::vector<char>> kept;
+  kept.emplace_back(bytes, 'x');
+}
+
+}  // namespace recycling_cases
+
+LEASEPOOL_REGISTER(recycling_cases::keep);
+
+namespace {
+
+pid_t worker_of(TestPool& pool) { return pool.result_of(pool_functions::process_id).value(); }
+
+}  // namespace
+
+TEST_CASE("a manager replaces workers after max_calls_per_worker", "[recycling][W9]") {
+  Loop loop;
+  LeasedExecutorManager manager(
+      loop, {.backend = ExecutorBackend::process, .max_pools = 1, .workers_per_pool = 1, .max_calls_per_worker = 3});
+  auto use = [&]() -> Task<> {
+    co_await manager.start();
+    {
+      auto lease = co_await manager.acquire();
+      std::vector<pid_t> workers;
+      for (int i = 0; i < 9; ++i) workers.push_back(co_await lease.run(pool_functions::process_id));
+      for (std::size_t i = 0; i < workers.size(); ++i) CHECK((workers[i] == workers[i / 3 * 3]));
+      CHECK(std::set(workers.begin(), workers.end()).size() == 3);
+    }
+    CHECK(manager.stats().workers_recycled == 3);
+    CHECK(manager.stats().workers_crashed == 0);
+    co_await manager.stop();
+  };
+  auto task = use();
+  loop.block_on(std::move(task));
+}
+
+TEST_CASE("recycling loses no call and takes one worker of a pool at a time", "[recycling][W9]") {
+  pool_functions::reset_shared();
+  Loop loop;
+  detail::PoolOptions options = TestPool::options_for(4);
+  options.max_calls_per_worker = 20;
+  TestPool pool(loop, ExecutorBackend::process, std::move(options));
+  REQUIRE(pool.start().has_value());
+  constexpr std::uint32_t kCalls = 2000;
+  std::vector<std::shared_ptr<test::Call<std::uint32_t>>> calls;
+  bool one_at_a_time = true;
+  CHECK(pool.wait([&] {
+    const std::size_t ended = pool.sink->ended.size();
+    while (calls.size() < kCalls && calls.size() < ended + 16) {
+      calls.push_back(pool.call(pool_functions::count_run, static_cast<std::uint32_t>(calls.size()), 0));
+    }
+    one_at_a_time = one_at_a_time && pool.totals->workers_recycled <= pool.totals->workers_started - 4 + 1;
+    return ended == kCalls;
+  }));
+  CHECK(one_at_a_time);
+  for (std::uint32_t i = 0; i < kCalls; ++i) {
+    CHECK(calls[i]->succeeded());
+    CHECK(pool_functions::shared().runs[i] == 1);
+  }
+  CHECK(pool.totals->workers_recycled >= kCalls / 80);
+  CHECK(pool.totals->workers_crashed == 0);
+}
+
+TEST_CASE("a worker over max_worker_rss is replaced when its call has ended", "[recycling][W9]") {
+  constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
+  Loop loop;
+  detail::PoolOptions options = TestPool::options_for(1);
+  options.max_worker_rss = 512 * kMiB;
+  TestPool pool(loop, ExecutorBackend::process, std::move(options));
+  REQUIRE(pool.start().has_value());
+  const pid_t first = worker_of(pool);
+  CHECK(pool.result_of(recycling_cases::keep, 8 * kMiB).has_value());
+  CHECK(worker_of(pool) == first);
+  CHECK(pool.result_of(recycling_cases::keep, 600 * kMiB).has_value());
+  CHECK(worker_of(pool) != first);
+  CHECK(pool.totals->workers_recycled == 1);
+}
+
+TEST_CASE("a worker over max_worker_age is replaced when its call has ended", "[recycling][W9]") {
+  Loop loop;
+  detail::PoolOptions options = TestPool::options_for(1);
+  options.max_worker_age = 1ns;
+  TestPool pool(loop, ExecutorBackend::process, options);
+  REQUIRE(pool.start().has_value());
+  const pid_t first = worker_of(pool);
+  CHECK(worker_of(pool) != first);
+  CHECK(pool.totals->workers_recycled == 2);
+  options.max_worker_age = 1h;
+  TestPool lasting(loop, ExecutorBackend::process, options);
+  REQUIRE(lasting.start().has_value());
+  CHECK(worker_of(lasting) == worker_of(lasting));
+}
