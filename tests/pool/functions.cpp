@@ -101,6 +101,7 @@ int end_running(int how) {
 }
 
 std::uint32_t count_run(std::uint32_t index, std::uint32_t microseconds) {
+  shared().last_runner = ::getpid();
   ++shared().runs[index];
   std::this_thread::sleep_for(std::chrono::microseconds(microseconds));
   return index;

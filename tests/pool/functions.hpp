@@ -32,7 +32,8 @@ struct SharedPage {
   std::atomic<pid_t> forked;           // the last process that obeyed at_fork
   std::atomic<std::uint32_t> gate;     // hold() waits until this is not zero
   std::atomic<std::uint32_t> holding;  // how many hold() calls have begun
-  std::atomic<std::uint32_t> runs[1U << 16U];
+  std::atomic<pid_t> last_runner;      // the process in which count_run() began last
+  std::atomic<std::uint32_t> runs[1U << 17U];
 };
 SharedPage& shared();
 
