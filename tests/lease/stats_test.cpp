@@ -150,7 +150,7 @@ TEST_CASE("totals count acquires, expiries, revocations and calls by kind of fai
   CHECK(stats.call_run.max == 1s);
 }
 
-TEST_CASE("a lease past its soft expiry is reported once, with owner, age and where it was acquired", "[X2]") {
+TEST_CASE("a lease past its soft expiry is reported once, with owner, age and where it was acquired", "[X1]") {
   Stage stage(small_manager());
   stage.acquire("forgetful", 10s);
   stage.scheduler->advance(9s);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "support.hpp"
+#include "want_of.hpp"
 
 TEST_CASE("A1: min_pools exist after start, and more are made on demand up to max_pools", "[A1]") {
   on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
@@ -22,7 +23,70 @@ TEST_CASE("A1: min_pools exist after start, and more are made on demand up to ma
     }
     const auto fourth = co_await failure_of(manager.acquire({.wait = false}));
     CHECK(fourth == Errc::lease_unavailable);
+    bool served = false;
+    manager.acquire_async({}, [&](lp::Result<lp::ExecutorLease> lease) { served = lease.has_value(); });
     CHECK(manager.total_count() == 3);
+    leases.clear();
+    co_await until(loop, [&] { return served; });
+    co_await manager.stop();
+  });
+}
+
+namespace {
+
+// Nothing to make another pool of.
+class NoMorePools {
+ public:
+  explicit NoMorePools(ExecutorBackend backend) {
+    if (backend == ExecutorBackend::thread) threads_.emplace();
+    if (backend == ExecutorBackend::process) descriptors_.emplace(0);
+  }
+
+ private:
+  std::optional<WantOfThreads> threads_;
+  std::optional<WantOfDescriptors> descriptors_;
+};
+
+}  // namespace
+
+TEST_CASE("A1: when no other pool can be made, who waits gets one of those that there are", "[A1]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    auto failures = std::make_shared<int>(0);
+    lp::ManagerOptions options = options_for(backend, 2, 1);
+    options.log = [failures](lp::LogLevel, std::string_view text) {
+      if (text.find("a pool cannot be started") != std::string_view::npos) ++*failures;
+    };
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    auto held = std::make_optional(co_await manager.acquire());
+    std::optional<lp::Result<lp::ExecutorLease>> lease;
+    {
+      const NoMorePools want(backend);
+      manager.acquire_async({}, [&](lp::Result<lp::ExecutorLease> result) { lease = std::move(result); });
+      co_await until(loop, [&] { return *failures == 1; });
+    }
+    CHECK_FALSE(lease);
+    CHECK(manager.stats().waiters.size() == 1);
+    held.reset();
+    co_await until(loop, [&] { return lease.has_value(); });
+    CHECK(lease->has_value());
+    lease.reset();
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("A1: when no pool can be made and none is left, the acquire fails with pool_broken", "[A1]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::ManagerOptions options = options_for(backend, 1, 1);
+    options.lease_grace = 0s;
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    const auto held = co_await manager.acquire({.lease_duration = 1ms});
+    {
+      const NoMorePools want(backend);
+      const auto code = co_await failure_of(manager.acquire());
+      CHECK(code == Errc::pool_broken);
+    }
     co_await manager.stop();
   });
 }
@@ -74,8 +138,10 @@ TEST_CASE("A3: wait = false fails at once and names max_pools and each holder wi
   on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     lp::LeasedExecutorManager manager(loop, options_for(backend, 2, 1));
     co_await manager.start();
-    auto first = co_await manager.acquire({.owner = "report-builder"});
-    auto second = co_await manager.acquire({.owner = "thumbnailer"});
+    auto first = co_await manager.acquire({.owner = "report-builder", .wait = false});  // idle
+    auto second = co_await manager.acquire({.owner = "thumbnailer", .wait = false});    // made for it
+    CHECK(manager.total_count() == 2);
+    co_await loop.sleep(2ms);
     const auto code = co_await failure_of(manager.acquire({.wait = false}));
     CHECK(code == Errc::lease_unavailable);
     const std::string message = co_await message_of(manager.acquire({.owner = "late", .wait = false}));
@@ -83,6 +149,8 @@ TEST_CASE("A3: wait = false fails at once and names max_pools and each holder wi
     CHECK_THAT(message, ContainsSubstring("\"report-builder\" for "));
     CHECK_THAT(message, ContainsSubstring("\"thumbnailer\" for "));
     CHECK_THAT(message, ContainsSubstring("\"late\""));
+    CHECK_THAT(message, !ContainsSubstring(" for 0 "));  // their ages
+    CHECK(message.find("report-builder") < message.find("thumbnailer"));
     CHECK(manager.stats().waiters.empty());
     co_await manager.stop();
   });

@@ -85,7 +85,7 @@ TEST_CASE("numbers out of range are refused, naming the option, its value and wh
       options.refused([](auto& o) { o.worker_limits = {.memory = kMost, .open_files = 16, .core_size = 0}; }).empty());
 }
 
-TEST_CASE("durations that make no sense are refused, naming the option and its value") {
+TEST_CASE("durations that make no sense are refused, naming the option and its value", "[A6]") {
   lp::Loop loop;
   const Options options(loop);
   using Field = lp::Duration lp::ManagerOptions::*;
@@ -132,7 +132,7 @@ TEST_CASE("a manager's name is 1 to 64 bytes that can be shown") {
   CHECK(refused("Bilder \xf0\x9f\x96\xbc \"\xc3\xbc\xe2\x82\xac\"").empty());
 }
 
-TEST_CASE("options of an acquire and of a call that make no sense are refused by the call itself") {
+TEST_CASE("options of an acquire and of a call that make no sense are refused by the call itself", "[A6]") {
   on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     lp::LeasedExecutorManager manager(loop, options_for(backend, 2, 1));
     co_await manager.start();

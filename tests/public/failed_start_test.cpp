@@ -60,3 +60,27 @@ TEST_CASE("L4: a start that lacks what workers need says so, leaves nothing behi
     }(manager));
   }
 }
+
+TEST_CASE("L4: a start that fails half-way is told when what it had made is gone", "[L4]") {
+  const ExecutorBackend backend = ExecutorBackend::process;  // threads: tests/pool/alone/limits_test.cpp
+  close_gate();
+  lp::Loop loop;
+  lp::ManagerOptions options = options_for(backend, 2, 1);
+  options.min_pools = 2;
+  lp::LeasedExecutorManager manager(loop, options);
+  const auto children = child_processes().size();
+  bool started = false;
+  for (int left = 0; !started; ++left) {
+    std::optional<WantOfDescriptors> want(left);
+    bool told = false;
+    manager.start_async([&](const lp::Result<void>& result) {
+      want.reset();
+      told = true;
+      started = result.has_value();
+      CHECK_FALSE(manager.stats().stopping);
+      if (!started) CHECK(child_processes().size() == children);
+    });
+    loop.block_on(until(loop, [&] { return told; }));
+  }
+  loop.block_on([](lp::LeasedExecutorManager& to_stop) -> lp::Task<> { co_await to_stop.stop(); }(manager));
+}

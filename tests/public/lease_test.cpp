@@ -50,6 +50,10 @@ TEST_CASE("E1: exceptions arrive as the function threw them and do not retire th
       }
     }(lease));
     CHECK(own == Errc::remote_exception);
+    if (backend == ExecutorBackend::process) {
+      const std::string message = co_await message_of(lease.run(throw_own_type, 5));
+      CHECK_THAT(message, ContainsSubstring("OwnType"));
+    }
     std::optional<lp::Error> error;
     lease.run_async(throw_out_of_range, "again", [&](lp::Result<int> result) { error = result.error(); });
     co_await until(loop, [&] { return error.has_value(); });
@@ -97,6 +101,10 @@ TEST_CASE("E2: a lease is released by its destructor, by an exception, once, and
       CHECK(manager.leased_count() == 1);
       other = co_await manager.acquire();  // the assignment releases what it held
       CHECK(manager.leased_count() == 1);
+      auto another = co_await manager.acquire();
+      other = std::move(another);
+      CHECK(manager.leased_count() == 1);
+      CHECK_FALSE(another.active());  // NOLINT(bugprone-use-after-move)
     }
     CHECK(manager.leased_count() == 0);
     {
@@ -141,6 +149,8 @@ TEST_CASE("E4: a released lease drains: results still come, and its pool is lent
     }
     co_await until_entered(loop, 1);
     lease.release();
+    const auto late = co_await failure_of(lease.run(pass_gate, 4));
+    CHECK(late == Errc::lease_expired);
     bool next = false;
     manager.acquire_async({}, [&](lp::Result<lp::ExecutorLease> acquired) {
       CHECK(results.size() == 3);
@@ -259,11 +269,13 @@ TEST_CASE("E6: the wait for a worker has a bound of its own, which the run does 
     const std::string message = co_await message_of(brief.run(pass_gate, 2));
     CHECK(std::chrono::steady_clock::now() - before >= 10ms);
     CHECK_THAT(message, ContainsSubstring("pass_gate waited for CallOptions::queue_timeout = 10 ms"));
+    const auto waited = co_await failure_of(brief.run(pass_gate, 3));
+    CHECK(waited == Errc::timed_out);
     CHECK_FALSE(running);  // though it has been there for longer
     open_gate();
     co_await until(loop, [&] { return running.has_value(); });
     CHECK(running->value() == 1);
-    CHECK(shared().entered == 1);  // the other never ran
+    CHECK(shared().entered == 1);  // the others never ran
     close_gate();
     const auto code = co_await failure_of(lease.with({.timeout = 5ms, .queue_timeout = 60s}).run(wait_for_stop));
     CHECK(code == Errc::timed_out);
@@ -369,7 +381,7 @@ TEST_CASE("E7: a stop token ends a running call: a process is killed, a thread's
   });
 }
 
-TEST_CASE("E7: a time-out asks a thread's function to stop through its token", "[E7]") {
+TEST_CASE("E6, E7: a time-out asks a thread's function to stop through its token", "[E6][E7]") {
   on_loop(ExecutorBackend::thread, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
     co_await manager.start();

@@ -16,11 +16,15 @@ using leasepool::test::thread_count;
 
 TEST_CASE("L1: before start, acquire fails, stop and notify do nothing, and the counts are zeros", "[L1]") {
   on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend));
+    int asked = 0;
+    lp::ManagerOptions options = options_for(backend, 3, 1);
+    options.size_provider = [&] { return static_cast<std::size_t>(++asked); };
+    lp::LeasedExecutorManager manager(loop, options);
     const auto code = co_await failure_of(manager.acquire());
     CHECK(code == Errc::not_started);
     manager.notify_scale_changed();
     co_await manager.stop();
+    CHECK(asked == 0);
     CHECK(manager.desired_executor_count() == 0);
     CHECK(manager.available_count() == 0);
     CHECK(manager.leased_count() == 0);
@@ -28,7 +32,29 @@ TEST_CASE("L1: before start, acquire fails, stop and notify do nothing, and the 
     const lp::ManagerStats stats = manager.stats();
     CHECK_FALSE(stats.started);
     CHECK(stats.total == 0);
+    CHECK(stats.starting == 0);
     CHECK(stats.leases.empty());
+  });
+}
+
+TEST_CASE("L1: while it starts, acquire fails as it does before, and the counts are zeros", "[L1]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend));
+    bool started = false;
+    std::optional<Errc> refused;
+    manager.start_async([&](lp::Result<void> result) { started = result.has_value(); });
+    manager.acquire_async({}, [&](lp::Result<lp::ExecutorLease> lease) {
+      refused = lease ? Errc{} : static_cast<Errc>(lease.error().code().value());
+    });
+    CHECK_FALSE(manager.stats().started);
+    CHECK(manager.desired_executor_count() == 0);
+    CHECK(manager.available_count() == 0);
+    CHECK(manager.leased_count() == 0);
+    CHECK(manager.total_count() == 0);
+    co_await until(loop, [&] { return started && refused; });
+    CHECK(refused == Errc::not_started);
+    CHECK(manager.total_count() == 1);
+    co_await manager.stop();
   });
 }
 
@@ -37,8 +63,16 @@ TEST_CASE("L2: starting twice is once, and a stopped manager starts again", "[L2
     lp::ManagerOptions options = options_for(backend, 3);
     options.min_pools = 2;
     lp::LeasedExecutorManager manager(loop, options);
-    auto [first, second] = co_await lp::when_all(manager.start(), manager.start());
-    (void)first, (void)second;
+    std::vector<int> order;
+    for (const int which : {1, 2}) {
+      manager.start_async([&, which](lp::Result<void> result) {
+        CHECK(result);
+        CHECK(manager.available_count() == 2);
+        order.push_back(which);
+      });
+    }
+    co_await until(loop, [&] { return order.size() == 2; });
+    CHECK(order == std::vector<int>{1, 2});
     co_await manager.start();
     CHECK(manager.total_count() == 2);
     for (int round = 0; round < 3; ++round) {
@@ -57,11 +91,17 @@ TEST_CASE("L2: start and stop asked for in the middle of each other take effect 
   on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     lp::LeasedExecutorManager manager(loop, options_for(backend));
     std::vector<std::string> order;
-    manager.start_async([&](lp::Result<void> result) { order.push_back(result ? "started" : "start failed"); });
+    const auto start = [&] {
+      manager.start_async([&](lp::Result<void> result) {
+        order.push_back(result ? "started" : result.error().code() == Errc::cancelled ? "cancelled" : "start failed");
+      });
+    };
+    start();
     manager.stop_async([&](lp::Result<void> result) { order.push_back(result ? "stopped" : "stop failed"); });
-    manager.start_async([&](lp::Result<void> result) { order.push_back(result ? "started" : "start failed"); });
+    start();
     co_await until(loop, [&] { return order.size() == 3; });
     // The first start was taken back by the stop; the one after the stop holds.
+    CHECK(std::count(order.begin(), order.end(), "cancelled") == 1);
     CHECK(std::count(order.begin(), order.end(), "stopped") == 1);
     CHECK(order.back() == "started");
     CHECK(manager.total_count() == 1);
@@ -91,6 +131,8 @@ TEST_CASE("L3: stop fails waiters and queued calls at once, and lets running cal
     CHECK_FALSE(stopped);
     const auto refused = co_await failure_of(manager.acquire());
     CHECK(refused == Errc::not_started);
+    const auto late = co_await failure_of(lease.run(pass_gate, 3));
+    CHECK(late == Errc::not_started);
     open_gate();
     co_await until(loop, [&] { return stopped; });
     REQUIRE(running);
@@ -114,19 +156,21 @@ TEST_CASE("L3: after stop_timeout, running calls are cancelled: processes killed
     if (backend == ExecutorBackend::thread) {
       lease.run_async([alive = std::move(alive)] { return pass_gate(*alive); },
                       [&](lp::Result<int> result) { outcome = static_cast<Errc>(result.error().code().value()); });
+      lease.run_async(pass_gate, 2, [](const lp::Result<int>&) {});  // one with a name
     } else {
       lease.run_async(pass_gate, 1,
                       [&](lp::Result<int> result) { outcome = static_cast<Errc>(result.error().code().value()); });
     }
-    co_await until_entered(loop, 1);
+    co_await until_entered(loop, backend == ExecutorBackend::thread ? 2 : 1);
     co_await manager.stop();
     co_await until(loop, [&] { return outcome.has_value(); });
     CHECK(outcome == Errc::cancelled);
     if (backend == ExecutorBackend::thread) {
       CHECK_THAT(*log, ContainsSubstring("abandons"));
+      CHECK_THAT(*log, ContainsSubstring("pass_gate"));
       CHECK_FALSE(watch.expired());  // the function still uses it
       open_gate();
-      co_await until(loop, [&] { return watch.expired(); });
+      co_await until(loop, [&] { return watch.expired() && shared().left == 2; });
     } else {
       CHECK(child_processes().size() <= 2);  // the fork server and its reserve
     }
@@ -194,6 +238,32 @@ TEST_CASE("L5: submit, notify_scale_changed, post and stop may be called from an
   CHECK(result == 144);
 }
 
+TEST_CASE("L5: what another thread asks for happens on the loop's thread", "[L5][S2]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    std::vector<std::thread::id> asked_by;
+    lp::ManagerOptions options = options_for(backend, 3, 1);
+    options.units_per_pool = 1;
+    options.check_interval = 3600s;
+    options.size_provider = [&] {
+      asked_by.push_back(std::this_thread::get_id());
+      return asked_by.size();
+    };
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    auto lease = co_await manager.acquire();
+    std::thread([&manager, taken = std::move(lease)]() mutable {
+      {
+        const lp::ExecutorLease dies_here = std::move(taken);
+      }
+      manager.notify_scale_changed();
+    }).join();
+    CHECK(manager.leased_count() == 1);  // until the loop has its turn
+    co_await until(loop, [&] { return manager.available_count() == 2; });
+    CHECK(asked_by == std::vector<std::thread::id>(2, std::this_thread::get_id()));
+    co_await manager.stop();
+  });
+}
+
 TEST_CASE("L6: managers, leases and loops end in any order and leave nothing behind", "[L6]") {
   const ExecutorBackend backend = both_backends();
   close_gate();
@@ -253,6 +323,35 @@ TEST_CASE("L6: managers, leases and loops end in any order and leave nothing beh
   CHECK(child_processes().size() == children);
 }
 
+TEST_CASE("L6: a manager's destructor kills its worker processes and waits for its threads", "[L6]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    auto manager = std::make_unique<lp::LeasedExecutorManager>(loop, options_for(backend, 1, 1));
+    co_await manager->start();
+    const auto lease = co_await manager->acquire();
+    std::optional<lp::Result<int>> outcome;
+    lease.run_async(pass_gate, 1, [&](lp::Result<int> result) { outcome = std::move(result); });
+    co_await until_entered(loop, 1);
+    if (backend == ExecutorBackend::process) {
+      manager.reset();
+      CHECK(child_processes().size() <= 2);  // the fork server and its reserve
+      co_await until(loop, [&] { return outcome.has_value(); });
+      CHECK(outcome->error().code() == Errc::cancelled);
+      open_gate();
+      CHECK(shared().left == 0);
+    } else {
+      std::thread opener([] {
+        std::this_thread::sleep_for(20ms);  // so that the destructor is there first, as a rule
+        open_gate();
+      });
+      manager.reset();
+      CHECK(shared().left == 1);
+      opener.join();
+      co_await until(loop, [&] { return outcome.has_value(); });
+      CHECK(outcome->value() == 1);
+    }
+  });
+}
+
 TEST_CASE("L6: a manager destroyed in the middle of start, stop or a wait leaves nothing behind", "[L6]") {
   const ExecutorBackend backend = both_backends();
   {  // what the first use of a backend keeps
@@ -299,15 +398,17 @@ TEST_CASE("L7: two managers on one loop, and two loops in two threads, do not to
   open_gate();
   const auto work = [backend](int offset) {
     lp::Loop loop;
-    lp::LeasedExecutorManager first(loop, options_for(backend, 1, 1));
-    lp::LeasedExecutorManager second(loop, options_for(backend, 1, 1));
+    lp::LeasedExecutorManager first(loop, options_for(backend, 2, 1));
+    lp::LeasedExecutorManager second(loop, options_for(backend, 2, 1));
     std::uint64_t sum = 0;
     loop.block_on(
         [](lp::LeasedExecutorManager& a, lp::LeasedExecutorManager& b, std::uint64_t& total, int from) -> lp::Task<> {
           co_await a.start();
           co_await b.start();
           auto lease_a = co_await a.acquire();
-          auto lease_b = co_await b.acquire();  // max_pools is per manager
+          auto lease_b = co_await b.acquire();
+          const auto more_a = co_await a.acquire();  // max_pools is per manager
+          const auto more_b = co_await b.acquire();
           for (int i = from; i < from + 50; ++i) {
             auto [x, y] = co_await lp::when_all(lease_a.run(square, i), lease_b.run(square, i));
             total += x + y;

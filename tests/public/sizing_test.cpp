@@ -90,6 +90,31 @@ TEST_CASE("S3: idle pools above the target go, leased ones only when they are re
   });
 }
 
+TEST_CASE("S3: a leased pool above the target goes to who waits for one", "[S3]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    std::size_t units = 20;
+    lp::ManagerOptions options = options_for(backend, 2, 1);
+    options.size_provider = [&] { return units; };
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    auto first = co_await manager.acquire();
+    auto second = co_await manager.acquire();
+    std::optional<lp::ExecutorLease> waiter;
+    manager.acquire_async({}, [&](lp::Result<lp::ExecutorLease> lease) { waiter = std::move(*lease); });
+    units = 0;
+    manager.notify_scale_changed();
+    co_await until(loop, [&] { return manager.stats().desired == 1; });
+    first.release();
+    co_await until(loop, [&] { return waiter.has_value(); });
+    CHECK(manager.stats().workers_started == 2);  // the same pool, not another one
+    waiter.reset();
+    CHECK(manager.total_count() == 1);
+    second.release();
+    CHECK(manager.available_count() == 1);
+    co_await manager.stop();
+  });
+}
+
 TEST_CASE("S4: a size_provider that throws counts as 0 and is logged once", "[S4]") {
   on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     int logged = 0;
@@ -97,7 +122,7 @@ TEST_CASE("S4: a size_provider that throws counts as 0 and is logged once", "[S4
     lp::ManagerOptions options = options_for(backend, 4, 1);
     options.min_pools = 2;
     options.size_provider = [&]() -> std::size_t {
-      ++asked;
+      if (++asked == 1) return 40;
       throw std::runtime_error("no connection to the queue");
     };
     options.log = [&](lp::LogLevel level, std::string_view text) {
@@ -105,11 +130,12 @@ TEST_CASE("S4: a size_provider that throws counts as 0 and is logged once", "[S4
     };
     lp::LeasedExecutorManager manager(loop, options);
     co_await manager.start();
-    CHECK(manager.total_count() == 2);
+    CHECK(manager.total_count() == 4);
     for (int i = 0; i < 5; ++i) {
       const int before = asked;
       manager.notify_scale_changed();
       co_await until(loop, [&] { return asked > before; });
+      CHECK(manager.total_count() == 2);
     }
     CHECK(manager.desired_executor_count() == 2);
     CHECK(logged == 1);
