@@ -76,6 +76,7 @@ void ManagerCore::pool_started(Slot slot, Result<void> result) {
     if (starting_pools() == 0) start_finished();
   } else {
     serve_waiters();
+    retire_surplus();
   }
 }
 
@@ -103,11 +104,14 @@ void ManagerCore::pool_failed_to_start(const Error& error) {
     fail_waiters(Errc::pool_broken, error.message());
   } else {
     const std::size_t coming = starting_pools();
-    for (std::size_t position = waiters_.size(); position > coming;) {  // the last to come lose first
-      const auto last = std::prev(waiters_.all().end());
-      if (last->second.request.wait) break;
-      refuse_waiting(waiters_.remove(last->first), Errc::pool_broken, error.message());
-      position = waiters_.size();
+    std::size_t position = waiters_.size();
+    for (auto waiter = waiters_.all().end(); position > coming; --position) {  // the last to come lose first
+      const auto last = std::prev(waiter);
+      if (last->second.request.wait) {
+        waiter = last;
+      } else {
+        refuse_waiting(waiters_.remove(last->first), Errc::pool_broken, error.message());
+      }
     }
   }
   arm_check_timer();  // tries again
@@ -138,9 +142,13 @@ void ManagerCore::notify_scale_changed() {
 
 void ManagerCore::resize() {
   target_ = target();
-  while (pools_.size() > target_ && !idle_.empty()) retire(idle_.front());
+  retire_surplus();
   while (pools_.size() < target_) add_pool();
   arm_check_timer();
+}
+
+void ManagerCore::retire_surplus() {
+  while (pools_.size() > target_ && !idle_.empty()) retire(idle_.front());
 }
 
 // Without a size_provider nothing changes by itself, but for a pool that could not be replaced.

@@ -173,6 +173,7 @@ void LoopCore::turn(bool may_sleep) {
 // An exception that leaves a callback leaves through here; what has not run yet stays queued for the next turn.
 void LoopCore::run_due() {
   ring_.run_handlers();
+  run_finished_jobs();  // before the timers: what ended in time has not timed out
   run_timers();
   run_inbox();
   run_deferred();
@@ -183,17 +184,18 @@ void LoopCore::run_timers() {
   while (auto handler = timers_.take_due(turn_time_, mark)) handler();
 }
 
-void LoopCore::run_inbox() {
-  const auto append = [](auto& queue, auto taken) {
-    while (!taken.empty()) queue.push_back(taken.pop_front());
-  };
-  append(arrived_, inbox_->take_jobs());
+void LoopCore::run_finished_jobs() {
+  for (auto taken = inbox_->take_jobs(); !taken.empty();) arrived_.push_back(taken.pop_front());
   while (!arrived_.empty()) {
     std::unique_ptr<Job> job = arrived_.pop_front();
     const std::shared_ptr<JobSink> pool = std::move(job->booking.pool);
     pool->job_ended(std::move(job));
   }
-  append(posted_, inbox_->take_functions());
+}
+
+void LoopCore::run_inbox() {
+  run_finished_jobs();  // what ended before a function was posted comes before it
+  for (auto taken = inbox_->take_functions(); !taken.empty();) posted_.push_back(taken.pop_front());
   while (!posted_.empty()) posted_.pop_front()->function();
 }
 

@@ -89,6 +89,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   void turn(bool may_sleep);
   void run_due();
   void run_timers();
+  void run_finished_jobs();
   void run_inbox();
   void run_deferred();
   [[nodiscard]] bool has_work() const noexcept;

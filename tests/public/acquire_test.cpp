@@ -156,6 +156,26 @@ TEST_CASE("A3: wait = false fails at once and names max_pools and each holder wi
   });
 }
 
+TEST_CASE("A3: wait = false fails when its pool cannot be made, also with somebody behind it who waits", "[A3]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 3, 1));
+    co_await manager.start();
+    const auto held = co_await manager.acquire();
+    std::optional<Errc> refused;
+    {
+      const NoMorePools want(backend);
+      manager.acquire_async({.wait = false}, [&](lp::Result<lp::ExecutorLease> lease) {
+        refused = static_cast<Errc>(lease.error().code().value());
+      });
+      manager.acquire_async({}, [](const lp::Result<lp::ExecutorLease>&) {});
+      co_await until(loop, [&] { return manager.stats().starting == 0; });
+      co_await loop.sleep(0ns);
+    }
+    CHECK(refused == Errc::pool_broken);
+    co_await manager.stop();
+  });
+}
+
 TEST_CASE("A4: a timeout fails with timed_out, and never early", "[A4]") {
   on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));

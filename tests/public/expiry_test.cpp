@@ -339,3 +339,40 @@ TEST_CASE("X6: after the parent was stopped past deadlines, each is handled once
     co_await manager.stop();
   });
 }
+
+// The loop's thread is stopped between the end of a function and the turn that would have heard of it.
+TEST_CASE("X6: a call whose function ended in time has not timed out, though its loop was stopped meanwhile", "[X6]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::ManagerOptions options = options_for(backend, 1, 1);
+    options.stop_timeout = 500ms;
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    const auto lease = co_await manager.acquire();
+    const auto end_and_stop = [] {
+      open_gate();
+      while (shared().left == 0) ::usleep(100);
+      ::usleep(2000);  // its outcome is on its way
+      stop_for(700ms);
+    };
+    std::optional<lp::Result<int>> outcome;
+    lease.with({.timeout = 500ms}).run_async(pass_gate, 1, [&](lp::Result<int> result) {
+      outcome = std::move(result);
+    });
+    co_await until_entered(loop, 1);
+    co_await loop.sleep(5ms);
+    loop.post(end_and_stop);
+    co_await until(loop, [&] { return outcome.has_value(); });
+    CHECK(outcome->has_value());
+
+    close_gate();
+    outcome.reset();
+    lease.run_async(pass_gate, 2, [&](lp::Result<int> result) { outcome = std::move(result); });
+    co_await until_entered(loop, 1);
+    bool stopped = false;
+    manager.stop_async([&](const lp::Result<void>&) { stopped = true; });
+    co_await loop.sleep(0ns);
+    loop.post(end_and_stop);
+    co_await until(loop, [&] { return outcome.has_value() && stopped; });
+    CHECK(outcome->has_value());
+  });
+}

@@ -115,6 +115,31 @@ TEST_CASE("S3: a leased pool above the target goes to who waits for one", "[S3]"
   });
 }
 
+TEST_CASE("S3: a pool that nobody wants any more when it is ready goes at once", "[S3]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    std::size_t units = 0;
+    lp::ManagerOptions options = options_for(backend, 4, 1);
+    options.size_provider = [&] { return units; };
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    units = 40;
+    manager.notify_scale_changed();
+    co_await until(loop, [&] { return manager.total_count() == 4; });
+    units = 0;  // processes are still on their way
+    manager.notify_scale_changed();
+    co_await until(loop, [&] { return manager.stats().desired == 1; });
+    co_await until(loop, [&] { return manager.stats().starting == 0; });
+    CHECK(manager.total_count() == 1);
+
+    const auto held = co_await manager.acquire();
+    const auto code = co_await failure_of(manager.acquire({.timeout = 1ns}));
+    CHECK(code == Errc::timed_out);
+    co_await until(loop, [&] { return manager.stats().starting == 0; });
+    CHECK(manager.available_count() == 0);
+    co_await manager.stop();
+  });
+}
+
 TEST_CASE("S4: a size_provider that throws counts as 0 and is logged once", "[S4]") {
   on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     int logged = 0;

@@ -81,6 +81,8 @@ class ManagerModel {
     require(waiting_.size() <= starting || manager.total() == manager.options().max_pools,
             "a pool is made for everyone who waits, up to max_pools");
     require(waiting_.empty() || manager.available() == 0, "nobody waits while a pool is free");
+    require(manager.available() == 0 || manager.available() + manager.leased() <= manager.stats().desired,
+            "an idle pool above the target goes at once");
   }
 
   // After everything was given back and the clock has run: no capacity is lost.
