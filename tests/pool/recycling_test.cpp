@@ -27,6 +27,9 @@ LEASEPOOL_REGISTER(recycling_cases::keep);
 
 namespace {
 
+constexpr std::uint32_t kRecycledCalls = 2000;
+constexpr std::uint64_t kMebibyte = std::uint64_t{1} << 20;
+
 pid_t worker_of(TestPool& pool) { return pool.result_of(pool_functions::process_id).value(); }
 
 }  // namespace
@@ -59,37 +62,35 @@ TEST_CASE("recycling loses no call and takes one worker of a pool at a time", "[
   options.max_calls_per_worker = 20;
   TestPool pool(loop, ExecutorBackend::process, std::move(options));
   REQUIRE(pool.start().has_value());
-  constexpr std::uint32_t kCalls = 2000;
   std::vector<std::shared_ptr<test::Call<std::uint32_t>>> calls;
   bool one_at_a_time = true;
   CHECK(pool.wait([&] {
     const std::size_t ended = pool.sink->ended.size();
-    while (calls.size() < kCalls && calls.size() < ended + 16) {
+    while (calls.size() < kRecycledCalls && calls.size() < ended + 16) {
       calls.push_back(pool.call(pool_functions::count_run, static_cast<std::uint32_t>(calls.size()), 0));
     }
     one_at_a_time = one_at_a_time && pool.totals->workers_recycled <= pool.totals->workers_started - 4 + 1;
-    return ended == kCalls;
+    return ended == kRecycledCalls;
   }));
   CHECK(one_at_a_time);
-  for (std::uint32_t i = 0; i < kCalls; ++i) {
+  for (std::uint32_t i = 0; i < kRecycledCalls; ++i) {
     CHECK(calls[i]->succeeded());
     CHECK(pool_functions::shared().runs[i] == 1);
   }
-  CHECK(pool.totals->workers_recycled >= kCalls / 80);
+  CHECK(pool.totals->workers_recycled >= kRecycledCalls / 80);
   CHECK(pool.totals->workers_crashed == 0);
 }
 
 TEST_CASE("a worker over max_worker_rss is replaced when its call has ended", "[recycling][W9]") {
-  constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
   Loop loop;
   detail::PoolOptions options = TestPool::options_for(1);
-  options.max_worker_rss = 512 * kMiB;
+  options.max_worker_rss = 512 * kMebibyte;
   TestPool pool(loop, ExecutorBackend::process, std::move(options));
   REQUIRE(pool.start().has_value());
   const pid_t first = worker_of(pool);
-  CHECK(pool.result_of(recycling_cases::keep, 8 * kMiB).has_value());
+  CHECK(pool.result_of(recycling_cases::keep, 8 * kMebibyte).has_value());
   CHECK(worker_of(pool) == first);
-  CHECK(pool.result_of(recycling_cases::keep, 600 * kMiB).has_value());
+  CHECK(pool.result_of(recycling_cases::keep, 600 * kMebibyte).has_value());
   CHECK(worker_of(pool) != first);
   CHECK(pool.totals->workers_recycled == 1);
 }

@@ -61,7 +61,7 @@ LEASEPOOL_REGISTER(limit_cases::niceness);
 
 namespace {
 
-constexpr std::size_t kMiB = std::size_t{1} << 20;
+constexpr std::size_t kMegabyte = std::size_t{1} << 20;
 
 detail::PoolOptions with_limits(WorkerLimits limits) {
   detail::PoolOptions options = TestPool::options_for(1);
@@ -83,11 +83,11 @@ Error start_failure(WorkerLimits limits) {
 TEST_CASE("a function that wants more memory than its worker may have gets std::bad_alloc", "[limits][W1]") {
   if (test::kSanitized) return;  // its shadow memory alone is more than any limit: see the next but one
   Loop loop;
-  TestPool pool(loop, ExecutorBackend::process, with_limits({.memory = 1024 * kMiB}));
+  TestPool pool(loop, ExecutorBackend::process, with_limits({.memory = 1024 * kMegabyte}));
   REQUIRE(pool.start().has_value());
   const pid_t worker = pool.result_of(pool_functions::process_id).value();
-  CHECK(pool.result_of(limit_cases::allocate, 100 * kMiB).value() == 100 * kMiB);
-  const auto too_much = pool.result_of(limit_cases::allocate, 2048 * kMiB);
+  CHECK(pool.result_of(limit_cases::allocate, 100 * kMegabyte).value() == 100 * kMegabyte);
+  const auto too_much = pool.result_of(limit_cases::allocate, 2048 * kMegabyte);
   REQUIRE_FALSE(too_much.has_value());
   CHECK_THROWS_AS(too_much.error().raise(), std::bad_alloc);
   CHECK(pool.result_of(pool_functions::process_id).value() == worker);
@@ -96,9 +96,9 @@ TEST_CASE("a function that wants more memory than its worker may have gets std::
 TEST_CASE("a worker that dies for want of memory says so", "[limits][W1]") {
   if (test::kSanitized) return;
   Loop loop;
-  TestPool pool(loop, ExecutorBackend::process, with_limits({.memory = 1024 * kMiB}));
+  TestPool pool(loop, ExecutorBackend::process, with_limits({.memory = 1024 * kMegabyte}));
   REQUIRE(pool.start().has_value());
-  const auto died = pool.result_of(limit_cases::allocate_or_die, 2048 * kMiB);
+  const auto died = pool.result_of(limit_cases::allocate_or_die, 2048 * kMegabyte);
   REQUIRE_FALSE(died.has_value());
   CHECK(died.error().code() == Errc::worker_crashed);
   CHECK_THAT(died.error().message(),
@@ -109,7 +109,7 @@ TEST_CASE("a worker that dies for want of memory says so", "[limits][W1]") {
 }
 
 TEST_CASE("memory that the program itself takes more of is refused by start", "[limits][L4]") {
-  const Error error = start_failure({.memory = kMiB});
+  const Error error = start_failure({.memory = kMegabyte});
   CHECK(error.code() == Errc::pool_broken);
   CHECK_THAT(error.message(), ContainsSubstring("could not set WorkerLimits::memory = 1048576") &&
                                   ContainsSubstring("the program itself takes"));
