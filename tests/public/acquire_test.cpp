@@ -65,7 +65,7 @@ TEST_CASE("A1: when no other pool can be made, who waits gets one of those that 
       manager.acquire_async({}, [&](lp::Result<lp::ExecutorLease> result) { lease = std::move(result); });
       co_await until(loop, [&] { return *failures == 1; });
     }
-    CHECK_FALSE(lease);
+    CHECK_FALSE(lease.has_value());
     CHECK(manager.stats().waiters.size() == 1);
     held.reset();
     co_await until(loop, [&] { return lease.has_value(); });
