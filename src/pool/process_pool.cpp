@@ -186,6 +186,7 @@ void ProcessPool::cancel_start_timer(std::uint64_t worker_id) {
 void ProcessPool::worker_ready(Worker& worker) {
   ++options_.totals->workers_started;
   failed_starts_ = 0;
+  lost_servers_ = 0;
   cancel_start_timer(worker.id());
   if (!deaths_.empty()) {
     options_.totals->last_replacement_time = loop_.now() - deaths_.front();
@@ -291,7 +292,7 @@ void ProcessPool::worker_exited(std::uint64_t worker_id, int wait_status) {
 void ProcessPool::fork_server_lost(const std::unordered_set<std::uint64_t>& unanswered) {
   const auto workers = workers_;  // those that are dead already go while we look at them
   try {
-    if (!unanswered.empty() && ++failed_starts_ > kMostFailedStarts) {
+    if (!unanswered.empty() && ++lost_servers_ > kMostFailedStarts) {
       throw std::runtime_error("fork servers die as soon as they are asked for a worker");
     }
     spawner_->open();

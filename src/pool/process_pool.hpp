@@ -78,6 +78,7 @@ class ProcessPool final : public Pool,
   IntrusiveQueue<Job> queue_;
   std::deque<TimePoint> deaths_;   // whose replacements are not ready yet
   std::size_t failed_starts_ = 0;  // in a row
+  std::size_t lost_servers_ = 0;   // in a row, with requests unanswered
   TimerId backoff_ = 0;
   std::unordered_map<std::uint64_t, TimerId> start_timers_;
   std::optional<std::string> broken_;                  // the last cause

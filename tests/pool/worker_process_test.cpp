@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
@@ -85,9 +86,8 @@ namespace {
 
 struct TemporaryFile {
   TemporaryFile() {
-    char name[] = "/tmp/leasepool-test-XXXXXX";
-    const UniqueFd file(::mkstemp(name));
-    path = name;
+    path = std::filesystem::temp_directory_path() / "leasepool-test-XXXXXX";
+    const UniqueFd file(::mkstemp(path.data()));
   }
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
