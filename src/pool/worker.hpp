@@ -76,7 +76,6 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   // It said hello and is known as a process.
   [[nodiscard]] bool ready() const noexcept { return said_hello_ && pidfd_ != nullptr; }
   [[nodiscard]] bool dying() const noexcept { return dying_; }
-  [[nodiscard]] bool gone() const noexcept { return gone_; }
   [[nodiscard]] bool killed_by_us() const noexcept { return killed_; }
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   [[nodiscard]] int pidfd() const noexcept { return pidfd_ ? pidfd_->get() : -1; }
