@@ -15,9 +15,9 @@ leasepool::Task<> app(leasepool::Loop& loop) {
   options.max_pools = 1;
   options.default_lease_duration = 20ms;  // soft expiry: the log says who holds it, how long, and where it was acquired
   options.lease_grace = 500ms;            // from there to hard expiry: it is revoked
-  options.log = [&reports](leasepool::LogLevel, std::string_view text) {
+  options.log = [&reports](const leasepool::LogRecord& record) {
     ++reports;
-    std::cout << "log: " << text.substr(0, text.find_first_of(",;")) << '\n';
+    std::cout << "log: " << record.text.substr(0, record.text.find_first_of(",;")) << '\n';
   };
   leasepool::LeasedExecutorManager manager(loop, options);
   co_await manager.start();

@@ -28,7 +28,7 @@ leasepool::Task<> try_everything(leasepool::Loop& loop, ExecutorBackend backend)
   leasepool::ManagerOptions options;
   options.backend = backend;
   options.max_pools = 1;
-  options.log = [](leasepool::LogLevel, std::string_view) {};  // a crash is worth a warning: not in this example
+  options.log = [](const leasepool::LogRecord&) {};  // a crash is worth a warning: not in this example
   leasepool::LeasedExecutorManager manager(loop, options);
   co_await manager.start();
   leasepool::ExecutorLease lease = co_await manager.acquire({.owner = "errors"});

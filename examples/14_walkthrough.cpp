@@ -83,7 +83,7 @@ leasepool::Task<> walk(leasepool::Loop& loop, ExecutorBackend backend) {
   options.max_pools = 1;
   options.workers_per_pool = 2;
   options.lease_grace = 10ms;
-  options.log = [](leasepool::LogLevel, std::string_view) {};  // of the crash and the expiry, which are meant here
+  options.log = [](const leasepool::LogRecord&) {};  // of the crash and the expiry, which are meant here
   LeasedExecutorManager manager(loop, options);
   step("before start", co_await failure_of(manager.acquire()));
   co_await manager.start();

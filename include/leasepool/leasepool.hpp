@@ -8,6 +8,7 @@
 #include "leasepool/histogram.hpp"
 #include "leasepool/init.hpp"
 #include "leasepool/lease.hpp"
+#include "leasepool/log.hpp"
 #include "leasepool/loop.hpp"
 #include "leasepool/manager.hpp"
 #include "leasepool/options.hpp"

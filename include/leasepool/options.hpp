@@ -8,17 +8,12 @@
 #include <string_view>
 
 #include "leasepool/duration.hpp"
+#include "leasepool/log.hpp"
 
 namespace leasepool {
 
 /// What a pool is made of.
 enum class ExecutorBackend { thread, process };
-
-enum class LogLevel { debug, info, warning, error };
-
-/// Receives what a manager has to say; called on the loop's thread. What it throws is dropped, and the line goes to
-/// stderr instead.
-using LogSink = std::function<void(LogLevel, std::string_view)>;
 
 /// What each worker process may use; what is not given is as the program itself has it.
 struct WorkerLimits {
@@ -66,7 +61,7 @@ struct ManagerOptions {
   Duration worker_start_timeout = std::chrono::seconds(10);
   /// The most bytes that the encoded arguments or the encoded result of one process call may have.
   std::size_t max_payload = std::size_t{64} << 20;
-  /// Where warnings go; none: to stderr.
+  /// Where warnings and what workers print and log go; none: to stderr, each line with its origin before it.
   LogSink log{};
   /// Replaces a worker process after so many calls; 0: never. This and the two that follow replace one worker of a pool
   /// at a time, between calls, and from nine tenths of the limit on: each worker draws its own, so that those that

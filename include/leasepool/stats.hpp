@@ -78,6 +78,9 @@ struct ManagerStats {
   std::uint64_t workers_crashed = 0;   ///< died by themselves
   std::uint64_t workers_killed = 0;    ///< by us, for a time-out, a cancellation or an expiry
   std::uint64_t workers_recycled = 0;  ///< replaced after max_calls_per_worker, or for age or memory
+  /// Lines of the workers and about them that went to the log sink, and those for which there was no room.
+  std::uint64_t log_lines = 0;
+  std::uint64_t log_lines_dropped = 0;
   /// From a worker's death to its replacement being ready; none yet: no value.
   std::optional<Duration> last_replacement_time{};
 

@@ -1,8 +1,11 @@
 // UniqueFd: a file descriptor with one owner.
 #pragma once
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <system_error>
 #include <utility>
 
 namespace leasepool::detail {
@@ -33,5 +36,14 @@ class UniqueFd {
  private:
   int fd_ = -1;
 };
+
+// A program may run with its standard streams closed: what the library opens must not become one of them. Throws
+// std::system_error.
+inline UniqueFd above_standard_streams(UniqueFd fd) {
+  if (fd.get() > STDERR_FILENO) return fd;
+  UniqueFd moved(::fcntl(fd.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  if (!moved) throw std::system_error(errno, std::generic_category(), "leasepool: fcntl(F_DUPFD_CLOEXEC)");
+  return moved;
+}
 
 }  // namespace leasepool::detail

@@ -113,6 +113,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
  private:
   void job_started(std::uint64_t job_id, TimePoint started) override;
   void job_ended(std::unique_ptr<Job> job) override;
+  [[nodiscard]] std::string_view lease_owner() const noexcept override { return owner; }
 
   void say_whose_call(Job& job) const;
   [[nodiscard]] std::string cancellation_text(const Job& job) const;

@@ -48,17 +48,16 @@ void ManagerCore::start(DoneCallback done) {
 
 void ManagerCore::add_pool() {
   const auto slot = pools_.emplace(pools_.end());
-  slot->pool =
-      make_pool_({.name = options_.name_prefix + "-" + std::to_string(++pools_made_),
-                  .workers = options_.workers_per_pool,
-                  .max_payload = options_.max_payload,
-                  .worker_start_timeout = options_.worker_start_timeout,
-                  .max_calls_per_worker = options_.max_calls_per_worker,
-                  .max_worker_age = options_.max_worker_age,
-                  .max_worker_rss = options_.max_worker_rss,
-                  .limits = options_.worker_limits,
-                  .log = [sink = options_.log](LogLevel level, std::string_view text) { write_log(sink, level, text); },
-                  .totals = pool_totals_});
+  slot->pool = make_pool_({.name = options_.name_prefix + "-" + std::to_string(++pools_made_),
+                           .workers = options_.workers_per_pool,
+                           .max_payload = options_.max_payload,
+                           .worker_start_timeout = options_.worker_start_timeout,
+                           .max_calls_per_worker = options_.max_calls_per_worker,
+                           .max_worker_age = options_.max_worker_age,
+                           .max_worker_rss = options_.max_worker_rss,
+                           .limits = options_.worker_limits,
+                           .log = options_.log,
+                           .totals = pool_totals_});
   slot->pool->start([weak = weak_from_this(), slot](Result<void> result) {
     const auto self = weak.lock();
     if (self && !self->shut_down_) self->pool_started(slot, std::move(result));
@@ -287,7 +286,9 @@ void ManagerCore::shut_down() noexcept {
 }
 
 void ManagerCore::log(LogLevel level, const std::string& text) const {
-  write_log(options_.log, level, options_.name_prefix + ": " + text);
+  const std::string line = options_.name_prefix + ": " + text;
+  write_log(options_.log,
+            {.time = std::chrono::system_clock::now(), .level = level, .text = line, .pool = options_.name_prefix});
 }
 
 ManagerStats ManagerCore::stats() {
@@ -315,6 +316,8 @@ ManagerStats ManagerCore::stats() {
                      .workers_crashed = pool_totals_->workers_crashed,
                      .workers_killed = pool_totals_->workers_killed,
                      .workers_recycled = pool_totals_->workers_recycled,
+                     .log_lines = pool_totals_->log->lines,
+                     .log_lines_dropped = pool_totals_->log->dropped,
                      .last_replacement_time = pool_totals_->last_replacement_time,
                      .acquire_wait = summary_of(acquire_wait_),
                      .call_wait = summary_of(ledger_->wait),

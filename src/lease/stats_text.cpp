@@ -239,6 +239,7 @@ std::string to_text(const ManagerStats& stats) {
   text +=
       line("workers", number(stats.workers_started) + " started, " + number(stats.workers_crashed) + " crashed, " +
                           number(stats.workers_killed) + " killed, " + number(stats.workers_recycled) + " recycled");
+  text += line("log", number(stats.log_lines) + " lines, " + number(stats.log_lines_dropped) + " dropped");
   text += line("acquire wait", in_short(stats.acquire_wait));
   text += line("call wait", in_short(stats.call_wait));
   text += line("call run", in_short(stats.call_run));
@@ -278,6 +279,8 @@ std::string to_json(const ManagerStats& stats) {
       .add("workers_crashed", stats.workers_crashed)
       .add("workers_killed", stats.workers_killed)
       .add("workers_recycled", stats.workers_recycled)
+      .add("log_lines", stats.log_lines)
+      .add("log_lines_dropped", stats.log_lines_dropped)
       .raw("last_replacement_time", stats.last_replacement_time ? seconds(*stats.last_replacement_time) : "null")
       .add("acquire_wait", stats.acquire_wait)
       .add("call_wait", stats.call_wait)
@@ -325,6 +328,8 @@ std::string to_prometheus(const ManagerStats& stats) {
               "Worker processes killed for a deadline or a cancellation.");
   out.counter("workers_recycled_total", stats.workers_recycled,
               "Worker processes replaced after max_calls_per_worker, or for age or memory.");
+  out.counter("log_lines_total", stats.log_lines, "Lines handed to the log sink.");
+  out.counter("log_lines_dropped_total", stats.log_lines_dropped, "Log lines for which there was no room.");
   out.summary("acquire_wait_seconds", stats.acquire_wait, "From acquire to grant.");
   out.summary("call_wait_seconds", stats.call_wait, "From a call's submission to its start on a worker.");
   out.summary("call_run_seconds", stats.call_run, "From a call's start on a worker to its outcome.");

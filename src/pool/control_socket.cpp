@@ -1,7 +1,6 @@
 // Sending and receiving records with SCM_RIGHTS.
 #include "pool/control_socket.hpp"
 
-#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -14,16 +13,7 @@ namespace leasepool::detail {
 
 namespace {
 
-constexpr std::size_t kMostFds = 2;
-
-// A program may run with its standard streams closed: a socket must not become one of them.
-UniqueFd above_standard_streams(int fd) {
-  UniqueFd owned(fd);
-  if (fd > STDERR_FILENO) return owned;
-  UniqueFd moved(::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
-  if (!moved) throw std::system_error(errno, std::generic_category(), "leasepool: fcntl(F_DUPFD_CLOEXEC)");
-  return moved;
-}
+constexpr std::size_t kMostFds = 4;
 
 union FdSpace {
   cmsghdr header;  // for its alignment
@@ -39,7 +29,7 @@ std::pair<UniqueFd, UniqueFd> make_socket_pair(int type) {
   }
   UniqueFd first(ends[0]);
   UniqueFd second(ends[1]);
-  return {above_standard_streams(first.release()), above_standard_streams(second.release())};
+  return {above_standard_streams(std::move(first)), above_standard_streams(std::move(second))};
 }
 
 int send_control(int socket, const ControlRecord& record) {

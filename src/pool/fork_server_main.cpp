@@ -197,7 +197,7 @@ void Server::spawn(Connection& connection, ControlRecord& record) {
   ControlRecord reply;
   reply.message.worker_id = record.message.worker_id;
   reply.message.type = ControlType::spawn_failed;
-  if (record.fds.size() != 2) {
+  if (record.fds.size() != 4) {
     reply.message.error = EMFILE;
     return send(connection, std::move(reply));
   }
@@ -206,6 +206,8 @@ void Server::spawn(Connection& connection, ControlRecord& record) {
     ::setpgid(0, 0);
     const int channel = record.fds[0].get();
     const int page = record.fds[1].get();
+    ::dup2(record.fds[2].get(), STDOUT_FILENO);
+    ::dup2(record.fds[3].get(), STDERR_FILENO);
     close_all_but({std::min(channel, page), std::max(channel, page)});
     default_signals();
     sigset_t none;

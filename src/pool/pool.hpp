@@ -14,6 +14,7 @@
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
 #include "leasepool/options.hpp"
+#include "pool/log_queue.hpp"
 
 namespace leasepool::detail {
 
@@ -26,6 +27,7 @@ struct PoolTotals {
   std::uint64_t workers_killed = 0;
   std::uint64_t workers_recycled = 0;
   std::optional<Duration> last_replacement_time;
+  std::shared_ptr<LogCounts> log = std::make_shared<LogCounts>();
 };
 
 struct PoolOptions {

@@ -45,7 +45,10 @@ void end_job(std::unique_ptr<Job> job, Error error) {
 
 }  // namespace
 
-ProcessPool::ProcessPool(LoopCore& loop, PoolOptions options) : loop_(loop), options_(std::move(options)) {}
+ProcessPool::ProcessPool(LoopCore& loop, PoolOptions options)
+    : loop_(loop),
+      options_(std::move(options)),
+      log_(std::make_shared<LogQueue>(loop, options_.log, options_.totals->log)) {}
 
 ProcessPool::~ProcessPool() { check(workers_.empty() && !spawner_, "a process pool is closed before it is destroyed"); }
 
@@ -370,6 +373,7 @@ void ProcessPool::close_now(TimePoint /*deadline*/) noexcept {
   kill_workers();
   (void)loop_.settle([this] { return workers_.empty(); }, deadline_after(loop_.now(), kKillPatience));
   let_go_of_everything();
+  log_->deliver();  // what its user has may be gone when the next turn comes
 }
 
 void ProcessPool::let_go_of_everything() noexcept {
@@ -385,7 +389,14 @@ void ProcessPool::let_go_of_everything() noexcept {
 }
 
 void ProcessPool::log(LogLevel level, const std::string& text) const {
-  if (options_.log) options_.log(level, text);
+  log_->push({.time = std::chrono::system_clock::now(), .level = level, .text = text, .pool = options_.name});
 }
+
+void ProcessPool::worker_printed(Worker& /*worker*/, LogRecord record) {
+  record.pool = options_.name;
+  log_->push(record);
+}
+
+void ProcessPool::worker_dropped_lines(std::uint64_t lines) { log_->count_dropped(lines, options_.name); }
 
 }  // namespace leasepool::detail

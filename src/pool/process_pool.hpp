@@ -41,6 +41,8 @@ class ProcessPool final : public Pool,
   void worker_ready(Worker& worker) override;
   void worker_finished(Worker& worker, std::unique_ptr<Job> job) override;
   void worker_dying(Worker& worker) override;
+  void worker_printed(Worker& worker, LogRecord record) override;
+  void worker_dropped_lines(std::uint64_t lines) override;
   void worker_gone(Worker& worker, std::unique_ptr<Job> job) override;
 
   void worker_spawned(std::uint64_t worker_id, SpawnedProcess process) override;
@@ -71,6 +73,7 @@ class ProcessPool final : public Pool,
 
   LoopCore& loop_;
   const PoolOptions options_;
+  const std::shared_ptr<LogQueue> log_;
   std::shared_ptr<Spawner> spawner_;
   std::vector<std::shared_ptr<Worker>> workers_;  // those that are dying included
   std::vector<Worker*> idle_;                     // the last one that finished is the next to be used

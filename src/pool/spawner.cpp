@@ -28,6 +28,8 @@ void Spawner::spawn(SpawnRequest request) {
   std::vector<UniqueFd> fds;
   fds.push_back(std::move(request.channel));
   fds.push_back(std::move(request.status_page));
+  fds.push_back(std::move(request.standard_output));
+  fds.push_back(std::move(request.standard_error));
   send(message, std::move(fds));
 }
 

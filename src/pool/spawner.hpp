@@ -20,6 +20,8 @@ struct SpawnRequest {
   std::uint64_t worker_id = 0;
   UniqueFd channel;
   UniqueFd status_page;
+  UniqueFd standard_output;
+  UniqueFd standard_error;
   WorkerSettings settings;
   std::string name;
 };

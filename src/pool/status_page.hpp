@@ -17,6 +17,7 @@ struct WorkerStatus {
   std::atomic<std::uint64_t> ended;            // id of the last call whose outcome was complete
   std::atomic<std::uint64_t> out_of_memory;    // id of the last call that asked for more memory than there was
   std::atomic<std::uint64_t> resident_memory;  // bytes, as of the last call's end
+  std::atomic<std::uint64_t> dropped_lines;    // of leasepool::log(), for which there was no room
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "shared between processes");
 

@@ -44,8 +44,11 @@ void name_thread(std::thread& thread, const std::string& name) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(Scheduler& scheduler, std::shared_ptr<Inbox> inbox, PoolOptions options)
-    : scheduler_(scheduler), options_(std::move(options)), shared_(std::make_shared<Shared>(std::move(inbox))) {}
+ThreadPool::ThreadPool(Scheduler& scheduler, const std::shared_ptr<Inbox>& inbox, PoolOptions options)
+    : scheduler_(scheduler),
+      options_(std::move(options)),
+      log_(std::make_shared<LogQueue>(scheduler, options_.log, options_.totals->log)),
+      shared_(std::make_shared<Shared>(inbox, std::make_shared<ThreadLogRoute>(inbox, log_, options_.name))) {}
 
 ThreadPool::~ThreadPool() { check(threads_.empty(), "a thread pool is closed before it is destroyed"); }
 
@@ -151,7 +154,11 @@ void ThreadPool::run_job(Shared& shared, std::unique_ptr<Job> job) {
         [lease = job->booking.lease, id = job->booking.id,
          started = job->booking.started.load(std::memory_order_relaxed)] { lease->job_started(id, started); });
   }
-  job->run();
+  {
+    ThreadLog log(*shared.log, *job);
+    const ThreadLogTarget target(log);
+    job->run();
+  }
   shared.inbox->job_done(std::move(job));
 }
 
@@ -212,6 +219,7 @@ void ThreadPool::close_now(TimePoint deadline) noexcept {
   for (std::thread& thread : threads_) all_finished ? thread.join() : thread.detach();
   threads_.clear();
   closed_ = {};
+  log_->deliver();  // what its user has may be gone when the next turn comes
 }
 
 }  // namespace leasepool::detail

@@ -11,6 +11,7 @@
 #include "loop/inbox.hpp"
 #include "loop/scheduler.hpp"
 #include "pool/pool.hpp"
+#include "pool/thread_log.hpp"
 
 namespace leasepool::detail {
 
@@ -18,7 +19,7 @@ namespace leasepool::detail {
 // that such a thread hands back is still delivered if nobody was told before.
 class ThreadPool final : public Pool, public JobSink, public std::enable_shared_from_this<ThreadPool> {
  public:
-  ThreadPool(Scheduler& scheduler, std::shared_ptr<Inbox> inbox, PoolOptions options);
+  ThreadPool(Scheduler& scheduler, const std::shared_ptr<Inbox>& inbox, PoolOptions options);
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
   ~ThreadPool() override;
@@ -38,8 +39,10 @@ class ThreadPool final : public Pool, public JobSink, public std::enable_shared_
  private:
   // What threads and loop share; outlives the pool when threads are abandoned.
   struct Shared {
-    explicit Shared(std::shared_ptr<Inbox> loop_inbox) : inbox(std::move(loop_inbox)) {}
+    Shared(std::shared_ptr<Inbox> loop_inbox, std::shared_ptr<ThreadLogRoute> log_route)
+        : inbox(std::move(loop_inbox)), log(std::move(log_route)) {}
     const std::shared_ptr<Inbox> inbox;
+    const std::shared_ptr<ThreadLogRoute> log;
     std::mutex mutex;
     std::condition_variable work;      // a job was queued, or the pool closes
     std::condition_variable finished;  // a thread has left its loop
@@ -58,6 +61,7 @@ class ThreadPool final : public Pool, public JobSink, public std::enable_shared_
 
   Scheduler& scheduler_;
   const PoolOptions options_;
+  const std::shared_ptr<LogQueue> log_;
   const std::shared_ptr<Shared> shared_;
   std::vector<std::thread> threads_;
   std::size_t finished_threads_ = 0;

@@ -76,9 +76,14 @@ SpawnRequest Worker::prepare() {
   const std::uint64_t limit = std::max<std::uint64_t>(settings_.max_payload, report_limit(settings_.max_payload));
   channel_ = std::make_shared<Channel>(loop_, std::move(ours), limit, *this);
   channel_->open();
+  output_ = std::make_shared<WorkerOutput>(
+      loop_, [this](LogSource source, LogLevel level, std::string_view text) { printed(source, level, text); });
+  auto [standard_output, standard_error] = output_->open();
   return {.worker_id = id_,
           .channel = std::move(theirs),
           .status_page = std::move(page_fd),
+          .standard_output = std::move(standard_output),
+          .standard_error = std::move(standard_error),
           .settings = settings_,
           .name = {}};
 }
@@ -140,6 +145,7 @@ void Worker::check_gone() {
   gone_ = true;
   loop_.cancel_timer(exit_status_timer_);
   channel_->let_go();
+  output_->finish();  // what it said before its end comes before what is said of it
   if (owner_ != nullptr) owner_->worker_gone(*this, std::move(job_));
 }
 
@@ -151,6 +157,9 @@ std::optional<Error> Worker::run(std::unique_ptr<Job>& job) {
   finish_frame(frame, FrameType::call, job->booking.id, *function);
   job_ = std::move(job);
   ++calls_;
+  const std::string_view owner = job_->booking.lease ? job_->booking.lease->lease_owner() : "";
+  if (last_owner_ != owner) last_owner_ = owner;
+  if (const std::string_view name = job_->function_name(); last_function_ != name) last_function_ = name;
   channel_->send(std::move(frame));
   return std::nullopt;
 }
@@ -242,6 +251,22 @@ void Worker::let_go() noexcept {
   loop_.cancel_timer(death_timer_);
   loop_.ring().cancel(std::exchange(death_watch_, 0));
   if (channel_) channel_->let_go();
+  if (output_) output_->let_go();
+}
+
+void Worker::printed(LogSource source, LogLevel level, std::string_view text) {
+  if (owner_ == nullptr) return;
+  const std::uint64_t dropped = status_->dropped_lines.load();
+  if (dropped > dropped_lines_) owner_->worker_dropped_lines(dropped - dropped_lines_);
+  dropped_lines_ = dropped;
+  owner_->worker_printed(*this, {.time = std::chrono::system_clock::now(),
+                                 .level = level,
+                                 .source = source,
+                                 .text = text,
+                                 .worker_id = id_,
+                                 .pid = pid_,
+                                 .owner = last_owner_,
+                                 .function = last_function_});
 }
 
 bool Worker::has_served() const noexcept {

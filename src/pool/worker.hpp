@@ -15,6 +15,7 @@
 #include "pool/pool.hpp"
 #include "pool/spawner.hpp"
 #include "pool/status_page.hpp"
+#include "pool/worker_output.hpp"
 #include "pool/worker_settings.hpp"
 #include "wire/channel.hpp"
 
@@ -31,6 +32,10 @@ class WorkerOwner {
   virtual void worker_finished(Worker& worker, std::unique_ptr<Job> job) = 0;
   // It is dead, or about to be: a replacement can be made. Once, before worker_gone.
   virtual void worker_dying(Worker& worker) = 0;
+  // It printed or logged a line.
+  virtual void worker_printed(Worker& worker, LogRecord record) = 0;
+  // It logged lines for which there was no room.
+  virtual void worker_dropped_lines(std::uint64_t lines) = 0;
   // Nothing of it is left. `job` is what it was running, if anything.
   virtual void worker_gone(Worker& worker, std::unique_ptr<Job> job) = 0;
 
@@ -90,6 +95,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   [[nodiscard]] std::string describe_end() const;
 
  private:
+  void printed(LogSource source, LogLevel level, std::string_view text);
   void frame_received(const Frame& frame) override;
   void channel_ended(std::string_view violation) override;
   void violated(std::string_view violation);
@@ -110,6 +116,10 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   const std::uint64_t most_resident_memory_;
   std::shared_ptr<Channel> channel_;
   StatusPage status_;
+  std::shared_ptr<WorkerOutput> output_;
+  std::string last_owner_;     // of the call that runs, or ran last
+  std::string last_function_;  // the same
+  std::uint64_t dropped_lines_ = 0;
   pid_t pid_ = 0;
   std::shared_ptr<UniqueFd> pidfd_;  // shared with the poll in flight on it
   OperationId death_watch_ = 0;

@@ -16,6 +16,7 @@
 #include "pool/registry.hpp"
 #include "pool/status_page.hpp"
 #include "pool/worker_limits.hpp"
+#include "pool/worker_log.hpp"
 #include "wire/frame.hpp"
 
 namespace leasepool::detail {
@@ -177,6 +178,8 @@ void worker_main(UniqueFd channel, UniqueFd status_page, const WorkerSettings& s
   StatusPage status = StatusPage::map(status_page.get());
   status_page.reset();
   own_status() = status.operator->();
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // so that lines come when they are printed, and before a crash
+  log_to_parent(status->dropped_lines);
   try {
     WorkerProcess(std::move(channel), std::move(status), settings).serve();
   } catch (...) {

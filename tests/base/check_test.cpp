@@ -11,6 +11,7 @@
 #include "support/child.hpp"
 
 using leasepool::LogLevel;
+using leasepool::LogRecord;
 using leasepool::LogSink;
 using leasepool::detail::check;
 using leasepool::detail::write_log;
@@ -32,9 +33,9 @@ TEST_CASE("a broken invariant aborts and says what and where, in every build", "
 TEST_CASE("log lines go to the sink alone when there is one", "[log]") {
   const auto end = run_in_child([] {
     std::vector<std::pair<LogLevel, std::string>> lines;
-    const LogSink sink = [&](LogLevel level, std::string_view text) { lines.emplace_back(level, text); };
-    write_log(sink, LogLevel::info, "a");
-    write_log(sink, LogLevel::error, "b");
+    const LogSink sink = [&](const LogRecord& record) { lines.emplace_back(record.level, record.text); };
+    write_log(sink, {.level = LogLevel::info, .text = "a"});
+    write_log(sink, {.level = LogLevel::error, .text = "b"});
     const std::vector<std::pair<LogLevel, std::string>> expected{{LogLevel::info, "a"}, {LogLevel::error, "b"}};
     check(lines == expected, "the sink got both lines");
   });
@@ -44,9 +45,9 @@ TEST_CASE("log lines go to the sink alone when there is one", "[log]") {
 
 TEST_CASE("without a sink, warnings and errors go to standard error, one line each", "[log]") {
   const auto end = run_in_child([] {
-    write_log({}, LogLevel::info, "quiet");
-    write_log({}, LogLevel::warning, "careful");
-    write_log({}, LogLevel::error, "broken");
+    write_log({}, {.level = LogLevel::info, .text = "quiet"});
+    write_log({}, {.level = LogLevel::warning, .text = "careful"});
+    write_log({}, {.level = LogLevel::error, .text = "broken"});
   });
   CHECK(end.exited_with(0));
   CHECK(end.output == "leasepool: warning: careful\nleasepool: error: broken\n");

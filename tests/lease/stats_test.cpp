@@ -26,7 +26,7 @@ int named_function() { return 1; }
 struct Stage {
   explicit Stage(ManagerOptions options) {
     options.name_prefix = "stage";
-    options.log = [this](leasepool::LogLevel, std::string_view text) { log.emplace_back(text); };
+    options.log = [this](const leasepool::LogRecord& record) { log.emplace_back(record.text); };
     const std::size_t workers = options.workers_per_pool;
     manager = std::make_shared<ManagerCore>(scheduler, std::move(options), [this, workers](const auto&) {
       return std::make_shared<SimPool>(*scheduler, world, workers);

@@ -79,8 +79,11 @@ void CallSink::job_ended(std::unique_ptr<leasepool::detail::Job> job) {
 TestPool::TestPool(Loop& its_loop, ExecutorBackend backend, leasepool::detail::PoolOptions options)
     : loop(its_loop),
       totals(options.totals = std::make_shared<leasepool::detail::PoolTotals>()),
-      log(std::make_shared<std::vector<std::string>>()) {
-  options.log = [lines = log](LogLevel, std::string_view text) { lines->emplace_back(text); };
+      log(std::make_shared<std::vector<LoggedRecord>>()) {
+  options.log = [lines = log](const LogRecord& record) {
+    lines->emplace_back(record);
+    look_again();
+  };
   pool = leasepool::detail::make_pool(*loop.core(), backend, std::move(options));
 }
 
@@ -125,7 +128,7 @@ void TestPool::close_now(Duration patience) {
 }
 
 bool TestPool::logged(const std::string& part) const {
-  return std::ranges::any_of(*log, [&](const std::string& line) { return line.find(part) != std::string::npos; });
+  return std::ranges::any_of(*log, [&](const LoggedRecord& line) { return line.text.find(part) != std::string::npos; });
 }
 
 std::uint64_t TestPool::next_id() {

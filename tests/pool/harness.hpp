@@ -50,6 +50,7 @@ class CallSink final : public leasepool::detail::JobSink {
  public:
   void job_started(std::uint64_t job_id, TimePoint started) override;
   void job_ended(std::unique_ptr<leasepool::detail::Job> job) override;
+  [[nodiscard]] std::string_view lease_owner() const noexcept override { return "test owner"; }
 
   std::vector<std::uint64_t> started;
   std::vector<std::uint64_t> ended;  // ids, in the order of their end
@@ -71,6 +72,14 @@ std::unique_ptr<leasepool::detail::Job> make_test_job(
   call->job = job.get();
   return job;
 }
+
+// A log record with its own texts.
+struct LoggedRecord {
+  explicit LoggedRecord(const LogRecord& given)
+      : record(given), text(given.text), pool(given.pool), owner(given.owner), function(given.function) {}
+  LogRecord record;
+  std::string text, pool, owner, function;
+};
 
 // A pool, its options and what it reported. Closed at once when destroyed.
 class TestPool {
@@ -120,7 +129,7 @@ class TestPool {
 
   Loop& loop;
   const std::shared_ptr<leasepool::detail::PoolTotals> totals;
-  std::shared_ptr<std::vector<std::string>> log;
+  std::shared_ptr<std::vector<LoggedRecord>> log;
   std::shared_ptr<CallSink> sink = std::make_shared<CallSink>();
   std::shared_ptr<leasepool::detail::Pool> pool;
 

@@ -123,7 +123,7 @@ TEST_CASE("managers, leases and loops can go in any order and state", "[leaks][L
         options.backend = backend;
         options.max_pools = 2;
         options.workers_per_pool = 2;
-        options.log = [](LogLevel, std::string_view) {};
+        options.log = [](const LogRecord&) {};
         auto manager = std::make_unique<LeasedExecutorManager>(*loop, options);
         auto lease = std::make_unique<ExecutorLease>();
         bool started = false;

@@ -59,6 +59,8 @@ struct Connection {
     spawner->spawn({.worker_id = id,
                     .channel = std::move(pair.theirs),
                     .status_page = std::move(page_fd),
+                    .standard_output = UniqueFd(::dup(STDOUT_FILENO)),
+                    .standard_error = UniqueFd(::dup(STDERR_FILENO)),
                     .settings = {.max_payload = 1000},
                     .name = "spawned"});
   }

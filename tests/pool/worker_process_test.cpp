@@ -101,7 +101,7 @@ struct TemporaryFile {
 
 }  // namespace
 
-TEST_CASE("a worker holds its channel and the standard streams, and nothing else of anybody's", "[worker]") {
+TEST_CASE("a worker holds its channel, its output and its log, and nothing else of anybody's", "[worker]") {
   pool_functions::reset_shared();
   Loop loop;
   const UniqueFd inheritable(::open("/dev/zero", O_RDONLY));  // not close-on-exec, as careless programs have them
@@ -112,11 +112,12 @@ TEST_CASE("a worker holds its channel and the standard streams, and nothing else
   for (int i = 0; i < 3; ++i) {
     const auto open = pool.result_of(worker_cases::descriptors).value();
     CAPTURE(open);
-    REQUIRE(open.size() == 4);
+    REQUIRE(open.size() == 5);
     CHECK(open[0] == "0 -> /dev/null");
-    CHECK(open[1].starts_with("1 -> "));
-    CHECK(open[2].starts_with("2 -> "));
-    CHECK_THAT(open[3], ContainsSubstring(" -> socket:["));
+    CHECK(open[1].starts_with("1 -> pipe:["));
+    CHECK(open[2].starts_with("2 -> pipe:["));
+    CHECK(open[3] == "3" + open[2].substr(1));  // leasepool::log()
+    CHECK_THAT(open[4], ContainsSubstring(" -> socket:["));
     (void)pool.result_of(pool_functions::exit_at_once, 0);  // a replacement has no more than the first ones
   }
 }
@@ -130,7 +131,7 @@ TEST_CASE("each worker has a channel of its own", "[worker]") {
   const auto second = pool.call(worker_cases::descriptors);
   REQUIRE(pool.wait([&] { return first->ended() && second->ended(); }));
   const auto socket_of = [](const std::string& line) { return line.substr(line.find("socket:[")); };
-  CHECK(socket_of(first->result->value().at(3)) != socket_of(second->result->value().at(3)));
+  CHECK(socket_of(first->result->value().at(4)) != socket_of(second->result->value().at(4)));
 }
 
 TEST_CASE("a worker's input is empty", "[worker]") {

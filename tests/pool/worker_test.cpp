@@ -41,6 +41,8 @@ class Owner final : public detail::WorkerOwner {
     job->deliver();
   }
   void worker_dying(Worker&) override { events.emplace_back("dying"); }
+  void worker_printed(Worker&, LogRecord record) override { printed.emplace_back(record.text); }
+  void worker_dropped_lines(std::uint64_t) override {}
   void worker_gone(Worker& worker, std::unique_ptr<Job> job) override {
     events.emplace_back("gone");
     end = worker.describe_end();
@@ -50,6 +52,7 @@ class Owner final : public detail::WorkerOwner {
   [[nodiscard]] bool is(const std::vector<std::string>& expected) const { return events == expected; }
 
   std::vector<std::string> events;
+  std::vector<std::string> printed;
   std::string end;
   bool begun = false;
   std::unique_ptr<Job> left;

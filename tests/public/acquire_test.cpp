@@ -53,8 +53,8 @@ TEST_CASE("A1: when no other pool can be made, who waits gets one of those that 
   on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     auto failures = std::make_shared<int>(0);
     lp::ManagerOptions options = options_for(backend, 2, 1);
-    options.log = [failures](lp::LogLevel, std::string_view text) {
-      if (text.find("a pool cannot be started") != std::string_view::npos) ++*failures;
+    options.log = [failures](const lp::LogRecord& record) {
+      if (record.text.find("a pool cannot be started") != std::string_view::npos) ++*failures;
     };
     lp::LeasedExecutorManager manager(loop, options);
     co_await manager.start();

@@ -46,9 +46,9 @@ TEST_CASE("X1: at soft expiry the log says once who holds what for how long and 
       auto lines = std::make_shared<std::vector<std::string>>();
       lp::ManagerOptions options = options_for(backend, 1, 1);
       options.lease_grace = grace;
-      options.log = [lines](lp::LogLevel level, std::string_view text) {
-        if (level == lp::LogLevel::warning && text.find("past its soft expiry") != std::string_view::npos)
-          lines->emplace_back(text);
+      options.log = [lines](const lp::LogRecord& record) {
+        if (record.level == lp::LogLevel::warning && record.text.find("past its soft expiry") != std::string_view::npos)
+          lines->emplace_back(record.text);
       };
       lp::LeasedExecutorManager manager(loop, options);
       co_await manager.start();
@@ -261,8 +261,8 @@ TEST_CASE("X5: a lease extended after its soft expiry is whole again", "[X5]") {
     auto reports = std::make_shared<int>(0);
     lp::ManagerOptions options = options_for(backend, 1, 1);
     options.lease_grace = 50ms;
-    options.log = [reports](lp::LogLevel, std::string_view text) {
-      if (text.find("past its soft expiry") != std::string_view::npos) ++*reports;
+    options.log = [reports](const lp::LogRecord& record) {
+      if (record.text.find("past its soft expiry") != std::string_view::npos) ++*reports;
     };
     lp::LeasedExecutorManager manager(loop, options);
     co_await manager.start();

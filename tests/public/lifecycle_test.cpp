@@ -146,7 +146,7 @@ TEST_CASE("L3: after stop_timeout, running calls are cancelled: processes killed
     auto log = std::make_shared<std::string>();
     lp::ManagerOptions options = options_for(backend);
     options.stop_timeout = 20ms;
-    options.log = [log](lp::LogLevel, std::string_view text) { *log += text; };
+    options.log = [log](const lp::LogRecord& record) { *log += record.text; };
     lp::LeasedExecutorManager manager(loop, options);
     co_await manager.start();
     auto lease = co_await manager.acquire();

@@ -150,8 +150,10 @@ TEST_CASE("S4: a size_provider that throws counts as 0 and is logged once", "[S4
       if (++asked == 1) return 40;
       throw std::runtime_error("no connection to the queue");
     };
-    options.log = [&](lp::LogLevel level, std::string_view text) {
-      if (level == lp::LogLevel::warning && text.find("no connection to the queue") != std::string_view::npos) ++logged;
+    options.log = [&](const lp::LogRecord& record) {
+      if (record.level == lp::LogLevel::warning &&
+          record.text.find("no connection to the queue") != std::string_view::npos)
+        ++logged;
     };
     lp::LeasedExecutorManager manager(loop, options);
     co_await manager.start();

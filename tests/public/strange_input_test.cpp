@@ -236,7 +236,7 @@ TEST_CASE("a log sink that throws stops nothing, and its lines go to stderr inst
     options.lease_grace = 1ms;
     options.stop_timeout = 0s;
     options.size_provider = []() -> std::size_t { throw std::runtime_error("no size today"); };
-    options.log = [&](lp::LogLevel, std::string_view) {
+    options.log = [&](const lp::LogRecord&) {
       ++lines;
       throw std::runtime_error("the disk is full");
     };

@@ -94,6 +94,6 @@ inline lp::ManagerOptions options_for(ExecutorBackend backend, std::size_t max_p
   options.max_pools = max_pools;
   options.workers_per_pool = workers;
   options.name_prefix = "test";
-  options.log = [](lp::LogLevel, std::string_view) {};
+  options.log = [](const lp::LogRecord&) {};
   return options;
 }

@@ -49,7 +49,7 @@ class Sequence {
     options.stop_timeout = one_in(3) ? 0ms : 50ms;
     options.max_waiters = one_in(3) ? 3 : 0;
     options.max_queued_calls = one_in(3) ? 2 : 0;
-    options.log = [](leasepool::LogLevel, std::string_view) {};
+    options.log = [](const leasepool::LogRecord&) {};
     workers_ = options.workers_per_pool;
     manager_ = std::make_shared<ManagerCore>(scheduler_, std::move(options), [this](const auto&) {
       auto pool = std::make_shared<SimPool>(*scheduler_, world_, workers_);

@@ -138,8 +138,8 @@ leasepool::ManagerOptions manager_options(leasepool::ExecutorBackend backend, co
   manager.max_pools = 1;
   manager.workers_per_pool = options.workers;
   manager.name_prefix = "lpbench";
-  manager.log = [&progress](leasepool::LogLevel level, std::string_view text) {
-    if (level >= leasepool::LogLevel::warning) progress.note(text);
+  manager.log = [&progress](const leasepool::LogRecord& record) {
+    if (record.level >= leasepool::LogLevel::warning) progress.note(record.text);
   };
   return manager;
 }

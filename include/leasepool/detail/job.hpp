@@ -26,6 +26,7 @@ class JobSink {
  public:
   virtual void job_started(std::uint64_t job_id, TimePoint started) = 0;
   virtual void job_ended(std::unique_ptr<Job> job) = 0;
+  [[nodiscard]] virtual std::string_view lease_owner() const noexcept { return {}; }
 
  protected:
   ~JobSink() = default;

@@ -1,0 +1,46 @@
+// What a manager and its workers have to say: records, the sink that receives them, and log() for functions.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string_view>
+
+namespace leasepool {
+
+enum class LogLevel { debug, info, warning, error };
+
+/// Where a record comes from.
+enum class LogSource {
+  manager,          ///< the library itself
+  standard_output,  ///< a line that a function printed in a worker process; level info
+  standard_error,   ///< the same, on stderr; level warning
+  log,              ///< leasepool::log() in a function, of either backend
+};
+
+/// One line. Its texts are valid while the sink runs.
+struct LogRecord {
+  /// When leasepool::log() was called, or the line arrived.
+  std::chrono::system_clock::time_point time{};
+  LogLevel level = LogLevel::info;
+  LogSource source = LogSource::manager;
+  std::string_view text{};  ///< without the line's end
+  /// The pool it belongs to, of a worker's record; the manager's name_prefix otherwise.
+  std::string_view pool{};
+  std::uint64_t worker_id = 0;  ///< 0: not of a worker process
+  int pid = 0;                  ///< of the worker process
+  /// Of the call that the worker runs, or ran last; empty before its first.
+  std::string_view owner{};
+  std::string_view function{};
+};
+
+/// Receives what a manager and its workers have to say, each worker's records in order; called on the loop's thread.
+/// What it throws is dropped, and the line goes to stderr instead.
+using LogSink = std::function<void(const LogRecord&)>;
+
+/// In a function that runs on a lease: a line for the manager's log sink, or, where there is no sink, for the program's
+/// stderr; elsewhere for stderr. Any thread. Never waits: lines that come faster than the loop takes them are dropped
+/// and counted. A text of several lines becomes several records.
+void log(LogLevel level, std::string_view text) noexcept;
+
+}  // namespace leasepool

@@ -1,0 +1,61 @@
+// LogQueue: records on their way to a manager's sink. In order, bounded, and handed over when the loop has nothing more
+// urgent in hand; what finds it full is dropped, counted, and said.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "leasepool/log.hpp"
+#include "loop/scheduler.hpp"
+
+namespace leasepool::detail {
+
+struct LogCounts {
+  std::uint64_t lines = 0;  // handed to the sink
+  std::uint64_t dropped = 0;
+};
+
+// Loop thread only.
+class LogQueue : public std::enable_shared_from_this<LogQueue> {
+ public:
+  static constexpr std::size_t kMostLines = 4096;
+  static constexpr std::size_t kMostBytes = std::size_t{1} << 20;
+
+  // The scheduler outlives it, or has closed.
+  LogQueue(Scheduler& scheduler, LogSink sink, std::shared_ptr<LogCounts> counts)
+      : scheduler_(scheduler), sink_(std::move(sink)), counts_(std::move(counts)) {}
+
+  // Copies the record's texts.
+  void push(const LogRecord& record);
+
+  // Lines that somebody else had to drop on their way to here.
+  void count_dropped(std::uint64_t lines, std::string_view pool);
+
+  // Hands over what is queued, now.
+  void deliver() noexcept;
+
+ private:
+  struct Line {
+    LogRecord record;
+    std::string text;
+    std::string pool;
+    std::string owner;
+    std::string function;
+  };
+
+  void schedule_delivery();
+  void hand_over(const Line& line) noexcept;
+
+  Scheduler& scheduler_;
+  const LogSink sink_;
+  std::deque<Line> lines_;
+  std::size_t bytes_ = 0;
+  std::uint64_t dropped_ = 0;  // since it was last said
+  std::string dropped_by_;
+  bool scheduled_ = false;
+  const std::shared_ptr<LogCounts> counts_;
+};
+
+}  // namespace leasepool::detail

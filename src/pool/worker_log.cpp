@@ -1,0 +1,75 @@
+// Writing and reading logged lines.
+#include "pool/worker_log.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <utility>
+
+#include "base/log.hpp"
+#include "base/unique_fd.hpp"
+
+namespace leasepool::detail {
+
+namespace {
+
+constexpr char kMark = '\x1e';  // ASCII's record separator: what people print does not begin with it
+constexpr std::size_t kMarkSize = 2;
+
+// An opening of its own, so that it alone does not wait when there is no room. Without /proc it may have to wait.
+UniqueFd open_standard_error() {
+  UniqueFd own(::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  return own ? std::move(own) : UniqueFd(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+}
+
+// One write a line, of at most what a pipe takes whole or not at all: lines of several threads do not mix.
+class ParentLog final : public LogTarget {
+ public:
+  ParentLog(UniqueFd standard_error, std::atomic<std::uint64_t>& dropped)
+      : standard_error_(std::move(standard_error)), dropped_(dropped) {}
+
+  void log(LogLevel level, std::string_view text) noexcept override {
+    for_each_line(text, [&](std::string_view line) {
+      do {
+        const std::size_t size = std::min<std::size_t>(line.size(), PIPE_BUF - kMarkSize - 1);
+        write(level, line.substr(0, size));
+        line.remove_prefix(size);
+      } while (!line.empty());
+    });
+  }
+
+ private:
+  void write(LogLevel level, std::string_view text) noexcept {
+    std::array<char, PIPE_BUF> line;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled as far as it is used
+    line[0] = kMark;
+    line[1] = static_cast<char>('0' + static_cast<int>(level));
+    char* end = std::ranges::copy(text, line.data() + kMarkSize).out;
+    *end++ = '\n';
+    ssize_t written = 0;
+    do {
+      written = ::write(standard_error_.get(), line.data(), static_cast<std::size_t>(end - line.data()));
+    } while (written < 0 && errno == EINTR);
+    if (written < 0) dropped_.fetch_add(1);
+  }
+
+  const UniqueFd standard_error_;
+  std::atomic<std::uint64_t>& dropped_;
+};
+
+}  // namespace
+
+std::optional<LoggedLine> parse_logged_line(std::string_view line) noexcept {
+  if (line.size() < kMarkSize || line[0] != kMark || line[1] < '0' || line[1] > '3') return std::nullopt;
+  return LoggedLine{.level = static_cast<LogLevel>(line[1] - '0'), .text = line.substr(kMarkSize)};
+}
+
+void log_to_parent(std::atomic<std::uint64_t>& dropped) {
+  static ParentLog log(open_standard_error(), dropped);
+  set_process_log_target(log);
+}
+
+}  // namespace leasepool::detail

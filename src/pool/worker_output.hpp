@@ -1,0 +1,78 @@
+// WorkerOutput: what a worker process writes to its stdout and stderr, as lines, and the last of stderr for a report of
+// its end.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/unique_fd.hpp"
+#include "leasepool/log.hpp"
+#include "loop/loop_core.hpp"
+
+namespace leasepool::detail {
+
+// Bytes in, lines out. A line longer than the limit comes in pieces. Pure.
+class LineSplitter {
+ public:
+  static constexpr std::size_t kLongestLine = 8192;
+  using LineHandler = std::function<void(std::string_view)>;
+
+  void feed(std::string_view bytes, const LineHandler& line);
+  // The last line, when it has no end.
+  void finish(const LineHandler& line);
+
+ private:
+  std::string partial_;
+};
+
+// Loop thread only. Shared with its polls in flight.
+class WorkerOutput : public std::enable_shared_from_this<WorkerOutput> {
+ public:
+  using LineHandler = std::function<void(LogSource source, LogLevel level, std::string_view text)>;
+
+  WorkerOutput(LoopCore& loop, LineHandler line) : loop_(loop), line_(std::move(line)) {}
+
+  struct WorkerEnds {
+    UniqueFd standard_output;
+    UniqueFd standard_error;
+  };
+  // Makes the pipes and listens. Throws std::system_error.
+  WorkerEnds open();
+
+  // After the worker's death: takes what is still in the pipes, and stops.
+  void finish();
+
+  // Nobody is told anything any more.
+  void let_go() noexcept;
+
+  // The last lines of stderr: at most 32 and 4 KiB.
+  [[nodiscard]] std::string error_tail() const;
+
+ private:
+  struct Stream {
+    LogSource source;
+    std::shared_ptr<UniqueFd> pipe{};  // shared with the poll in flight on it
+    OperationId poll = 0;
+    LineSplitter splitter{};
+  };
+
+  void listen(Stream& stream);
+  void readable(Stream& stream);
+  bool read(Stream& stream);
+  void take(LogSource source, std::string_view line);
+  void keep_in_tail(std::string_view line);
+
+  LoopCore& loop_;
+  LineHandler line_;
+  std::array<Stream, 2> streams_{Stream{.source = LogSource::standard_output},
+                                 Stream{.source = LogSource::standard_error}};
+  std::deque<std::string> tail_;
+  std::size_t tail_bytes_ = 0;
+};
+
+}  // namespace leasepool::detail

@@ -1,0 +1,264 @@
+// What functions print and log reaches the log as records: whole, in order, whose it is, and without holding up
+// anybody.
+#include "pool/worker_output.hpp"
+
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "catch.hpp"
+#include "functions.hpp"
+#include "harness.hpp"
+#include "leasepool/log.hpp"
+#include "pool/worker_log.hpp"
+
+using namespace leasepool;
+using leasepool::detail::LineSplitter;
+using leasepool::test::LoggedRecord;
+using leasepool::test::TestPool;
+
+namespace output_cases {
+
+void print() {
+  std::printf("printed\n");
+  std::fprintf(stderr, "an error\n");
+  log(LogLevel::info, "logged\nin two lines");
+  std::fprintf(stderr, "another");
+}
+
+void log_levels() {
+  for (const LogLevel level : {LogLevel::debug, LogLevel::info, LogLevel::warning, LogLevel::error})
+    log(level, "level");
+}
+
+void print_and_die() {
+  std::printf("before the end\n");
+  log(LogLevel::info, "logged before the end");
+  std::fprintf(stderr, "no line end");
+  ::kill(::getpid(), SIGKILL);
+}
+
+void print_lines(std::uint32_t count) {
+  for (std::uint32_t i = 0; i < count; ++i) std::printf("line %u\n", i);
+}
+
+// The loop does not run while this does: nothing takes the lines.
+void log_lines(std::uint32_t count) {
+  for (std::uint32_t i = 0; i < count; ++i) log(LogLevel::info, "line " + std::to_string(i));
+  pool_functions::shared().holding.store(1);
+}
+
+void print_from_many_threads() {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([] {
+      for (int line = 0; line < 10; ++line) log(LogLevel::info, std::string(1000, 'x'));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+void close_its_streams() {
+  ::close(STDOUT_FILENO);
+  ::close(STDERR_FILENO);
+}
+
+}  // namespace output_cases
+
+LEASEPOOL_REGISTER(output_cases::print);
+LEASEPOOL_REGISTER(output_cases::log_levels);
+LEASEPOOL_REGISTER(output_cases::print_and_die);
+LEASEPOOL_REGISTER(output_cases::print_lines);
+LEASEPOOL_REGISTER(output_cases::log_lines);
+LEASEPOOL_REGISTER(output_cases::print_from_many_threads);
+LEASEPOOL_REGISTER(output_cases::close_its_streams);
+
+namespace output_tests {
+
+struct ProcessFixture {
+  ProcessFixture() { REQUIRE(pool.start().has_value()); }
+
+  [[nodiscard]] std::vector<std::string> texts_from(LogSource source) const {
+    std::vector<std::string> texts;
+    for (const LoggedRecord& line : *pool.log) {
+      if (line.record.source == source) texts.push_back(line.text);
+    }
+    return texts;
+  }
+  bool wait_for_lines(std::uint64_t count) {
+    return pool.wait([&] { return pool.totals->log->lines + pool.totals->log->dropped >= count; });
+  }
+
+  Loop loop;
+  TestPool pool{loop, ExecutorBackend::process, 1};
+};
+
+std::vector<std::string> split(const std::vector<std::string>& chunks) {
+  std::vector<std::string> lines;
+  const auto keep = [&](std::string_view line) { lines.emplace_back(line); };
+  LineSplitter splitter;
+  for (const std::string& chunk : chunks) splitter.feed(chunk, keep);
+  splitter.finish(keep);
+  return lines;
+}
+
+using Lines = std::vector<std::string>;
+
+}  // namespace output_tests
+
+using output_tests::Lines;
+using output_tests::ProcessFixture;
+using output_tests::split;
+
+TEST_CASE("bytes become lines, however they come", "[output]") {
+  CHECK((split({"a\nb\n"}) == Lines{"a", "b"}));
+  CHECK((split({"a", "b", "\nc"}) == Lines{"ab", "c"}));
+  CHECK((split({"\n\n", "a\n\n"}) == Lines{"", "", "a", ""}));
+  CHECK((split({}) == Lines{}));
+  const std::string longest(LineSplitter::kLongestLine, 'x');
+  CHECK((split({longest + "\n"}) == Lines{longest}));
+  CHECK((split({longest + "yz\nb\n"}) == Lines{longest, "yz", "b"}));
+  CHECK((split({"x", longest, "y\n"}) == Lines{longest, "xy"}));
+}
+
+TEST_CASE("a logged line is told from a printed one", "[output]") {
+  using detail::parse_logged_line;
+  const auto logged = parse_logged_line("\x1e"
+                                        "2text");
+  REQUIRE(logged.has_value());
+  CHECK((logged->level == LogLevel::warning));
+  CHECK(logged->text == "text");
+  CHECK(parse_logged_line("\x1e"
+                          "0")
+            ->text.empty());
+  for (const std::string_view printed : {"", "\x1e", "text", "2text",
+                                         "\x1e"
+                                         "4text",
+                                         "\x1etext"}) {
+    CHECK_FALSE(parse_logged_line(printed).has_value());
+  }
+}
+
+TEST_CASE("what a function prints and logs arrives in order, with whose it is", "[output]") {
+  ProcessFixture fixture;
+  const auto before = std::chrono::system_clock::now();
+  CHECK(fixture.pool.result_of(output_cases::print).has_value());
+  REQUIRE(fixture.wait_for_lines(4));
+  CHECK((fixture.texts_from(LogSource::standard_output) == Lines{"printed"}));
+  Lines errors;
+  const pid_t worker = fixture.pool.result_of(pool_functions::process_id).value();
+  for (const LoggedRecord& line : *fixture.pool.log) {
+    if (line.record.source != LogSource::standard_output) errors.push_back(line.text);
+    CHECK(line.record.pid == worker);
+    CHECK(line.record.worker_id != 0);
+    CHECK(line.pool == "test-pool");
+    CHECK(line.owner == "test owner");
+    CHECK_THAT(line.function, ContainsSubstring("output_cases::print"));
+    CHECK(line.record.time >= before);
+  }
+  CHECK((errors == Lines{"an error", "logged", "in two lines"}));
+  CHECK(fixture.pool.close());  // with the worker, its last line ends
+}
+
+TEST_CASE("records have the level they were logged with", "[output]") {
+  ProcessFixture fixture;
+  CHECK(fixture.pool.result_of(output_cases::log_levels).has_value());
+  REQUIRE(fixture.wait_for_lines(4));
+  std::vector<LogLevel> levels;
+  for (const LoggedRecord& line : *fixture.pool.log) levels.push_back(line.record.level);
+  CHECK((levels == std::vector{LogLevel::debug, LogLevel::info, LogLevel::warning, LogLevel::error}));
+}
+
+TEST_CASE("what a function said before its worker was killed comes before the news of that", "[output]") {
+  ProcessFixture fixture;
+  CHECK_FALSE(fixture.pool.result_of(output_cases::print_and_die).has_value());
+  REQUIRE(fixture.wait_for_lines(4));
+  const auto& log = *fixture.pool.log;
+  REQUIRE(log.size() == 4);
+  CHECK((fixture.texts_from(LogSource::standard_output) == Lines{"before the end"}));
+  CHECK((fixture.texts_from(LogSource::log) == Lines{"logged before the end"}));
+  CHECK((fixture.texts_from(LogSource::standard_error) == Lines{"no line end"}));
+  CHECK_THAT(log[3].text, ContainsSubstring("SIGKILL"));
+}
+
+TEST_CASE("a flood of lines is counted whole, delivered or dropped", "[output]") {
+  ProcessFixture fixture;
+  constexpr std::uint32_t kLines = 200'000;
+  CHECK(fixture.pool.result_of(output_cases::print_lines, kLines).has_value());
+  REQUIRE(fixture.wait_for_lines(kLines));
+  CHECK(fixture.pool.totals->log->lines + fixture.pool.totals->log->dropped == kLines);
+  CHECK(fixture.pool.totals->log->lines >= 1);
+  std::string last;
+  for (const std::string& text : fixture.texts_from(LogSource::standard_output)) {  // in order, gaps or not
+    CHECK((last.size() < text.size() || last < text));
+    last = text;
+  }
+}
+
+TEST_CASE("log() waits for nobody, and what found no room is counted and said", "[output]") {
+  pool_functions::reset_shared();
+  ProcessFixture fixture;
+  constexpr std::uint32_t kLines = 20'000;
+  const auto call = fixture.pool.call(output_cases::log_lines, kLines);
+  test::turn(fixture.loop);  // sends it
+  while (pool_functions::shared().holding.load() == 0) ::usleep(1000);
+  REQUIRE(fixture.pool.wait([&] { return call->ended(); }));
+  REQUIRE(fixture.wait_for_lines(kLines));
+  CHECK(fixture.pool.totals->log->lines + fixture.pool.totals->log->dropped == kLines);
+  CHECK(fixture.pool.totals->log->dropped > 0);
+  CHECK(fixture.pool.logged("log lines were dropped"));
+}
+
+TEST_CASE("lines of several threads do not mix", "[output]") {
+  ProcessFixture fixture;
+  CHECK(fixture.pool.result_of(output_cases::print_from_many_threads).has_value());
+  REQUIRE(fixture.wait_for_lines(40));
+  for (const std::string& text : fixture.texts_from(LogSource::log)) CHECK(text == std::string(1000, 'x'));
+}
+
+TEST_CASE("a worker without its streams goes on working, and its death is seen", "[output]") {
+  ProcessFixture fixture;
+  CHECK(fixture.pool.result_of(output_cases::close_its_streams).has_value());
+  CHECK(fixture.pool.result_of(pool_functions::add, 1, 2).value() == 3);
+  CHECK_FALSE(fixture.pool.result_of(pool_functions::exit_at_once, 3).has_value());
+  CHECK(fixture.pool.result_of(pool_functions::add, 1, 2).value() == 3);
+}
+
+TEST_CASE("a function on a thread logs as well", "[output]") {
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::thread, 2);
+  REQUIRE(pool.start().has_value());
+  CHECK(pool.result_of([] { log(LogLevel::warning, "one\ntwo"); }).has_value());
+  REQUIRE(pool.wait([&] { return pool.log->size() == 2; }));
+  CHECK(pool.log->at(0).text == "one");
+  CHECK(pool.log->at(1).text == "two");
+  CHECK((pool.log->at(0).record.level == LogLevel::warning));
+  CHECK((pool.log->at(0).record.source == LogSource::log));
+  CHECK(pool.log->at(0).owner == "test owner");
+  CHECK(pool.log->at(0).record.worker_id == 0);
+  CHECK(pool.totals->log->lines == 2);
+}
+
+TEST_CASE("threads that log faster than the loop takes it lose lines, and it is said how many", "[output]") {
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::thread, 1);
+  REQUIRE(pool.start().has_value());
+  constexpr std::uint64_t kLines = 3 * detail::LogQueue::kMostLines;
+  std::atomic<bool> logged = false;
+  const auto call = pool.call([&logged] {
+    for (std::uint64_t i = 0; i < kLines; ++i) log(LogLevel::info, "line");
+    logged = true;
+  });
+  while (!logged) std::this_thread::yield();  // the loop does not run meanwhile
+  REQUIRE(pool.wait([&] { return call->ended() && pool.totals->log->lines >= detail::LogQueue::kMostLines; }));
+  CHECK(pool.result_of([] { log(LogLevel::info, "later"); }).has_value());  // brings the count of what was dropped
+  REQUIRE(pool.wait([&] { return pool.logged("log lines were dropped"); }));
+  CHECK(pool.totals->log->lines == detail::LogQueue::kMostLines + 1);
+  CHECK(pool.totals->log->dropped == kLines - detail::LogQueue::kMostLines);
+}
