@@ -3,8 +3,12 @@
 
 #include <exception>
 #include <expected>
+#include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
+
+#include "leasepool/crash.hpp"
 
 namespace leasepool {
 
@@ -31,6 +35,14 @@ enum class Errc {
 const std::error_category& error_category() noexcept;
 std::error_code make_error_code(Errc code) noexcept;
 
+namespace detail {
+// What is known beyond the message.
+struct ErrorDetails {
+  std::optional<WorkerCrash> crash{};
+  StackTrace stack{};
+};
+}  // namespace detail
+
 /// What failed, as a value. Cheap to move; any thread.
 class Error {
  public:
@@ -43,6 +55,21 @@ class Error {
 
   [[nodiscard]] std::error_code code() const noexcept { return code_; }
   [[nodiscard]] const std::string& message() const noexcept { return message_; }
+
+  /// Of worker_crashed: how the worker ended, and what it was doing; null of all others. Lives as long as any copy of
+  /// this error.
+  [[nodiscard]] const WorkerCrash* crash() const noexcept {
+    return details_ && details_->crash ? &*details_->crash : nullptr;
+  }
+
+  /// Where the call was when its worker crashed, or, of one that was ended for its deadline, where it was at its
+  /// lease's soft expiry or late in its time-out. Empty where that is not known: on threads, for one.
+  [[nodiscard]] const StackTrace& stack() const noexcept;
+
+  /// The same failure with other words.
+  [[nodiscard]] Error with_message(std::string message) const;
+  /// The same failure, and what is known of it.
+  [[nodiscard]] Error with_details(std::shared_ptr<const detail::ErrorDetails> details) const;
 
   /// What raise() would throw.
   [[nodiscard]] std::exception_ptr exception() const;
@@ -59,6 +86,7 @@ class Error {
   std::error_code code_;
   std::string message_;
   std::exception_ptr thrown_;
+  std::shared_ptr<const detail::ErrorDetails> details_;
 };
 
 /// A value or the Error that took its place.
@@ -68,7 +96,18 @@ using Result = std::expected<T, Error>;
 /// What an await throws for the library's own failures; code() compares with Errc.
 class LeasePoolError : public std::system_error {
  public:
-  LeasePoolError(std::error_code code, const std::string& message) : std::system_error(code, message) {}
+  LeasePoolError(std::error_code code, const std::string& message,
+                 std::shared_ptr<const detail::ErrorDetails> details = nullptr)
+      : std::system_error(code, message), details_(std::move(details)) {}
+
+  /// As Error::crash() and Error::stack().
+  [[nodiscard]] const WorkerCrash* crash() const noexcept {
+    return details_ && details_->crash ? &*details_->crash : nullptr;
+  }
+  [[nodiscard]] const StackTrace& stack() const noexcept;
+
+ private:
+  std::shared_ptr<const detail::ErrorDetails> details_;
 };
 
 namespace detail {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "leasepool/awaitable.hpp"
+#include "leasepool/crash.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
 #include "leasepool/function.hpp"

@@ -39,13 +39,39 @@ const std::error_category& error_category() noexcept {
 
 std::error_code make_error_code(Errc code) noexcept { return {static_cast<int>(code), error_category()}; }
 
+namespace {
+
+const StackTrace& stack_of(const detail::ErrorDetails* details) noexcept {
+  static const StackTrace unknown;
+  if (details == nullptr) return unknown;
+  return details->crash ? details->crash->stack : details->stack;
+}
+
+}  // namespace
+
+const StackTrace& Error::stack() const noexcept { return stack_of(details_.get()); }
+
+const StackTrace& LeasePoolError::stack() const noexcept { return stack_of(details_.get()); }
+
+Error Error::with_message(std::string message) const {
+  Error error = *this;
+  error.message_ = std::move(message);
+  return error;
+}
+
+Error Error::with_details(std::shared_ptr<const detail::ErrorDetails> details) const {
+  Error error = *this;
+  error.details_ = std::move(details);
+  return error;
+}
+
 std::exception_ptr Error::exception() const {
-  return thrown_ ? thrown_ : std::make_exception_ptr(LeasePoolError(code_, message_));
+  return thrown_ ? thrown_ : std::make_exception_ptr(LeasePoolError(code_, message_, details_));
 }
 
 void Error::raise() const {
   if (thrown_) std::rethrow_exception(thrown_);
-  throw LeasePoolError(code_, message_);
+  throw LeasePoolError(code_, message_, details_);
 }
 
 }  // namespace leasepool

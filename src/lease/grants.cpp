@@ -187,6 +187,7 @@ void ManagerCore::extend_lease(LeaseRecord& record, Duration duration) {
 void ManagerCore::soft_expired(LeaseRecord& record) {
   ++leases_expired_;
   if (record.hard_expires_at <= record.soft_expires_at) return revoke(record);
+  record.note_stacks();  // so that its revocation can say where its calls were
   record.expiry_timer = scheduler_->call_at(record.hard_expires_at, [weak = weak_from_this(), &record] {
     if (const auto self = weak.lock()) self->revoke(record);
   });

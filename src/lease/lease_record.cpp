@@ -18,6 +18,9 @@ std::uint64_t next_job_id() {
   return ++last;
 }
 
+// A call's stack is noted when a tenth of its time-out is left.
+constexpr int kLateInTimeout = 10;
+
 bool runs(const Job& job) noexcept { return job.booking.started.load(std::memory_order_relaxed) != TimePoint{}; }
 
 }  // namespace
@@ -138,8 +141,28 @@ void LeaseRecord::job_started(std::uint64_t job_id, TimePoint started) {
   Job* const job = find(job_id);
   if (job == nullptr || !job->booking.timeout) return;
   scheduler->cancel_timer(job->booking.timer);  // of its wait, or of its start on a worker that died before it began
-  job->booking.timer = scheduler->call_at(deadline_after(started, *job->booking.timeout),
-                                          [self = shared_from_this(), job_id] { self->run_time_out(job_id); });
+  watch_run(*job, started);
+}
+
+void LeaseRecord::watch_run(Job& job, TimePoint started) {
+  const Duration timeout = *job.booking.timeout;
+  const TimePoint deadline = deadline_after(started, timeout);
+  if (!pool_->can_note_stacks()) {
+    job.booking.timer = scheduler->call_at(
+        deadline, [self = shared_from_this(), job_id = job.booking.id] { self->run_time_out(job_id); });
+    return;
+  }
+  job.booking.timer = scheduler->call_at(
+      deadline_after(started, timeout - timeout / kLateInTimeout),
+      [self = shared_from_this(), job_id = job.booking.id, deadline] { self->run_nearly_time_out(job_id, deadline); });
+}
+
+void LeaseRecord::run_nearly_time_out(std::uint64_t job_id, TimePoint deadline) {
+  Job* const job = find(job_id);
+  if (job == nullptr || !runs(*job)) return;
+  pool_->note_stack(*job);
+  job->booking.timer =
+      scheduler->call_at(deadline, [self = shared_from_this(), job_id] { self->run_time_out(job_id); });
 }
 
 void LeaseRecord::run_time_out(std::uint64_t job_id) {
@@ -178,7 +201,7 @@ void LeaseRecord::say_whose_call(Job& job) const {
     case Errc::unregistered_function:
     case Errc::not_serializable:
     case Errc::payload_too_large:
-    case Errc::bad_payload: return job.fail({code, description() + ": " + error->message()});
+    case Errc::bad_payload: return job.fail(error->with_message(description() + ": " + error->message()));
     default: return;  // said already, or the function's own
   }
 }
@@ -207,6 +230,13 @@ void LeaseRecord::interrupt_running(const Error& error) {
     Job* const next = job->booking.in_flight_next;
     if (runs(*job)) (void)pool_->interrupt(*job, error);
     job = next;
+  }
+}
+
+void LeaseRecord::note_stacks() const {
+  if (!pool_->can_note_stacks()) return;
+  for (const Job* job = first_; job != nullptr; job = job->booking.in_flight_next) {
+    if (runs(*job)) pool_->note_stack(*job);
   }
 }
 

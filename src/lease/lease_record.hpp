@@ -95,6 +95,8 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void end_queued(const Error& error);
   // Ends what runs, where the pool can; what it cannot runs on and delivers when it ends.
   void interrupt_running(const Error& error);
+  // Has it noted where what runs is, where the pool can, for the error of a later interrupt.
+  void note_stacks() const;
   // Tells the callers of what still runs; the functions run on, and what they give is dropped. Gives their names.
   std::string give_up_running(const Error& error);
 
@@ -120,6 +122,8 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void watch_cancellation(Job& job, const std::stop_token& token);
   void cancel(std::uint64_t job_id);
   void watch_queue(Job& job, Duration timeout);
+  void watch_run(Job& job, TimePoint started);
+  void run_nearly_time_out(std::uint64_t job_id, TimePoint deadline);
   void run_time_out(std::uint64_t job_id);
   void fail_now(std::unique_ptr<Job> job, Error error);
   void count(const Job& job);

@@ -22,7 +22,14 @@ enum class ControlType : std::uint32_t {
   adopt,         // parent: a worker that an earlier server forked {its pidfd}
   spawned,       // server: pid {pidfd}
   spawn_failed,  // server: error
-  exited,        // server: wait_status; the worker has been reaped
+  exited,        // server: wait_status, use; the worker has been reaped
+};
+
+// What a process used in its life, as wait4() tells.
+struct ResourceUse {
+  std::int64_t user_microseconds = 0;
+  std::int64_t system_microseconds = 0;
+  std::int64_t max_resident_kibibytes = 0;
 };
 
 struct ControlMessage {
@@ -32,6 +39,7 @@ struct ControlMessage {
   pid_t pid = 0;
   std::uint64_t worker_id = 0;
   WorkerSettings settings{};    // of spawn
+  ResourceUse use{};            // of exited
   std::array<char, 16> name{};  // of the worker in the system's process list, terminated
 };
 

@@ -54,6 +54,13 @@ void default_signals() {
   std::signal(SIGPIPE, SIG_IGN);  // a function that writes to a closed pipe gets EPIPE instead of dying
 }
 
+ResourceUse use_of(const rusage& used) {
+  const auto microseconds = [](const timeval& time) { return std::int64_t{time.tv_sec} * 1'000'000 + time.tv_usec; };
+  return {.user_microseconds = microseconds(used.ru_utime),
+          .system_microseconds = microseconds(used.ru_stime),
+          .max_resident_kibibytes = used.ru_maxrss};
+}
+
 // A worker that an earlier server forked.
 struct AdoptedWorker {
   pid_t pid;
@@ -246,14 +253,18 @@ void Server::reap() {
     const auto entry = workers_.find(child.si_pid);
     if (entry != workers_.end()) ::kill(-child.si_pid, SIGKILL);
     int status = 0;
-    ::waitpid(child.si_pid, &status, 0);
+    rusage used{};
+    ::wait4(child.si_pid, &status, 0, &used);
     if (entry == workers_.end()) continue;  // a reserve server
     const WorkerEntry worker = entry->second;
     workers_.erase(entry);
     if (worker.connection == nullptr) continue;
     ControlRecord report;
-    report.message = {
-        .type = ControlType::exited, .wait_status = status, .pid = child.si_pid, .worker_id = worker.worker_id};
+    report.message = {.type = ControlType::exited,
+                      .wait_status = status,
+                      .pid = child.si_pid,
+                      .worker_id = worker.worker_id,
+                      .use = use_of(used)};
     send(*worker.connection, std::move(report));
   }
 }

@@ -62,6 +62,12 @@ class Pool {
   // can be killed, and then it ends by itself (false). The worker is replaced.
   virtual bool interrupt(Job& job, Error error) = 0;
 
+  // Whether it can find out where a running job is.
+  [[nodiscard]] virtual bool can_note_stacks() const noexcept { return false; }
+
+  // Has a running job's stack noted, so that the error of a later interrupt() says where it was.
+  virtual void note_stack(const Job& /*job*/) {}
+
   // Whether the calling thread is one of this pool's workers and no other of them is free: a call that waits for
   // another call on this pool would wait for itself. Any thread.
   [[nodiscard]] virtual bool would_wait_for_itself() const noexcept { return false; }

@@ -9,6 +9,7 @@
 
 #include "base/check.hpp"
 #include "base/clock.hpp"
+#include "pool/symbols.hpp"
 
 namespace leasepool::detail {
 
@@ -157,9 +158,12 @@ bool ProcessPool::withdraw(Job& job, Error error) {
 }
 
 bool ProcessPool::interrupt(Job& job, Error error) {
-  const auto running = std::ranges::find_if(workers_, [&](const auto& worker) { return worker->job() == &job; });
-  check(running != workers_.end(), "a job that runs is with one of the pool's workers");
-  const auto worker = (*running)->shared_from_this();
+  const auto worker = runner_of(job);
+  if (StackTrace stack = worker->noted_stack(); !stack.empty()) {
+    const std::string where = "; late in its time it was in " + in_a_line(stack);
+    error = error.with_message(error.message() + where)
+                .with_details(std::make_shared<ErrorDetails>(ErrorDetails{.crash = {}, .stack = std::move(stack)}));
+  }
   std::unique_ptr<Job> taken = worker->take_job();
   if (!worker->dying()) {
     retire(*worker);
@@ -171,6 +175,14 @@ bool ProcessPool::interrupt(Job& job, Error error) {
   spawn_missing_workers();
   return true;
 }
+
+std::shared_ptr<Worker> ProcessPool::runner_of(const Job& job) const {
+  const auto running = std::ranges::find_if(workers_, [&](const auto& worker) { return worker->job() == &job; });
+  check(running != workers_.end(), "a job that runs is with one of the pool's workers");
+  return *running;
+}
+
+void ProcessPool::note_stack(const Job& job) { runner_of(job)->note_stack(); }
 
 // Takes a worker out of those that can be used.
 void ProcessPool::retire(Worker& worker) {
@@ -269,10 +281,13 @@ void ProcessPool::requeue_or_fail(const Worker& worker, std::unique_ptr<Job> job
 }
 
 Error ProcessPool::crash_error(const Worker& worker, const Job& job) const {
-  const Duration ran = loop_.now() - job.booking.started.load(std::memory_order_relaxed);
-  return {Errc::worker_crashed, options_.name + ": " + worker.describe_end() + " while running " +
-                                    std::string(job.function_name()) + " (call " + std::to_string(job.booking.id) +
-                                    "), " + milliseconds(ran) + " after it was sent; it may have run in part"};
+  WorkerCrash crash = worker.report_end(job);
+  std::string message = options_.name + ": " + worker.describe_end() + " while running " + crash.function + " (call " +
+                        std::to_string(crash.call_id) + "), " + milliseconds(crash.ran_for) +
+                        " after it was sent; it may have run in part";
+  if (!crash.stack.empty()) message += "; it was in " + in_a_line(crash.stack);
+  return Error(Errc::worker_crashed, std::move(message))
+      .with_details(std::make_shared<ErrorDetails>(ErrorDetails{.crash = std::move(crash), .stack = {}}));
 }
 
 std::shared_ptr<Worker> ProcessPool::find(std::uint64_t worker_id) const {
@@ -288,8 +303,8 @@ void ProcessPool::worker_not_spawned(std::uint64_t worker_id, const std::string&
   if (const auto worker = find(worker_id)) worker->not_spawned(reason);
 }
 
-void ProcessPool::worker_exited(std::uint64_t worker_id, int wait_status) {
-  if (const auto worker = find(worker_id)) worker->exited(wait_status);
+void ProcessPool::worker_exited(std::uint64_t worker_id, int wait_status, const ResourceUse& use) {
+  if (const auto worker = find(worker_id)) worker->exited(wait_status, use);
 }
 
 void ProcessPool::fork_server_lost(const std::unordered_set<std::uint64_t>& unanswered) {

@@ -32,6 +32,8 @@ class ProcessPool final : public Pool,
   void submit(std::unique_ptr<Job> job) override;
   bool withdraw(Job& job, Error error) override;
   bool interrupt(Job& job, Error error) override;
+  [[nodiscard]] bool can_note_stacks() const noexcept override { return true; }
+  void note_stack(const Job& job) override;
   [[nodiscard]] bool broken() const noexcept override { return broken_.has_value(); }
   void close(std::move_only_function<void()> closed) override;
   void kill() override;
@@ -47,7 +49,7 @@ class ProcessPool final : public Pool,
 
   void worker_spawned(std::uint64_t worker_id, SpawnedProcess process) override;
   void worker_not_spawned(std::uint64_t worker_id, const std::string& reason) override;
-  void worker_exited(std::uint64_t worker_id, int wait_status) override;
+  void worker_exited(std::uint64_t worker_id, int wait_status, const ResourceUse& use) override;
   void fork_server_lost(const std::unordered_set<std::uint64_t>& unanswered) override;
 
   void spawn_worker();
@@ -63,6 +65,7 @@ class ProcessPool final : public Pool,
   void dispatch();
   void requeue_or_fail(const Worker& worker, std::unique_ptr<Job> job);
   [[nodiscard]] Error crash_error(const Worker& worker, const Job& job) const;
+  [[nodiscard]] std::shared_ptr<Worker> runner_of(const Job& job) const;
   [[nodiscard]] std::shared_ptr<Worker> find(std::uint64_t worker_id) const;
   void start_failed(Error error);
   void kill_workers() noexcept;

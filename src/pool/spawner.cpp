@@ -102,7 +102,7 @@ void Spawner::handle(ControlRecord& record) {
                                                         std::strerror(message.error) +
                                                         (message.error == EAGAIN ? " (raise ulimit -u)" : ""));
       break;
-    case ControlType::exited: owner_->worker_exited(message.worker_id, message.wait_status); break;
+    case ControlType::exited: owner_->worker_exited(message.worker_id, message.wait_status, message.use); break;
     case ControlType::connect:
     case ControlType::stand_by:
     case ControlType::spawn:

@@ -36,7 +36,7 @@ class SpawnerOwner {
  public:
   virtual void worker_spawned(std::uint64_t worker_id, SpawnedProcess process) = 0;
   virtual void worker_not_spawned(std::uint64_t worker_id, const std::string& reason) = 0;
-  virtual void worker_exited(std::uint64_t worker_id, int wait_status) = 0;
+  virtual void worker_exited(std::uint64_t worker_id, int wait_status, const ResourceUse& use) = 0;
 
   // The fork server died, and with it the statuses of the workers it had forked. Those go on; the ones it was asked
   // for and had said nothing of do not come, or find their channel closed.

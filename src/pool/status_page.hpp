@@ -1,4 +1,4 @@
-// StatusPage: one page of memory that a worker and its parent share, where the worker notes which call it begins and
+// StatusPage: memory that a worker and its parent share, where the worker notes which call it begins and
 // ends. It outlives the worker, so the parent knows what had begun. Sealed: the worker cannot shrink it under the
 // parent. What stands in it is the worker's word, used only to choose between "not begun" and "may have run", and to
 // say more of an end.
@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/unique_fd.hpp"
+#include "pool/stack_note.hpp"
 
 namespace leasepool::detail {
 
@@ -17,7 +18,8 @@ struct WorkerStatus {
   std::atomic<std::uint64_t> ended;            // id of the last call whose outcome was complete
   std::atomic<std::uint64_t> out_of_memory;    // id of the last call that asked for more memory than there was
   std::atomic<std::uint64_t> resident_memory;  // bytes, as of the last call's end
-  std::atomic<std::uint64_t> dropped_lines;    // of leasepool::log(), for which there was no room
+  StackNote stack;
+  std::atomic<std::uint64_t> dropped_lines;  // of leasepool::log(), for which there was no room
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "shared between processes");
 

@@ -17,8 +17,11 @@
 
 #include "base/check.hpp"
 #include "base/clock.hpp"
+#include "base/signal_text.hpp"
 #include "pool/exception_codec.hpp"
 #include "pool/registry.hpp"
+#include "pool/stack_capture.hpp"
+#include "pool/symbols.hpp"
 
 namespace leasepool::detail {
 
@@ -122,7 +125,8 @@ void Worker::died() {
   check_gone();
 }
 
-void Worker::exited(int wait_status) {
+void Worker::exited(int wait_status, const ResourceUse& use) {
+  use_ = use;
   wait_status_ = wait_status;
   exit_known_ = true;
   check_gone();
@@ -275,23 +279,55 @@ bool Worker::has_served() const noexcept {
 
 bool Worker::had_begun(const Job& job) const noexcept { return status_->begun.load() == job.booking.id; }
 
+bool Worker::ran_out_of_memory() const noexcept {
+  const std::uint64_t call = status_->out_of_memory.load();
+  return call != 0 && call == status_->begun.load();
+}
+
 std::string Worker::describe_end() const {
   const std::string who = "worker process " + std::to_string(pid_);
-  const std::uint64_t out_of_memory = status_->out_of_memory.load();
-  const std::string limit = settings_.memory == WorkerSettings::kNoLimit
-                                ? ""
-                                : " (WorkerLimits::memory = " + std::to_string(settings_.memory) + ")";
-  const std::string why =
-      out_of_memory == 0 || out_of_memory != status_->begun.load() ? "" : " after it ran out of memory" + limit;
   if (!failure_.empty()) return pid_ == 0 ? failure_ : who + " " + failure_;
   if (!wait_status_) return who + " ended, how is not known because its fork server was gone";
+  std::string why;
+  if (ran_out_of_memory()) {
+    why = " after it ran out of memory";
+    if (settings_.memory != WorkerSettings::kNoLimit) {
+      why += " (WorkerLimits::memory = " + std::to_string(settings_.memory) + ")";
+    }
+  }
   if (WIFSIGNALED(*wait_status_)) {
-    const int signal = WTERMSIG(*wait_status_);
-    const char* const name = ::sigabbrev_np(signal);
-    return who + " was killed by signal " + std::to_string(signal) +
-           (name == nullptr ? "" : " (SIG" + std::string(name) + ", " + ::sigdescr_np(signal) + ")") + why;
+    if (status_->stack.stack_overflow == 1) why += ", its stack had overflowed";
+    return who + " was killed by " + signal_text(WTERMSIG(*wait_status_)) + why;
   }
   return who + " exited with code " + std::to_string(WEXITSTATUS(*wait_status_)) + why;
+}
+
+WorkerCrash Worker::report_end(const Job& job) const {
+  WorkerCrash crash{.out_of_memory = ran_out_of_memory(),
+                    .stack_overflow = status_->stack.stack_overflow == 1,
+                    .function = std::string(job.function_name()),
+                    .call_id = job.booking.id,
+                    .owner = last_owner_,
+                    .ran_for = loop_.now() - job.booking.started.load(std::memory_order_relaxed),
+                    .worker_id = id_,
+                    .pid = pid_,
+                    .user_time = std::chrono::microseconds(use_.user_microseconds),
+                    .system_time = std::chrono::microseconds(use_.system_microseconds),
+                    .max_resident_bytes = static_cast<std::uint64_t>(use_.max_resident_kibibytes) << 10U,
+                    .stderr_tail = output_->error_tail()};
+  if (status_->stack.call_id.load() == job.booking.id) crash.stack = read_stack(status_->stack);
+  if (wait_status_ && WIFSIGNALED(*wait_status_)) crash.signal = WTERMSIG(*wait_status_);
+  if (wait_status_ && WIFEXITED(*wait_status_)) crash.exit_code = WEXITSTATUS(*wait_status_);
+  return crash;
+}
+
+void Worker::note_stack() const noexcept {
+  if (pidfd_) ::syscall(SYS_pidfd_send_signal, pidfd_->get(), kStackSignal, nullptr, 0);
+}
+
+StackTrace Worker::noted_stack() const {
+  if (job_ == nullptr || status_->stack.call_id.load() != job_->booking.id) return {};
+  return read_stack(status_->stack);
 }
 
 }  // namespace leasepool::detail

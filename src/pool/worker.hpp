@@ -54,7 +54,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   // What the fork server said.
   void spawned(SpawnedProcess process);
   void not_spawned(const std::string& reason);
-  void exited(int wait_status);
+  void exited(int wait_status, const ResourceUse& use);
   // The server that would report its end is gone.
   void forget_exit_status();
 
@@ -91,8 +91,15 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   // Whether it has had as many calls, years or bytes as a worker may have: to be replaced when it is idle.
   [[nodiscard]] bool has_served() const noexcept;
 
+  // Asks the worker to note where its job is; noted_stack() then has it, soon after.
+  void note_stack() const noexcept;
+  // Where its job was when it was asked, or crashed; empty if that is not known.
+  [[nodiscard]] StackTrace noted_stack() const;
+
   // After worker_dying: how it ended, in words.
   [[nodiscard]] std::string describe_end() const;
+  // The same of one that died while it ran the job, with all that is known.
+  [[nodiscard]] WorkerCrash report_end(const Job& job) const;
 
  private:
   void printed(LogSource source, LogLevel level, std::string_view text);
@@ -106,6 +113,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   void watch_death();
   void died();
   void check_gone();
+  [[nodiscard]] bool ran_out_of_memory() const noexcept;
 
   LoopCore& loop_;
   WorkerOwner* owner_;
@@ -133,6 +141,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   bool exit_known_ = false;
   bool gone_ = false;
   std::optional<int> wait_status_;
+  ResourceUse use_{};
   std::string failure_;  // why it was not spawned, or how it broke the protocol
   TimerId exit_status_timer_ = 0;
   TimerId death_timer_ = 0;

@@ -14,6 +14,7 @@
 #include "leasepool/detail/job.hpp"
 #include "pool/exception_codec.hpp"
 #include "pool/registry.hpp"
+#include "pool/stack_capture.hpp"
 #include "pool/status_page.hpp"
 #include "pool/worker_limits.hpp"
 #include "pool/worker_log.hpp"
@@ -180,6 +181,7 @@ void worker_main(UniqueFd channel, UniqueFd status_page, const WorkerSettings& s
   own_status() = status.operator->();
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // so that lines come when they are printed, and before a crash
   log_to_parent(status->dropped_lines);
+  note_stacks_in(*status.operator->());
   try {
     WorkerProcess(std::move(channel), std::move(status), settings).serve();
   } catch (...) {

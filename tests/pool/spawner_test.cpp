@@ -32,7 +32,9 @@ class Owner final : public detail::SpawnerOwner {
  public:
   void worker_spawned(std::uint64_t id, SpawnedProcess process) override { spawned.emplace(id, std::move(process)); }
   void worker_not_spawned(std::uint64_t id, const std::string& reason) override { not_spawned.emplace(id, reason); }
-  void worker_exited(std::uint64_t id, int status) override { exited.emplace(id, status); }
+  void worker_exited(std::uint64_t id, int status, const detail::ResourceUse& /*use*/) override {
+    exited.emplace(id, status);
+  }
   void fork_server_lost(const std::unordered_set<std::uint64_t>& requests) override {
     ++lost;
     unanswered = requests;

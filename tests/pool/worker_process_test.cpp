@@ -148,11 +148,14 @@ TEST_CASE("a worker has one thread", "[worker]") {
   CHECK(pool.result_of(worker_cases::threads).value() == 1 + test::kRuntimeThreads);
 }
 
-TEST_CASE("a worker's signals are at their defaults, but for SIGPIPE, and none is blocked", "[worker]") {
+TEST_CASE(
+    "a worker's signals are at their defaults, but for SIGPIPE and those that report a stack, and none is blocked",
+    "[worker]") {
   Loop loop;
   TestPool pool(loop, ExecutorBackend::process, 1);
   REQUIRE(pool.start().has_value());
-  CHECK(pool.result_of(worker_cases::changed_signals).value() == std::vector<int>{SIGPIPE});
+  CHECK(pool.result_of(worker_cases::changed_signals).value() ==
+        std::vector<int>{SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGPIPE, SIGURG, SIGXCPU, SIGSYS});
   CHECK(pool.result_of(worker_cases::write_to_nobody).value() == 1);
 }
 

@@ -151,7 +151,7 @@ TEST_CASE("an outcome that was sent before the death counts, in whatever order t
   fixture.channel.reset();
   CHECK(fixture.until({"ready", "finished", "dying"}));
   CHECK(call->result->value() == 3);
-  fixture.worker->exited(SIGKILL);
+  fixture.worker->exited(SIGKILL, {});
   CHECK(fixture.until({"ready", "finished", "dying", "gone"}));
   CHECK(fixture.owner.left == nullptr);
 }
@@ -160,7 +160,7 @@ TEST_CASE("the report of the end may come before the death is seen", "[worker_vi
   Fixture fixture;
   const auto call = fixture.begin();
   fixture.page->begun = 5;
-  fixture.worker->exited(3 << 8);
+  fixture.worker->exited(3 << 8, {});
   test::turn(fixture.loop);
   CHECK(fixture.owner.is({"ready"}));
   fixture.kill_child();
@@ -176,7 +176,7 @@ TEST_CASE("a worker that had not begun its job says so when it is gone", "[worke
   fixture.page->begun = 4;
   fixture.page->ended = 4;
   fixture.kill_child();
-  fixture.worker->exited(SIGKILL);
+  fixture.worker->exited(SIGKILL, {});
   CHECK(fixture.until({"ready", "dying", "gone"}));
   CHECK_FALSE(fixture.owner.begun);
   CHECK(fixture.owner.left != nullptr);
@@ -196,7 +196,7 @@ TEST_CASE("a channel that somebody else holds open does not hide a death", "[wor
   const auto call = fixture.begin();
   fixture.kill_child();
   fixture.channel.reset();
-  fixture.worker->exited(SIGKILL);
+  fixture.worker->exited(SIGKILL, {});
   CHECK(fixture.until({"ready", "dying", "gone"}));
 }
 
@@ -205,7 +205,7 @@ TEST_CASE("a worker that closes its channel and lives is killed", "[worker_view]
   const auto call = fixture.begin();
   fixture.channel.reset();
   CHECK(fixture.until({"ready", "dying"}));
-  fixture.worker->exited(SIGKILL);
+  fixture.worker->exited(SIGKILL, {});
   CHECK(fixture.until({"ready", "dying", "gone"}));
   CHECK_THAT(fixture.owner.end, ContainsSubstring("closed its channel"));
 }
@@ -215,7 +215,7 @@ TEST_CASE("nothing that comes behind a lie is believed", "[worker_view][W7]") {
   const auto call = fixture.begin();
   fixture.send(FrameType::value, 6);
   fixture.send_value(3);  // would have been right
-  fixture.worker->exited(SIGKILL);
+  fixture.worker->exited(SIGKILL, {});
   CHECK(fixture.until({"ready", "dying", "gone"}));
   CHECK_FALSE(call->ended());
   CHECK(fixture.owner.left != nullptr);
@@ -227,7 +227,7 @@ TEST_CASE("a worker may lie before it is known as a process", "[worker_view][W7]
   fixture.send(FrameType::value, 1);
   CHECK(fixture.until({"dying"}));
   fixture.spawned();
-  fixture.worker->exited(SIGKILL);
+  fixture.worker->exited(SIGKILL, {});
   CHECK(fixture.until({"dying", "gone"}));
 }
 
@@ -243,7 +243,7 @@ TEST_CASE("a worker that was killed before it was spawned is killed then", "[wor
   Fixture fixture;
   fixture.worker->kill();
   fixture.spawned();
-  fixture.worker->exited(SIGKILL);
+  fixture.worker->exited(SIGKILL, {});
   CHECK(fixture.until({"gone"}));
   CHECK(fixture.worker->killed_by_us());
 }
@@ -255,7 +255,7 @@ TEST_CASE("a job whose outcome is no longer wanted can be taken from a worker", 
   REQUIRE(taken != nullptr);
   fixture.worker->kill();
   fixture.send_value(3);  // too late
-  fixture.worker->exited(SIGKILL);
+  fixture.worker->exited(SIGKILL, {});
   CHECK(fixture.until({"ready", "gone"}));
   CHECK_FALSE(call->ended());
   CHECK(fixture.owner.left == nullptr);
@@ -266,7 +266,7 @@ TEST_CASE("a worker that was let go of tells nobody anything", "[worker_view]") 
   const auto call = fixture.begin();
   fixture.worker->let_go();
   fixture.kill_child();
-  fixture.worker->exited(SIGKILL);
+  fixture.worker->exited(SIGKILL, {});
   for (int i = 0; i < 10; ++i) test::turn(fixture.loop);
   CHECK(fixture.owner.is({"ready"}));
 }
