@@ -8,6 +8,7 @@
 #include "leasepool/function.hpp"
 #include "leasepool/histogram.hpp"
 #include "leasepool/init.hpp"
+#include "leasepool/initializer.hpp"
 #include "leasepool/lease.hpp"
 #include "leasepool/log.hpp"
 #include "leasepool/loop.hpp"

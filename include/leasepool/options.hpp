@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "leasepool/duration.hpp"
+#include "leasepool/initializer.hpp"
 #include "leasepool/log.hpp"
 
 namespace leasepool {
@@ -72,6 +73,10 @@ struct ManagerOptions {
   /// Replaces a worker process whose resident memory is found to have more bytes than this when a call ends; 0: never.
   std::size_t max_worker_rss = 0;
   WorkerLimits worker_limits{};
+  /// What each worker, thread or process, runs before its first call: load a model, open a database. One that throws or
+  /// crashes fails the start with pool_broken; that of a replacement is tried again, with growing pauses. Of a process
+  /// it counts as part of worker_start_timeout.
+  Initializer initializer{};
 };
 
 struct AcquireOptions {

@@ -56,6 +56,7 @@ void ManagerCore::add_pool() {
                            .max_worker_age = options_.max_worker_age,
                            .max_worker_rss = options_.max_worker_rss,
                            .limits = options_.worker_limits,
+                           .initializer = options_.initializer,
                            .log = options_.log,
                            .totals = pool_totals_});
   slot->pool->start([weak = weak_from_this(), slot](Result<void> result) {

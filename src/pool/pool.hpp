@@ -39,6 +39,7 @@ struct PoolOptions {
   Duration max_worker_age = Duration::max();
   std::size_t max_worker_rss = 0;
   WorkerLimits limits{};
+  Initializer initializer{};
   LogSink log;
   std::shared_ptr<PoolTotals> totals;
 };

@@ -54,7 +54,8 @@ ThreadPool::~ThreadPool() { check(threads_.empty(), "a thread pool is closed bef
 
 void ThreadPool::start(std::move_only_function<void(Result<void>)> ready) {
   check(threads_.empty(), "a thread pool starts once");
-  Result<void> result;
+  ready_ = std::move(ready);
+  uninitialized_threads_ = options_.initializer ? options_.workers : 0;
   try {
     const BlockSignals blocked;
     threads_.reserve(options_.workers);
@@ -64,7 +65,7 @@ void ThreadPool::start(std::move_only_function<void(Result<void>)> ready) {
         ++shared_->running;
       }
       try {
-        threads_.emplace_back(thread_main, shared_, weak_from_this());
+        threads_.emplace_back(thread_main, shared_, weak_from_this(), options_.initializer);
       } catch (...) {
         const std::lock_guard lock(shared_->mutex);
         --shared_->running;
@@ -74,16 +75,46 @@ void ThreadPool::start(std::move_only_function<void(Result<void>)> ready) {
       ++options_.totals->workers_started;
     }
   } catch (const std::system_error& error) {
-    result = failure(Errc::pool_broken, options_.name + ": thread " + std::to_string(threads_.size() + 1) +
-                                            " of workers_per_pool = " + std::to_string(options_.workers) +
-                                            " cannot be started: " + error.what() +
-                                            " (lower workers_per_pool, or raise ulimit -u)");
+    start_result_ = failure(Errc::pool_broken, options_.name + ": thread " + std::to_string(threads_.size() + 1) +
+                                                   " of workers_per_pool = " + std::to_string(options_.workers) +
+                                                   " cannot be started: " + error.what() +
+                                                   " (lower workers_per_pool, or raise ulimit -u)");
+    uninitialized_threads_ = 0;
+  }
+  if (uninitialized_threads_ == 0) report_start();
+}
+
+// Nothing is left of a start that failed when that is told.
+void ThreadPool::report_start() {
+  auto ready = std::exchange(ready_, {});
+  if (!start_result_) {
     close_now(kNever);  // none of them has anything to run
     closing_ = false;
   }
-  scheduler_.defer([self = shared_from_this(), ready = std::move(ready), result = std::move(result)]() mutable {
+  scheduler_.defer([self = shared_from_this(), ready = std::move(ready), result = std::move(start_result_)]() mutable {
     if (!self->closing_) ready(std::move(result));
   });
+}
+
+void ThreadPool::initialize(Shared& shared, const std::weak_ptr<ThreadPool>& pool, const Initializer& initializer) {
+  std::optional<std::string> failure;
+  try {
+    const auto job = initializer.make_job();
+    job->run();
+    if (job->error() != nullptr) failure = std::string(job->function_name()) + " failed: " + job->error()->message();
+  } catch (...) {  // its arguments cannot be copied now
+    failure = describe_current_exception();
+  }
+  shared.inbox->post([pool, failure = std::move(failure)] {
+    if (const auto self = pool.lock()) self->thread_initialized(failure);
+  });
+}
+
+void ThreadPool::thread_initialized(const std::optional<std::string>& failed) {
+  if (failed && start_result_) {
+    start_result_ = failure(Errc::pool_broken, options_.name + ": a thread could not be initialized: " + *failed);
+  }
+  if (--uninitialized_threads_ == 0 && ready_) report_start();
 }
 
 void ThreadPool::submit(std::unique_ptr<Job> job) {
@@ -123,8 +154,10 @@ bool ThreadPool::would_wait_for_itself() const noexcept {
   return options_.workers - shared_->busy <= shared_->queue.size();
 }
 
-void ThreadPool::thread_main(const std::shared_ptr<Shared>& shared, const std::weak_ptr<ThreadPool>& pool) {
+void ThreadPool::thread_main(const std::shared_ptr<Shared>& shared, const std::weak_ptr<ThreadPool>& pool,
+                             const Initializer& initializer) {
   current_pool = shared.get();
+  if (initializer) initialize(*shared, pool, initializer);
   {
     std::unique_lock lock(shared->mutex);
     for (;;) {
@@ -171,6 +204,7 @@ void ThreadPool::job_ended(std::unique_ptr<Job> job) {
 
 void ThreadPool::begin_closing() {
   closing_ = true;
+  ready_ = {};
   {
     const std::lock_guard lock(shared_->mutex);
     shared_->closing = true;

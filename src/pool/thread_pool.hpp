@@ -53,7 +53,11 @@ class ThreadPool final : public Pool, public JobSink, public std::enable_shared_
     bool closing = false;
   };
 
-  static void thread_main(const std::shared_ptr<Shared>& shared, const std::weak_ptr<ThreadPool>& pool);
+  static void thread_main(const std::shared_ptr<Shared>& shared, const std::weak_ptr<ThreadPool>& pool,
+                          const Initializer& initializer);
+  static void initialize(Shared& shared, const std::weak_ptr<ThreadPool>& pool, const Initializer& initializer);
+  void thread_initialized(const std::optional<std::string>& failed);
+  void report_start();
   static void run_job(Shared& shared, std::unique_ptr<Job> job);
   void begin_closing();
   void thread_finished();
@@ -64,6 +68,9 @@ class ThreadPool final : public Pool, public JobSink, public std::enable_shared_
   const std::shared_ptr<LogQueue> log_;
   const std::shared_ptr<Shared> shared_;
   std::vector<std::thread> threads_;
+  std::move_only_function<void(Result<void>)> ready_;  // while starting
+  Result<void> start_result_;
+  std::size_t uninitialized_threads_ = 0;
   std::size_t finished_threads_ = 0;
   bool closing_ = false;
   std::move_only_function<void()> closed_;

@@ -33,6 +33,9 @@ constexpr Duration kExitStatusPatience = std::chrono::seconds(1);
 // A process that dies closes its channel moments before; one that was dismissed may have files to flush.
 constexpr Duration kDeathPatience = std::chrono::milliseconds(200);
 
+// No call of a caller's has this id.
+constexpr std::uint64_t kInitializerCall = UINT64_MAX;
+
 WorkerSettings settings_of(const PoolOptions& options) {
   constexpr std::uint64_t kNoLimit = WorkerSettings::kNoLimit;
   WorkerSettings settings{.max_payload = options.max_payload,
@@ -70,7 +73,8 @@ Worker::Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolO
       settings_(settings_of(options)),
       most_calls_(options.max_calls_per_worker == 0 ? UINT64_MAX : nine_to_ten_tenths(options.max_calls_per_worker)),
       end_of_age_(end_of_age(loop.now(), options.max_worker_age)),
-      most_resident_memory_(options.max_worker_rss == 0 ? UINT64_MAX : options.max_worker_rss) {}
+      most_resident_memory_(options.max_worker_rss == 0 ? UINT64_MAX : options.max_worker_rss),
+      initializer_(options.initializer) {}
 
 SpawnRequest Worker::prepare() {
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
@@ -96,7 +100,7 @@ void Worker::spawned(SpawnedProcess process) {
   pidfd_ = std::make_shared<UniqueFd>(std::move(process.pidfd));
   watch_death();
   if (killed_ || !failure_.empty()) return send_sigkill();  // wanted before there was anything to kill
-  if (said_hello_ && !dying_ && owner_ != nullptr) owner_->worker_ready(*this);
+  if (ready() && !dying_ && owner_ != nullptr) owner_->worker_ready(*this);
 }
 
 void Worker::not_spawned(const std::string& reason) {
@@ -155,17 +159,39 @@ void Worker::check_gone() {
 
 std::optional<Error> Worker::run(std::unique_ptr<Job>& job) {
   check(ready() && !dying_ && job_ == nullptr, "a job goes to an idle worker");
-  Bytes frame = begin_frame();
-  const Result<FunctionId> function = job->encode(frame, settings_.max_payload);
-  if (!function) return function.error();
-  finish_frame(frame, FrameType::call, job->booking.id, *function);
+  if (auto error = send_call(*job, job->booking.id)) return error;
   job_ = std::move(job);
   ++calls_;
   const std::string_view owner = job_->booking.lease ? job_->booking.lease->lease_owner() : "";
   if (last_owner_ != owner) last_owner_ = owner;
   if (const std::string_view name = job_->function_name(); last_function_ != name) last_function_ = name;
+  return std::nullopt;
+}
+
+std::optional<Error> Worker::send_call(const Job& job, std::uint64_t call_id) {
+  Bytes frame = begin_frame();
+  const Result<FunctionId> function = job.encode(frame, settings_.max_payload);
+  if (!function) return function.error();
+  finish_frame(frame, FrameType::call, call_id, *function);
   channel_->send(std::move(frame));
   return std::nullopt;
+}
+
+void Worker::initialize() {
+  initializing_ = initializer_.make_job();
+  if (const auto error = send_call(*initializing_, kInitializerCall))
+    give_up("has no initializer: " + error->message());
+}
+
+void Worker::initialized(const Frame& frame) {
+  if (frame.call_id != kInitializerCall) return violated("an outcome of a call it does not run");
+  if (const auto wrong = take_outcome(*initializing_, frame)) return violated(*wrong);
+  const std::unique_ptr<Job> ended = std::move(initializing_);
+  if (const Error* const error = ended->error()) {
+    return give_up("could not be initialized: " + std::string(ended->function_name()) + " failed: " + error->message());
+  }
+  initializer_ = {};
+  if (ready() && !dying_ && owner_ != nullptr) owner_->worker_ready(*this);
 }
 
 void Worker::frame_received(const Frame& frame) {
@@ -173,32 +199,39 @@ void Worker::frame_received(const Frame& frame) {
   switch (frame.type) {
     case FrameType::hello:
       if (std::exchange(said_hello_, true)) return violated("a second hello");
+      if (initializer_) return initialize();
       if (ready() && !dying_ && owner_ != nullptr) owner_->worker_ready(*this);
       return;
     case FrameType::value:
     case FrameType::exception:
     case FrameType::failure:
       if (!said_hello_ && frame.type == FrameType::failure) return refused_to_start(frame);
+      if (initializing_) return initialized(frame);
       if (job_ == nullptr || frame.call_id != job_->booking.id) return violated("an outcome of a call it does not run");
       return accept_outcome(frame);
     case FrameType::call: return violated("a call");
   }
 }
 
-void Worker::accept_outcome(const Frame& frame) {
+std::optional<std::string> Worker::take_outcome(Job& job, const Frame& frame) {
   try {
     switch (frame.type) {
-      case FrameType::value: job_->accept(frame.payload); break;
-      case FrameType::exception: job_->fail(decode_exception(job_->function_name(), frame.payload)); break;
+      case FrameType::value: job.accept(frame.payload); break;
+      case FrameType::exception: job.fail(decode_exception(job.function_name(), frame.payload)); break;
       default: {
         Error failure = decode_failure(frame.payload);  // the worker does not know the name of what it does not know
         const bool unknown = failure.code() == Errc::unregistered_function;
-        job_->fail(unknown ? unknown_to_worker_error(job_->function_name()) : std::move(failure));
+        job.fail(unknown ? unknown_to_worker_error(job.function_name()) : std::move(failure));
       }
     }
   } catch (const DecodeError& error) {
-    return violated(error.what());
+    return error.what();
   }
+  return std::nullopt;
+}
+
+void Worker::accept_outcome(const Frame& frame) {
+  if (const auto wrong = take_outcome(*job_, frame)) return violated(*wrong);
   if (owner_ != nullptr) owner_->worker_finished(*this, std::move(job_));
 }
 
@@ -289,8 +322,9 @@ std::string Worker::describe_end() const {
   if (!failure_.empty()) return pid_ == 0 ? failure_ : who + " " + failure_;
   if (!wait_status_) return who + " ended, how is not known because its fork server was gone";
   std::string why;
+  if (initializing_) why = " while it ran its initializer " + std::string(initializing_->function_name());
   if (ran_out_of_memory()) {
-    why = " after it ran out of memory";
+    why += " after it ran out of memory";
     if (settings_.memory != WorkerSettings::kNoLimit) {
       why += " (WorkerLimits::memory = " + std::to_string(settings_.memory) + ")";
     }

@@ -78,8 +78,8 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
 
   [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
   [[nodiscard]] const Job* job() const noexcept { return job_.get(); }
-  // It said hello and is known as a process.
-  [[nodiscard]] bool ready() const noexcept { return said_hello_ && pidfd_ != nullptr; }
+  // It said hello, ran its initializer, and is known as a process.
+  [[nodiscard]] bool ready() const noexcept { return said_hello_ && !initializer_ && pidfd_ != nullptr; }
   [[nodiscard]] bool dying() const noexcept { return dying_; }
   [[nodiscard]] bool killed_by_us() const noexcept { return killed_; }
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
@@ -108,6 +108,11 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   void violated(std::string_view violation);
   void refused_to_start(const Frame& frame);
   void give_up(std::string reason);
+  std::optional<Error> send_call(const Job& job, std::uint64_t call_id);
+  void initialize();
+  void initialized(const Frame& frame);
+  // Gives what is wrong with the outcome itself.
+  static std::optional<std::string> take_outcome(Job& job, const Frame& frame);
   void accept_outcome(const Frame& frame);
   void send_sigkill() const noexcept;
   void watch_death();
@@ -131,6 +136,8 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   pid_t pid_ = 0;
   std::shared_ptr<UniqueFd> pidfd_;  // shared with the poll in flight on it
   OperationId death_watch_ = 0;
+  Initializer initializer_;  // until it has run
+  std::unique_ptr<Job> initializing_;
   std::unique_ptr<Job> job_;
   std::uint64_t calls_ = 0;  // that it was sent
   bool said_hello_ = false;
