@@ -69,7 +69,9 @@ void acquire_and_release(benchmark::State& state) {
 }
 
 BENCHMARK(stats)->Arg(1)->Arg(100)->Arg(1000)->Unit(benchmark::kMicrosecond);
-BENCHMARK(text_of<leasepool::to_text>)->Arg(1000)->Unit(benchmark::kMicrosecond);
+BENCHMARK(text_of<static_cast<std::string (*)(const leasepool::ManagerStats&)>(leasepool::to_text)>)
+    ->Arg(1000)
+    ->Unit(benchmark::kMicrosecond);
 BENCHMARK(text_of<leasepool::to_json>)->Arg(1000)->Unit(benchmark::kMicrosecond);
 BENCHMARK(text_of<leasepool::to_prometheus>)->Arg(1000)->Unit(benchmark::kMicrosecond);
 BENCHMARK(acquire_and_release);
