@@ -77,6 +77,11 @@ struct ManagerOptions {
   /// crashes fails the start with pool_broken; that of a replacement is tried again, with growing pauses. Of a process
   /// it counts as part of worker_start_timeout.
   Initializer initializer{};
+  /// A directory of the cgroup v2 hierarchy that was delegated to this program (systemd: Delegate=yes). Each worker
+  /// process gets a cgroup in it: then whatever a function starts dies with its worker, and worker_limits.memory bounds
+  /// all of that together, where the memory controller was delegated too. Empty: what leaves the worker's process group
+  /// lives on.
+  std::string worker_cgroup{};
 };
 
 struct AcquireOptions {

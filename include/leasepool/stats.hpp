@@ -51,6 +51,13 @@ struct WaiterStats {
   Duration until_timeout{};
 };
 
+/// What dies with a worker process, whatever its functions started.
+enum class KillScope {
+  none,           ///< threads: nothing
+  process_group,  ///< what has not left the worker's process group
+  cgroup,         ///< everything: ManagerOptions::worker_cgroup
+};
+
 struct ManagerStats {
   std::string manager{};
   ExecutorBackend backend = ExecutorBackend::thread;
@@ -83,6 +90,8 @@ struct ManagerStats {
   std::uint64_t log_lines_dropped = 0;
   /// From a worker's death to its replacement being ready; none yet: no value.
   std::optional<Duration> last_replacement_time{};
+
+  KillScope worker_kill_scope = KillScope::none;
 
   DurationSummary acquire_wait{};  ///< from acquire to grant
   DurationSummary call_wait{};     ///< from submission to the start on a worker

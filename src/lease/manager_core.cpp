@@ -57,6 +57,7 @@ void ManagerCore::add_pool() {
                            .max_worker_rss = options_.max_worker_rss,
                            .limits = options_.worker_limits,
                            .initializer = options_.initializer,
+                           .worker_cgroup = options_.worker_cgroup,
                            .log = options_.log,
                            .totals = pool_totals_});
   slot->pool->start([weak = weak_from_this(), slot](Result<void> result) {
@@ -292,6 +293,11 @@ void ManagerCore::log(LogLevel level, const std::string& text) const {
             {.time = std::chrono::system_clock::now(), .level = level, .text = line, .pool = options_.name_prefix});
 }
 
+KillScope ManagerCore::kill_scope() const noexcept {
+  if (options_.backend == ExecutorBackend::thread) return KillScope::none;
+  return options_.worker_cgroup.empty() ? KillScope::process_group : KillScope::cgroup;
+}
+
 ManagerStats ManagerCore::stats() {
   ManagerStats stats{.manager = options_.name_prefix,
                      .backend = options_.backend,
@@ -320,6 +326,7 @@ ManagerStats ManagerCore::stats() {
                      .log_lines = pool_totals_->log->lines,
                      .log_lines_dropped = pool_totals_->log->dropped,
                      .last_replacement_time = pool_totals_->last_replacement_time,
+                     .worker_kill_scope = kill_scope(),
                      .acquire_wait = summary_of(acquire_wait_),
                      .call_wait = summary_of(ledger_->wait),
                      .call_run = summary_of(ledger_->run)};

@@ -14,6 +14,15 @@ namespace {
 
 std::string_view name_of(ExecutorBackend backend) { return backend == ExecutorBackend::thread ? "thread" : "process"; }
 
+std::string_view name_of(KillScope scope) {
+  switch (scope) {
+    case KillScope::none: return "none";
+    case KillScope::process_group: return "process group";
+    case KillScope::cgroup: break;
+  }
+  return "cgroup";
+}
+
 std::string name_of(Errc code) {
   constexpr std::array<std::string_view, 16> kNames = {
       "unknown",          "not_started",       "lease_unavailable", "lease_expired",
@@ -239,6 +248,9 @@ std::string to_text(const ManagerStats& stats) {
   text +=
       line("workers", number(stats.workers_started) + " started, " + number(stats.workers_crashed) + " crashed, " +
                           number(stats.workers_killed) + " killed, " + number(stats.workers_recycled) + " recycled");
+  if (stats.worker_kill_scope != KillScope::none) {
+    text += line("killed with", "each worker: its " + std::string(name_of(stats.worker_kill_scope)));
+  }
   text += line("log", number(stats.log_lines) + " lines, " + number(stats.log_lines_dropped) + " dropped");
   text += line("acquire wait", in_short(stats.acquire_wait));
   text += line("call wait", in_short(stats.call_wait));
@@ -279,6 +291,7 @@ std::string to_json(const ManagerStats& stats) {
       .add("workers_crashed", stats.workers_crashed)
       .add("workers_killed", stats.workers_killed)
       .add("workers_recycled", stats.workers_recycled)
+      .add("worker_kill_scope", name_of(stats.worker_kill_scope))
       .add("log_lines", stats.log_lines)
       .add("log_lines_dropped", stats.log_lines_dropped)
       .raw("last_replacement_time", stats.last_replacement_time ? seconds(*stats.last_replacement_time) : "null")

@@ -13,7 +13,7 @@ namespace leasepool::detail {
 
 namespace {
 
-constexpr std::size_t kMostFds = 4;
+constexpr std::size_t kMostFds = 5;
 
 union FdSpace {
   cmsghdr header;  // for its alignment

@@ -18,8 +18,8 @@ namespace leasepool::detail {
 enum class ControlType : std::uint32_t {
   connect = 1,   // parent: here is a new connection {connection}
   stand_by,      // parent: fork another server that waits in reserve {its control socket}
-  spawn,         // parent: fork a worker {its channel, its status page, its stdout, its stderr}
-  adopt,         // parent: a worker that an earlier server forked {its pidfd}
+  spawn,         // parent: fork a worker {its channel, its status page, its stdout, its stderr, its cgroup if any}
+  adopt,         // parent: a worker that an earlier server forked {its pidfd, its cgroup if any}
   spawned,       // server: pid {pidfd}
   spawn_failed,  // server: error
   exited,        // server: wait_status, use; the worker has been reaped

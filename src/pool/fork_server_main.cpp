@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "pool/control_socket.hpp"
+#include "pool/worker_cgroup.hpp"
 #include "pool/worker_main.hpp"
 
 namespace leasepool::detail {
@@ -65,9 +66,11 @@ ResourceUse use_of(const rusage& used) {
 struct AdoptedWorker {
   pid_t pid;
   UniqueFd pidfd;
+  UniqueFd cgroup;  // if it has one
 };
 
 void kill_group(const AdoptedWorker& worker) {
+  kill_cgroup(worker.cgroup.get());
   constexpr unsigned kToProcessGroup = 4;  // PIDFD_SIGNAL_PROCESS_GROUP, of Linux 6.9
   if (::syscall(SYS_pidfd_send_signal, worker.pidfd.get(), SIGKILL, nullptr, kToProcessGroup) == 0) return;
   // As long as the worker is there, its number is its group's.
@@ -83,6 +86,12 @@ struct Connection {
 struct WorkerEntry {
   Connection* connection;  // null once it is closed
   std::uint64_t worker_id;
+  UniqueFd cgroup;  // if it has one
+
+  void kill_all(pid_t pid) const noexcept {
+    ::kill(-pid, SIGKILL);
+    kill_cgroup(cgroup.get());
+  }
 };
 
 class Server {
@@ -195,8 +204,10 @@ void Server::handle_connection(Connection& connection) {
 void Server::handle(Connection& connection, ControlRecord& record) {
   if (record.message.type == ControlType::spawn) {
     spawn(connection, record);
-  } else if (record.message.type == ControlType::adopt && record.fds.size() == 1) {
-    connection.adopted.push_back({.pid = record.message.pid, .pidfd = std::move(record.fds[0])});
+  } else if (record.message.type == ControlType::adopt && !record.fds.empty()) {
+    connection.adopted.push_back({.pid = record.message.pid,
+                                  .pidfd = std::move(record.fds[0]),
+                                  .cgroup = record.fds.size() > 1 ? std::move(record.fds[1]) : UniqueFd()});
   }
 }
 
@@ -204,13 +215,14 @@ void Server::spawn(Connection& connection, ControlRecord& record) {
   ControlRecord reply;
   reply.message.worker_id = record.message.worker_id;
   reply.message.type = ControlType::spawn_failed;
-  if (record.fds.size() != 4) {
+  if (record.fds.size() < 4) {
     reply.message.error = EMFILE;
     return send(connection, std::move(reply));
   }
   const pid_t pid = ::fork();
   if (pid == 0) {
     ::setpgid(0, 0);
+    const int cgroup_error = record.fds.size() > 4 ? enter_cgroup(record.fds[4].get()) : 0;
     const int channel = record.fds[0].get();
     const int page = record.fds[1].get();
     ::dup2(record.fds[2].get(), STDOUT_FILENO);
@@ -221,7 +233,7 @@ void Server::spawn(Connection& connection, ControlRecord& record) {
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     ::prctl(PR_SET_NAME, record.message.name.data());
-    worker_main(std::move(record.fds[0]), std::move(record.fds[1]), record.message.settings);
+    worker_main(std::move(record.fds[0]), std::move(record.fds[1]), record.message.settings, cgroup_error);
   }
   if (pid < 0) {
     reply.message.error = errno;
@@ -232,10 +244,12 @@ void Server::spawn(Connection& connection, ControlRecord& record) {
   if (!pidfd) {
     reply.message.error = errno;
     ::kill(pid, SIGKILL);
-    workers_.emplace(pid, WorkerEntry{.connection = nullptr, .worker_id = 0});
+    workers_.emplace(pid, WorkerEntry{.connection = nullptr, .worker_id = 0, .cgroup = {}});
     return send(connection, std::move(reply));
   }
-  workers_.emplace(pid, WorkerEntry{.connection = &connection, .worker_id = record.message.worker_id});
+  workers_.emplace(pid, WorkerEntry{.connection = &connection,
+                                    .worker_id = record.message.worker_id,
+                                    .cgroup = record.fds.size() > 4 ? std::move(record.fds[4]) : UniqueFd()});
   reply.message.type = ControlType::spawned;
   reply.message.pid = pid;
   reply.fds.push_back(std::move(pidfd));
@@ -251,12 +265,12 @@ void Server::reap() {
     if (::waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT) != 0 || child.si_pid == 0) return;
     // Still a zombie, so its number is not reused: what it left in its group goes with it.
     const auto entry = workers_.find(child.si_pid);
-    if (entry != workers_.end()) ::kill(-child.si_pid, SIGKILL);
+    if (entry != workers_.end()) entry->second.kill_all(child.si_pid);
     int status = 0;
     rusage used{};
     ::wait4(child.si_pid, &status, 0, &used);
     if (entry == workers_.end()) continue;  // a reserve server
-    const WorkerEntry worker = entry->second;
+    const WorkerEntry worker = std::move(entry->second);
     workers_.erase(entry);
     if (worker.connection == nullptr) continue;
     ControlRecord report;
@@ -288,7 +302,7 @@ void Server::close(Connection& connection) {
   for (auto& [pid, worker] : workers_) {
     if (worker.connection != &connection) continue;
     worker.connection = nullptr;
-    ::kill(-pid, SIGKILL);
+    worker.kill_all(pid);
   }
   for (const AdoptedWorker& worker : connection.adopted) kill_group(worker);
   connections_.remove_if([&](const Connection& other) { return &other == &connection; });
@@ -296,7 +310,7 @@ void Server::close(Connection& connection) {
 
 void Server::kill_everything() {
   while (!connections_.empty()) close(connections_.front());
-  for (const auto& [pid, worker] : workers_) ::kill(-pid, SIGKILL);
+  for (const auto& [pid, worker] : workers_) worker.kill_all(pid);
 }
 
 }  // namespace

@@ -40,6 +40,7 @@ struct PoolOptions {
   std::size_t max_worker_rss = 0;
   WorkerLimits limits{};
   Initializer initializer{};
+  std::string worker_cgroup{};
   LogSink log;
   std::shared_ptr<PoolTotals> totals;
 };

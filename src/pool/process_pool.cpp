@@ -10,6 +10,7 @@
 #include "base/check.hpp"
 #include "base/clock.hpp"
 #include "pool/symbols.hpp"
+#include "pool/worker_cgroup.hpp"
 
 namespace leasepool::detail {
 
@@ -59,6 +60,7 @@ void ProcessPool::start(std::move_only_function<void(Result<void>)> ready) {
     ready(std::move(result));
   };
   try {
+    if (!options_.worker_cgroup.empty()) cgroup_ = open_delegated_cgroup(options_.worker_cgroup);
     spawner_ = std::make_shared<Spawner>(loop_, *this);
     spawner_->open();
   } catch (const LeasePoolError& error) {
@@ -85,7 +87,7 @@ void ProcessPool::spawn_missing_workers() {
 void ProcessPool::spawn_worker() {
   auto worker = std::make_shared<Worker>(loop_, *this, next_worker_id(), options_);
   try {
-    SpawnRequest request = worker->prepare();
+    SpawnRequest request = worker->prepare(cgroup_);
     request.name = options_.name;
     spawner_->spawn(std::move(request));
   } catch (const std::system_error& error) {
@@ -315,7 +317,7 @@ void ProcessPool::fork_server_lost(const std::unordered_set<std::uint64_t>& unan
     }
     spawner_->open();
     for (const auto& worker : workers) {
-      if (worker->pidfd() >= 0) spawner_->adopt(worker->pid(), worker->pidfd());
+      if (worker->pidfd() >= 0) spawner_->adopt(worker->pid(), worker->pidfd(), worker->share_cgroup());
     }
   } catch (const std::exception& error) {
     failed_starts_ = kMostFailedStarts;

@@ -77,6 +77,7 @@ class ProcessPool final : public Pool,
   LoopCore& loop_;
   const PoolOptions options_;
   const std::shared_ptr<LogQueue> log_;
+  std::shared_ptr<const UniqueFd> cgroup_;  // below which each worker has one, if they have
   std::shared_ptr<Spawner> spawner_;
   std::vector<std::shared_ptr<Worker>> workers_;  // those that are dying included
   std::vector<Worker*> idle_;                     // the last one that finished is the next to be used

@@ -30,13 +30,16 @@ void Spawner::spawn(SpawnRequest request) {
   fds.push_back(std::move(request.status_page));
   fds.push_back(std::move(request.standard_output));
   fds.push_back(std::move(request.standard_error));
+  if (request.cgroup) fds.push_back(std::move(request.cgroup));
   send(message, std::move(fds));
 }
 
-void Spawner::adopt(pid_t pid, int pidfd) {
+void Spawner::adopt(pid_t pid, int pidfd, UniqueFd cgroup) {
   std::vector<UniqueFd> fds;
   fds.emplace_back(::fcntl(pidfd, F_DUPFD_CLOEXEC, 0));
-  if (fds.back()) send({.type = ControlType::adopt, .pid = pid}, std::move(fds));
+  if (!fds.back()) return;
+  if (cgroup) fds.push_back(std::move(cgroup));
+  send({.type = ControlType::adopt, .pid = pid}, std::move(fds));
 }
 
 void Spawner::let_go() noexcept {

@@ -22,6 +22,7 @@ struct SpawnRequest {
   UniqueFd status_page;
   UniqueFd standard_output;
   UniqueFd standard_error;
+  UniqueFd cgroup{};  // if it is to have one
   WorkerSettings settings;
   std::string name;
 };
@@ -57,7 +58,7 @@ class Spawner : public std::enable_shared_from_this<Spawner> {
   void spawn(SpawnRequest request);
 
   // After fork_server_lost(): hands a worker to the new server, which kills it with the connection.
-  void adopt(pid_t pid, int pidfd);
+  void adopt(pid_t pid, int pidfd, UniqueFd cgroup);
 
   // Closes the connection: the server kills what is left of its workers.
   void let_go() noexcept;

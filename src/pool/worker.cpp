@@ -33,6 +33,10 @@ constexpr Duration kExitStatusPatience = std::chrono::seconds(1);
 // A process that dies closes its channel moments before; one that was dismissed may have files to flush.
 constexpr Duration kDeathPatience = std::chrono::milliseconds(200);
 
+// The pauses between tries to remove a cgroup.
+constexpr Duration kFirstRemoval = std::chrono::milliseconds(1);
+constexpr Duration kLastRemoval = std::chrono::seconds(1);
+
 // No call of a caller's has this id.
 constexpr std::uint64_t kInitializerCall = UINT64_MAX;
 
@@ -64,6 +68,14 @@ TimePoint end_of_age(TimePoint now, Duration most) {
       now, Duration(static_cast<std::int64_t>(nine_to_ten_tenths(static_cast<std::uint64_t>(most.count())))));
 }
 
+// What was killed in it may still be on its way out.
+void remove_cgroup(LoopCore& loop, std::shared_ptr<const WorkerCgroup> cgroup, Duration pause) {
+  if (cgroup->remove() || pause > kLastRemoval) return;
+  loop.call_at(deadline_after(loop.now(), pause), [&loop, cgroup = std::move(cgroup), pause]() mutable {
+    remove_cgroup(loop, std::move(cgroup), 2 * pause);
+  });
+}
+
 }  // namespace
 
 Worker::Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolOptions& options)
@@ -76,7 +88,7 @@ Worker::Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolO
       most_resident_memory_(options.max_worker_rss == 0 ? UINT64_MAX : options.max_worker_rss),
       initializer_(options.initializer) {}
 
-SpawnRequest Worker::prepare() {
+SpawnRequest Worker::prepare(const std::shared_ptr<const UniqueFd>& delegated_cgroup) {
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   auto [page, page_fd] = StatusPage::create();
   status_ = std::move(page);
@@ -86,11 +98,13 @@ SpawnRequest Worker::prepare() {
   output_ = std::make_shared<WorkerOutput>(
       loop_, [this](LogSource source, LogLevel level, std::string_view text) { printed(source, level, text); });
   auto [standard_output, standard_error] = output_->open();
+  if (delegated_cgroup) cgroup_ = std::make_shared<WorkerCgroup>(delegated_cgroup, id_, settings_.memory);
   return {.worker_id = id_,
           .channel = std::move(theirs),
           .status_page = std::move(page_fd),
           .standard_output = std::move(standard_output),
           .standard_error = std::move(standard_error),
+          .cgroup = share_cgroup(),
           .settings = settings_,
           .name = {}};
 }
@@ -153,6 +167,7 @@ void Worker::check_gone() {
   gone_ = true;
   loop_.cancel_timer(exit_status_timer_);
   channel_->let_go();
+  if (cgroup_) remove_cgroup(loop_, std::move(cgroup_), kFirstRemoval);
   output_->finish();  // what it said before its end comes before what is said of it
   if (owner_ != nullptr) owner_->worker_gone(*this, std::move(job_));
 }

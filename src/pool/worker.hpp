@@ -15,6 +15,7 @@
 #include "pool/pool.hpp"
 #include "pool/spawner.hpp"
 #include "pool/status_page.hpp"
+#include "pool/worker_cgroup.hpp"
 #include "pool/worker_output.hpp"
 #include "pool/worker_settings.hpp"
 #include "wire/channel.hpp"
@@ -48,8 +49,9 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
  public:
   Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolOptions& options);
 
-  // Makes the channel and the status page; what the process gets of them. Throws std::system_error.
-  SpawnRequest prepare();
+  // Makes the channel, the status page and, below `delegated_cgroup` if there is one, a cgroup; what the process gets
+  // of them. Throws std::system_error.
+  SpawnRequest prepare(const std::shared_ptr<const UniqueFd>& delegated_cgroup);
 
   // What the fork server said.
   void spawned(SpawnedProcess process);
@@ -83,6 +85,8 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   [[nodiscard]] bool dying() const noexcept { return dying_; }
   [[nodiscard]] bool killed_by_us() const noexcept { return killed_; }
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+  // Empty if it has none. Throws std::system_error.
+  [[nodiscard]] UniqueFd share_cgroup() const { return cgroup_ ? cgroup_->share() : UniqueFd(); }
   [[nodiscard]] int pidfd() const noexcept { return pidfd_ ? pidfd_->get() : -1; }
 
   // Whether the worker had taken up the job: then it may have run.
@@ -130,8 +134,9 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   std::shared_ptr<Channel> channel_;
   StatusPage status_;
   std::shared_ptr<WorkerOutput> output_;
-  std::string last_owner_;     // of the call that runs, or ran last
-  std::string last_function_;  // the same
+  std::shared_ptr<const WorkerCgroup> cgroup_;  // shared with what removes it
+  std::string last_owner_;                      // of the call that runs, or ran last
+  std::string last_function_;                   // the same
   std::uint64_t dropped_lines_ = 0;
   pid_t pid_ = 0;
   std::shared_ptr<UniqueFd> pidfd_;  // shared with the poll in flight on it

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 #include <string>
 
@@ -43,12 +44,12 @@ class WorkerProcess {
   WorkerProcess(UniqueFd channel, StatusPage status, const WorkerSettings& settings)
       : channel_(std::move(channel)), status_(std::move(status)), settings_(settings), decoder_(settings.max_payload) {}
 
-  void serve();
+  void serve(int cgroup_error);
 
  private:
   bool receive();
   void send(const Bytes& frame) const;
-  void say_hello() const;
+  void say_hello(int cgroup_error) const;
   void note_begin(std::uint64_t call_id) const;
   void note_end(std::uint64_t call_id) const;
   [[nodiscard]] Bytes execute(const Frame& call) const;
@@ -60,8 +61,8 @@ class WorkerProcess {
   FrameDecoder decoder_;
 };
 
-void WorkerProcess::serve() {
-  say_hello();
+void WorkerProcess::serve(int cgroup_error) {
+  say_hello(cgroup_error);
   while (receive()) {
     while (const auto frame = decoder_.next()) {
       if (frame->type != FrameType::call) ::_exit(kChannelBroken);
@@ -76,8 +77,9 @@ void WorkerProcess::serve() {
 }
 
 // Or why not, and then the parent kills this process.
-void WorkerProcess::say_hello() const {
-  const auto failure = set_limits(settings_);
+void WorkerProcess::say_hello(int cgroup_error) const {
+  std::optional<std::string> failure = set_limits(settings_);
+  if (cgroup_error != 0) failure = std::string("could not enter its cgroup: ") + std::strerror(cgroup_error);
   Bytes hello = begin_frame();
   if (failure) encode_failure(hello, Errc::pool_broken, *failure);
   finish_frame(hello, failure ? FrameType::failure : FrameType::hello, 0, 0);
@@ -173,7 +175,7 @@ void detach_standard_input() {
 
 }  // namespace
 
-void worker_main(UniqueFd channel, UniqueFd status_page, const WorkerSettings& settings) noexcept {
+void worker_main(UniqueFd channel, UniqueFd status_page, const WorkerSettings& settings, int cgroup_error) noexcept {
   detach_standard_input();
   ::on_exit(exit_without_destructors, nullptr);
   StatusPage status = StatusPage::map(status_page.get());
@@ -183,7 +185,7 @@ void worker_main(UniqueFd channel, UniqueFd status_page, const WorkerSettings& s
   log_to_parent(status->dropped_lines);
   note_stacks_in(*status.operator->());
   try {
-    WorkerProcess(std::move(channel), std::move(status), settings).serve();
+    WorkerProcess(std::move(channel), std::move(status), settings).serve(cgroup_error);
   } catch (...) {
     ::_exit(kChannelBroken);  // a frame that is none: the parent is not itself any more
   }

@@ -177,7 +177,7 @@ TEST_CASE("a server that is killed is lost once, and names what it had not answe
         test::run_until(connection.loop, [&] { return owner.spawned.contains(3) || owner.unanswered.contains(3); }));
   } while (!owner.spawned.contains(3));
   const SpawnedProcess& orphan = owner.spawned.at(1);
-  connection.spawner->adopt(orphan.pid, orphan.pidfd.get());
+  connection.spawner->adopt(orphan.pid, orphan.pidfd.get(), {});
   const test::ProcessHandle adopted(orphan.pid);
   test::turn(connection.loop);
   CHECK_FALSE(adopted.dead());

@@ -61,7 +61,7 @@ class Owner final : public detail::WorkerOwner {
 // A worker whose process is an idle child of this one, and whose channel and status page are in the test's hands.
 struct Fixture {
   Fixture() {
-    detail::SpawnRequest request = worker->prepare();
+    detail::SpawnRequest request = worker->prepare(nullptr);
     channel = std::move(request.channel);
     page = StatusPage::map(request.status_page.get());
     child = ::fork();

@@ -1,0 +1,162 @@
+// What a function starts dies with its worker: in the worker's process group anyway, out of it where there are cgroups.
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+
+#include "catch.hpp"
+#include "functions.hpp"
+#include "harness.hpp"
+#include "leasepool/manager.hpp"
+#include "processes.hpp"
+
+using namespace leasepool;
+using leasepool::test::TestPool;
+
+namespace tree_cases {
+
+// Starts a process that waits for ever, in a session of its own if asked; gives its id.
+pid_t leave_a_child(bool hidden) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (hidden) ::setsid();
+    pool_functions::shared().holding = 1;
+    for (;;) ::pause();
+  }
+  return child;
+}
+
+std::string own_cgroup() {
+  std::ifstream file("/proc/self/cgroup");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("0::")) return line.substr(3);
+  }
+  return {};
+}
+
+}  // namespace tree_cases
+
+LEASEPOOL_REGISTER(tree_cases::leave_a_child);
+LEASEPOOL_REGISTER(tree_cases::own_cgroup);
+
+namespace tree_tests {
+
+// A directory in the machine's cgroup v2 hierarchy, where this program may make one.
+class DelegatedCgroup {
+ public:
+  DelegatedCgroup() {
+    std::ifstream mounts("/proc/self/mounts");
+    for (std::string device, place, type, rest; mounts >> device >> place >> type && std::getline(mounts, rest);) {
+      if (type != "cgroup2") continue;
+      const std::string candidate = place + "/leasepool-test-" + std::to_string(::getpid());
+      if (::mkdir(candidate.c_str(), 0755) == 0) path = candidate;
+      if (!path.empty()) return;
+    }
+  }
+  DelegatedCgroup(const DelegatedCgroup&) = delete;
+  DelegatedCgroup& operator=(const DelegatedCgroup&) = delete;
+  ~DelegatedCgroup() {
+    if (!path.empty()) ::rmdir(path.c_str());
+  }
+
+  [[nodiscard]] bool missing() const {
+    if (path.empty()) WARN("SKIPPED: no cgroup v2 hierarchy in which this program may make a cgroup");
+    return path.empty();
+  }
+  [[nodiscard]] std::size_t children() const {
+    std::size_t count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(path)) count += entry.is_directory() ? 1 : 0;
+    return count;
+  }
+
+  std::string path;
+};
+
+bool is_gone(pid_t pid) { return ::kill(pid, 0) != 0 || test::process_state(pid) == 'Z'; }
+
+detail::PoolOptions in_cgroup(const std::string& path, std::size_t workers = 1) {
+  pool_functions::reset_shared();
+  detail::PoolOptions options = TestPool::options_for(workers);
+  options.worker_cgroup = path;
+  return options;
+}
+
+}  // namespace tree_tests
+
+using tree_tests::DelegatedCgroup;
+using tree_tests::in_cgroup;
+using tree_tests::is_gone;
+
+TEST_CASE("what stayed in the worker's process group dies with it", "[kill-tree][W5]") {
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::process, in_cgroup(""));
+  REQUIRE(pool.start().has_value());
+  const pid_t child = pool.result_of(tree_cases::leave_a_child, false).value();
+  CHECK_FALSE(is_gone(child));
+  CHECK_FALSE(pool.result_of(pool_functions::exit_at_once, 3).has_value());
+  CHECK(pool.wait([&] { return is_gone(child); }));
+}
+
+TEST_CASE("a child that hides from its worker's process group dies with the worker's cgroup", "[kill-tree][W5]") {
+  const DelegatedCgroup cgroup;
+  if (cgroup.missing()) return;
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::process, in_cgroup(cgroup.path));
+  REQUIRE(pool.start().has_value());
+  CHECK_THAT(pool.result_of(tree_cases::own_cgroup).value(), ContainsSubstring("/leasepool-"));
+  CHECK(cgroup.children() == 1);
+  const pid_t child = pool.result_of(tree_cases::leave_a_child, true).value();
+  REQUIRE(pool.wait([] { return pool_functions::shared().holding == 1; }));  // it has left the group
+  CHECK_FALSE(pool.result_of(pool_functions::exit_at_once, 3).has_value());
+  CHECK(pool.wait([&] { return is_gone(child); }));
+  CHECK(pool.result_of(pool_functions::add, 1, 2).value() == 3);  // of the replacement, which has one of its own
+  CHECK(pool.wait([&] { return cgroup.children() == 1; }));
+  CHECK(pool.close());
+  CHECK(test::run_until(loop, [&] { return cgroup.children() == 0; }));
+}
+
+TEST_CASE("a cgroup goes with its worker when the pool is destroyed", "[kill-tree][L6]") {
+  const DelegatedCgroup cgroup;
+  if (cgroup.missing()) return;
+  Loop loop;
+  pid_t child = 0;
+  {
+    TestPool pool(loop, ExecutorBackend::process, in_cgroup(cgroup.path, 3));
+    REQUIRE(pool.start().has_value());
+    CHECK(cgroup.children() == 3);
+    child = pool.result_of(tree_cases::leave_a_child, true).value();
+  }
+  CHECK(test::run_until(loop, [&] { return is_gone(child) && cgroup.children() == 0; }));
+}
+
+TEST_CASE("a directory that is no cgroup is refused by name", "[kill-tree][L4]") {
+  for (const std::string path : {"/tmp", "/nowhere/at/all"}) {
+    Loop loop;
+    TestPool pool(loop, ExecutorBackend::process, in_cgroup(path));
+    const auto started = pool.start();
+    REQUIRE_FALSE(started.has_value());
+    CHECK(started.error().code() == Errc::unsupported);
+    CHECK_THAT(started.error().message(),
+               ContainsSubstring("ManagerOptions::worker_cgroup = " + path) && ContainsSubstring("Delegate=yes"));
+  }
+}
+
+TEST_CASE("stats() says what dies with a worker", "[kill-tree][stats]") {
+  const auto scope_of = [](ExecutorBackend backend, const std::string& cgroup) {
+    Loop loop;
+    ManagerOptions options;
+    options.backend = backend;
+    options.max_pools = 1;
+    options.worker_cgroup = cgroup;
+    return LeasedExecutorManager(loop, options).stats().worker_kill_scope;
+  };
+  CHECK((scope_of(ExecutorBackend::thread, "") == KillScope::none));
+  CHECK((scope_of(ExecutorBackend::process, "") == KillScope::process_group));
+  CHECK((scope_of(ExecutorBackend::process, "/sys/fs/cgroup/x") == KillScope::cgroup));
+}
