@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "leasepool/duration.hpp"
+#include "leasepool/sandbox.hpp"
 
 namespace leasepool {
 
@@ -77,6 +78,8 @@ struct ManagerOptions {
   /// Replaces a worker process whose resident memory is found to have more bytes than this when a call ends; 0: never.
   std::size_t max_worker_rss = 0;
   WorkerLimits worker_limits{};
+  /// What the functions of worker processes may do. A profile but none needs the process backend.
+  Sandbox sandbox{};
 };
 
 struct AcquireOptions {

@@ -57,6 +57,7 @@ void ManagerCore::add_pool() {
                   .max_worker_age = options_.max_worker_age,
                   .max_worker_rss = options_.max_worker_rss,
                   .limits = options_.worker_limits,
+                  .sandbox = options_.sandbox,
                   .log = [sink = options_.log](LogLevel level, std::string_view text) { write_log(sink, level, text); },
                   .totals = pool_totals_});
   slot->pool->start([weak = weak_from_this(), slot](Result<void> result) {
@@ -318,7 +319,8 @@ ManagerStats ManagerCore::stats() {
                      .last_replacement_time = pool_totals_->last_replacement_time,
                      .acquire_wait = summary_of(acquire_wait_),
                      .call_wait = summary_of(ledger_->wait),
-                     .call_run = summary_of(ledger_->run)};
+                     .call_run = summary_of(ledger_->run),
+                     .sandbox = pool_totals_->sandbox};
   const TimePoint now = scheduler_->now();
   stats.leases.reserve(leases_.size());
   for (const auto& [id, slot] : leases_) stats.leases.push_back(slot->lease->stats(now));

@@ -51,6 +51,14 @@ std::string in_short(const DurationSummary& summary) {
          detail::in_words(summary.max) + " (" + std::to_string(summary.count) + ")";
 }
 
+std::string in_short(const SandboxStats& sandbox) {
+  std::string text(name_of(sandbox.profile));
+  if (sandbox.profile == Sandbox::Profile::none) return text;
+  text += sandbox.seccomp ? ": seccomp" : ": no seccomp";
+  return text + (sandbox.landlock_abi > 0 ? ", Landlock " + std::to_string(sandbox.landlock_abi) : ", no Landlock") +
+         (sandbox.complete ? "" : " (best effort)");
+}
+
 std::string expiry(Duration left) {
   if (left == Duration::max()) return "never";
   return left < Duration::zero() ? detail::in_words(-left) + " ago" : "in " + detail::in_words(left);
@@ -158,6 +166,15 @@ std::string json_of(const WaiterStats& waiter) {
       .text();
 }
 
+std::string json_of(const SandboxStats& sandbox) {
+  return JsonObject()
+      .add("profile", name_of(sandbox.profile))
+      .add("seccomp", sandbox.seccomp)
+      .add("landlock_abi", static_cast<std::uint64_t>(sandbox.landlock_abi))
+      .add("complete", sandbox.complete)
+      .text();
+}
+
 // Prometheus.
 
 class Exposition {
@@ -239,6 +256,7 @@ std::string to_text(const ManagerStats& stats) {
   text +=
       line("workers", number(stats.workers_started) + " started, " + number(stats.workers_crashed) + " crashed, " +
                           number(stats.workers_killed) + " killed, " + number(stats.workers_recycled) + " recycled");
+  if (stats.sandbox) text += line("sandbox", in_short(*stats.sandbox));
   text += line("acquire wait", in_short(stats.acquire_wait));
   text += line("call wait", in_short(stats.call_wait));
   text += line("call run", in_short(stats.call_run));
@@ -282,6 +300,7 @@ std::string to_json(const ManagerStats& stats) {
       .add("acquire_wait", stats.acquire_wait)
       .add("call_wait", stats.call_wait)
       .add("call_run", stats.call_run)
+      .raw("sandbox", stats.sandbox ? json_of(*stats.sandbox) : "null")
       .raw("leases", json_array(stats.leases, [](const LeaseStats& lease) { return json_of(lease); }))
       .raw("waiters", json_array(stats.waiters, [](const WaiterStats& waiter) { return json_of(waiter); }))
       .text();
@@ -325,6 +344,12 @@ std::string to_prometheus(const ManagerStats& stats) {
               "Worker processes killed for a deadline or a cancellation.");
   out.counter("workers_recycled_total", stats.workers_recycled,
               "Worker processes replaced after max_calls_per_worker, or for age or memory.");
+  if (stats.sandbox) {
+    const std::string profile = "profile=\"" + std::string(name_of(stats.sandbox->profile)) + "\",part=";
+    out.metric("sandbox_active", "gauge", "Parts of the worker processes' sandbox that are in force.");
+    out.sample("sandbox_active", stats.sandbox->seccomp ? "1" : "0", profile + "\"seccomp\"");
+    out.sample("sandbox_active", stats.sandbox->landlock_abi > 0 ? "1" : "0", profile + "\"landlock\"");
+  }
   out.summary("acquire_wait_seconds", stats.acquire_wait, "From acquire to grant.");
   out.summary("call_wait_seconds", stats.call_wait, "From a call's submission to its start on a worker.");
   out.summary("call_run_seconds", stats.call_run, "From a call's start on a worker to its outcome.");

@@ -26,6 +26,7 @@ struct PoolTotals {
   std::uint64_t workers_killed = 0;
   std::uint64_t workers_recycled = 0;
   std::optional<Duration> last_replacement_time;
+  std::optional<SandboxStats> sandbox;
 };
 
 struct PoolOptions {
@@ -37,6 +38,7 @@ struct PoolOptions {
   Duration max_worker_age = Duration::max();
   std::size_t max_worker_rss = 0;
   WorkerLimits limits{};
+  Sandbox sandbox{};
   LogSink log;
   std::shared_ptr<PoolTotals> totals;
 };

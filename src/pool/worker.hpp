@@ -80,6 +80,12 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   [[nodiscard]] int pidfd() const noexcept { return pidfd_ ? pidfd_->get() : -1; }
 
+  // What of its sandbox is in force. To be asked when it gets ready: later it is the functions' word.
+  [[nodiscard]] SandboxStats sandbox() const noexcept;
+
+  // Why it did not start, when describe_end() says how.
+  [[nodiscard]] Errc failure_code() const noexcept { return failure_code_; }
+
   // Whether the worker had taken up the job: then it may have run.
   [[nodiscard]] bool had_begun(const Job& job) const noexcept;
 
@@ -96,6 +102,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   void refused_to_start(const Frame& frame);
   void give_up(std::string reason);
   void accept_outcome(const Frame& frame);
+  [[nodiscard]] std::string describe_blocked_call() const;
   void send_sigkill() const noexcept;
   void watch_death();
   void died();
@@ -105,6 +112,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   WorkerOwner* owner_;
   const std::uint64_t id_;
   const WorkerSettings settings_;
+  const Sandbox sandbox_;
   const std::uint64_t most_calls_;
   const TimePoint end_of_age_;
   const std::uint64_t most_resident_memory_;
@@ -124,6 +132,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   bool gone_ = false;
   std::optional<int> wait_status_;
   std::string failure_;  // why it was not spawned, or how it broke the protocol
+  Errc failure_code_ = Errc::pool_broken;
   TimerId exit_status_timer_ = 0;
   TimerId death_timer_ = 0;
 };
