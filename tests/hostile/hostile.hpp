@@ -1,0 +1,14 @@
+// What main() has of the hostile tests.
+#pragma once
+
+#include <string>
+
+namespace hostile {
+
+// How each attempt ends, in Markdown.
+std::string table();
+
+// Whether the machine could not run a test.
+bool skipped();
+
+}  // namespace hostile
