@@ -20,7 +20,7 @@ struct BlockedCall {
   std::uint32_t number = 0;
 };
 
-// As one number that is never 0.
+// As one number; 0: none.
 constexpr std::uint64_t pack(BlockedCall call) noexcept {
   return (std::uint64_t{call.architecture} << 32) | call.number;
 }

@@ -82,6 +82,7 @@ void allow_compute(Filter& filter, bool renews_cpu_limit) {
   filter.allow_all(kComputeCalls);
   // Nothing that a descriptor's other owners would see: no flags, no owner, no lease.
   filter.allow_with("fcntl", 1, {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_ADD_SEALS, F_GET_SEALS});
+  filter.allow("madvise", {argument(2, 0, kLow32 & ~0x1fU)});  // not the advice from 100 on, which breaks pages for all
   filter.allow_with("ioctl", 1, {TCGETS, FIONREAD, FIOCLEX, FIONCLEX});
   filter.allow_with("prctl", 0, {PR_SET_NAME, PR_GET_NAME, kSetVma});
   const auto self = static_cast<std::uint64_t>(::getpid());

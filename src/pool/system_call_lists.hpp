@@ -12,8 +12,8 @@ inline constexpr const char* kComputeCalls[] = {
     "close", "close_range", "dup", "dup2", "dup3", "fstat", "recvfrom", "recvmsg", "recvmmsg", "sendto", "sendmsg",
     "sendmmsg", "shutdown", "getsockopt", "getsockname", "poll", "ppoll", "select", "pselect6",
     // Memory, shared memory included.
-    "brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "mincore", "msync", "memfd_create", "ftruncate",
-    "fallocate", "membarrier",
+    "brk", "mmap", "munmap", "mremap", "mprotect", "mincore", "msync", "memfd_create", "ftruncate", "fallocate",
+    "membarrier",
     // Time.
     "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "times",
     // Locks and the threads that there are.

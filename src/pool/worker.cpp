@@ -278,11 +278,12 @@ SandboxStats Worker::sandbox() const noexcept {
           .complete = !wants_all || (seccomp && landlock_abi > 0)};
 }
 
-// Of a worker that a SIGSYS ended: for which system call that was.
+// Of a worker that a SIGSYS ended: for which system call that was, if the filter sent it and the worker could note it.
 std::string Worker::describe_blocked_call() const {
   const BlockedCall call = unpack(status_->blocked_call.load());
-  const std::string name = call.architecture == 0 ? "a system call" : system_call_name(call.architecture, call.number);
-  return " because it tried " + name + ", which " + sandbox_name(settings_.sandbox) + " blocks";
+  if (call.architecture == 0) return {};
+  return ": it tried " + system_call_name(call.architecture, call.number) + ", which " +
+         sandbox_name(settings_.sandbox) + " blocks";
 }
 
 bool Worker::had_begun(const Job& job) const noexcept { return status_->begun.load() == job.booking.id; }
@@ -301,8 +302,10 @@ std::string Worker::describe_end() const {
     const int signal = WTERMSIG(*wait_status_);
     const char* const name = ::sigabbrev_np(signal);
     return who + " was killed by signal " + std::to_string(signal) +
-           (name == nullptr ? "" : " (SIG" + std::string(name) + ", " + ::sigdescr_np(signal) + ")") +
-           (signal == SIGSYS && settings_.sandbox != Sandbox::Profile::none ? describe_blocked_call() : "") + why;
+           (name == nullptr ? ""
+                            : " (SIG" + std::string(name) + ", " + ::sigdescr_np(signal) +
+                                  (signal == SIGSYS ? describe_blocked_call() : "") + ")") +
+           why;
   }
   return who + " exited with code " + std::to_string(WEXITSTATUS(*wait_status_)) + why;
 }

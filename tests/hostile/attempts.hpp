@@ -35,7 +35,7 @@ enum class Ending {
   exposed,    // worker_crashed: it broke the protocol
   too_large,  // payload_too_large
   too_late,   // timed_out, at the call's deadline
-  untried,    // as the system pleases: a test must not try it, or its outcome is the machine's
+  untried,    // nothing of ours stands against it, and a test must not try it, or the outcome is the machine's
 };
 
 struct Attempt {

@@ -113,6 +113,10 @@ std::string lock_memory(const Targets& at) {
   tried(::mlock(&at, sizeof at), "mlock()");
   return {};
 }
+std::string break_a_page(const Targets& /*at*/) {
+  tried(::madvise(nullptr, 0, MADV_HWPOISON), "madvise()");
+  return {};
+}
 std::string remove_filter(const Targets& /*at*/) {
   tried(::prctl(PR_SET_SECCOMP, SECCOMP_MODE_DISABLED, 0, 0, 0), "prctl()");
   return {};
@@ -201,6 +205,7 @@ LEASEPOOL_REGISTER(hostile::kernel::raise_memory);
 LEASEPOOL_REGISTER(hostile::kernel::set_own_priority);
 LEASEPOOL_REGISTER(hostile::kernel::run_in_real_time);
 LEASEPOOL_REGISTER(hostile::kernel::lock_memory);
+LEASEPOOL_REGISTER(hostile::kernel::break_a_page);
 LEASEPOOL_REGISTER(hostile::kernel::remove_filter);
 LEASEPOOL_REGISTER(hostile::kernel::add_filter);
 LEASEPOOL_REGISTER(hostile::kernel::allow_privileges);
@@ -246,6 +251,7 @@ std::vector<Attempt> kernel_attempts() {
       {"set its own priority", "setpriority()", set_own_priority, works, refused, refused},
       {"set its own scheduling", "sched_setscheduler()", run_in_real_time, works, refused, refused},
       {"lock memory", "mlock()", lock_memory, works, refused, refused},
+      {"have the kernel give up a page of memory as broken", "madvise()", break_a_page, untried, refused, refused},
       {"remove its own filter", "prctl()", remove_filter, untried, refused, refused},
       {"replace its own filter", "seccomp()", add_filter, untried, fatal, fatal},
       {"allow itself new privileges again", "prctl()", allow_privileges, untried, refused, refused},

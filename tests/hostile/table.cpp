@@ -24,7 +24,7 @@ const char* in_words(Ending ending) {
     case Ending::exposed: return "ends the worker (protocol)";
     case Ending::too_large: return "`payload_too_large`";
     case Ending::too_late: return "killed at the deadline";
-    case Ending::untried: return "the system's";
+    case Ending::untried: return "not prevented";
   }
   throw std::logic_error("an ending without words");
 }
