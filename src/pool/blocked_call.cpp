@@ -15,8 +15,15 @@ namespace {
 
 constexpr int kFromFilter = 1;  // SYS_SECCOMP as si_code
 
-std::atomic<std::uint64_t>* noted = nullptr;
-struct sigaction previous;
+// Of this process: a signal's handler has no argument of its own.
+struct Handling {
+  std::atomic<std::uint64_t>* note = nullptr;
+  struct sigaction previous{};
+};
+Handling& handling() noexcept {
+  static Handling of_this_process;
+  return of_this_process;
+}
 
 // The arguments and the result of the system call that was trapped.
 #if defined(__x86_64__)
@@ -39,6 +46,7 @@ bool stood_in_for_fstat(const siginfo_t& info, ucontext_t& context) noexcept {
   if (info.si_syscall != SYS_newfstatat) return false;
   const int before = errno;
   long result = -EPERM;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): it comes as a register
   if (*reinterpret_cast<const char*>(argument_of(context, 1)) == '\0') {
     const long status = ::syscall(SYS_fstat, argument_of(context, 0), argument_of(context, 2));
     result = status == 0 ? 0 : -errno;
@@ -51,21 +59,22 @@ bool stood_in_for_fstat(const siginfo_t& info, ucontext_t& context) noexcept {
 void handle(int signal, siginfo_t* info, void* context) {
   const bool from_filter = info->si_code == kFromFilter;
   if (from_filter && stood_in_for_fstat(*info, *static_cast<ucontext_t*>(context))) return;
-  if (from_filter) {
-    noted->store(pack({.architecture = info->si_arch, .number = static_cast<std::uint32_t>(info->si_syscall)}));
+  if (from_filter && handling().note != nullptr) {
+    handling().note->store(
+        pack({.architecture = info->si_arch, .number = static_cast<std::uint32_t>(info->si_syscall)}));
   }
-  ::sigaction(signal, &previous, nullptr);
+  ::sigaction(signal, &handling().previous, nullptr);
   ::raise(signal);  // comes when this handler has returned
 }
 
 }  // namespace
 
 void note_blocked_calls(std::atomic<std::uint64_t>& note) noexcept {
-  noted = &note;
+  handling().note = &note;
   struct sigaction action{};
   action.sa_sigaction = handle;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-  ::sigaction(SIGSYS, &action, &previous);
+  ::sigaction(SIGSYS, &action, &handling().previous);
 }
 
 }  // namespace leasepool::detail

@@ -156,7 +156,7 @@ std::string set_clock(const Targets& /*at*/) {
   return {};
 }
 std::string rename_machine(const Targets& /*at*/) {
-  tried(::sethostname("", static_cast<std::size_t>(-1)), "sethostname()");
+  tried(::syscall(SYS_sethostname, "", -1L), "sethostname()");
   return {};
 }
 std::string swap_on(const Targets& /*at*/) {
