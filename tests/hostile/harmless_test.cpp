@@ -222,9 +222,11 @@ TEST_CASE("functions that compute run under every profile", "[harmless][B2]") {
     on_lease(options_with(sandbox), [](const lp::ExecutorLease& lease, lp::LeasedExecutorManager&) -> lp::Task<> {
       const std::string text = "banana";
       auto used = lease.run(use_the_library, text);
-      CHECK(co_await used == "bbnbnb 65534 11");
+      const auto used_value = co_await used;
+      CHECK(used_value == "bbnbnb 65534 11");
       auto shared = lease.run(use_shared_memory);
-      CHECK(co_await shared == std::uint64_t{1} << 20);
+      const auto shared_value = co_await shared;
+      CHECK(shared_value == std::uint64_t{1} << 20);
     });
   }
 }
@@ -238,13 +240,16 @@ TEST_CASE("functions that keep to their files have them, and no others", "[harml
     const std::string from = in + "/file";
     const std::string to = out + "/file";
     auto copied = lease.run(round_trip, from, to);
-    CHECK(co_await copied == "content 1");
+    const auto copied_value = co_await copied;
+    CHECK(copied_value == "content 1");
     CHECK(std::filesystem::exists(to + ".done"));
     auto beside = lease.run(opens, directory / "in/../in/nothing");
-    CHECK_FALSE(co_await beside);
+    const auto beside_value = co_await beside;
+    CHECK_FALSE(beside_value);
     const std::string maps = "/proc/self/maps";
     auto other = lease.run(opens, maps);
-    CHECK_FALSE(co_await other);
+    const auto other_value = co_await other;
+    CHECK_FALSE(other_value);
   });
 }
 
@@ -258,9 +263,11 @@ TEST_CASE("a single file can be listed, and a relative path is one from where th
   std::ofstream(directory / "in/other") << "content";
   on_lease(options_with(sandbox), [&](const lp::ExecutorLease& lease, lp::LeasedExecutorManager&) -> lp::Task<> {
     auto listed = lease.run(opens, directory / "in/file");
-    CHECK(co_await listed);
+    const auto listed_value = co_await listed;
+    CHECK(listed_value);
     auto beside = lease.run(opens, directory / "in/other");
-    CHECK_FALSE(co_await beside);
+    const auto beside_value = co_await beside;
+    CHECK_FALSE(beside_value);
   });
 }
 
@@ -280,7 +287,8 @@ TEST_CASE("a list of thousands of paths is no longer than it may be", "[harmless
   on_lease(options_with(lp::Sandbox::files(read, {})),
            [&](const lp::ExecutorLease& lease, lp::LeasedExecutorManager&) -> lp::Task<> {
              auto listed = lease.run(opens, directory / "in/file");
-             CHECK(co_await listed);
+             const auto listed_value = co_await listed;
+             CHECK(listed_value);
            });
 }
 
@@ -290,9 +298,11 @@ TEST_CASE("a worker that replaces another is shut in as it was", "[harmless][B2]
              const std::string maps = "/proc/self/maps";
              auto died = lease.run(die_of, SIGABRT);
              auto said = what_is_thrown(std::move(died));
-             CHECK_THAT(co_await said, ContainsSubstring("(SIGABRT, Aborted) while running"));
+             const auto message = co_await said;
+             CHECK_THAT(message, ContainsSubstring("(SIGABRT, Aborted) while running"));
              auto opened = lease.run(opens, maps);
-             CHECK_FALSE(co_await opened);
+             const auto opened_value = co_await opened;
+             CHECK_FALSE(opened_value);
            });
 }
 
@@ -301,7 +311,8 @@ TEST_CASE("a SIGSYS that no filter sent is not said to be one", "[harmless][B2]"
            [](const lp::ExecutorLease& lease, lp::LeasedExecutorManager&) -> lp::Task<> {
              auto died = lease.run(die_of, SIGSYS);
              auto said = what_is_thrown(std::move(died));
-             CHECK_THAT(co_await said, ContainsSubstring("(SIGSYS, Bad system call) while running"));
+             const auto message = co_await said;
+             CHECK_THAT(message, ContainsSubstring("(SIGSYS, Bad system call) while running"));
            });
 }
 
@@ -311,11 +322,13 @@ TEST_CASE("the limit of a call's CPU time holds in a sandbox, and counts each ca
   on_lease(options, [](const lp::ExecutorLease& lease, lp::LeasedExecutorManager&) -> lp::Task<> {
     for (int i = 0; i < 3; ++i) {
       auto id = lease.run(worker_id);
-      CHECK(co_await id > 0);
+      const auto id_value = co_await id;
+      CHECK(id_value > 0);
     }
     auto burned = lease.run(burn_processor);
     auto said = what_is_thrown(std::move(burned));
-    CHECK_THAT(co_await said, ContainsSubstring("SIGXCPU"));
+    const auto message = co_await said;
+    CHECK_THAT(message, ContainsSubstring("SIGXCPU"));
   });
 }
 
@@ -324,7 +337,8 @@ TEST_CASE("a sandboxed worker that has grown is replaced", "[harmless][B2]") {
   options.max_worker_rss = std::size_t{512} << 20;
   on_lease(options, [](const lp::ExecutorLease& lease, lp::LeasedExecutorManager& manager) -> lp::Task<> {
     auto kept = lease.run(keep_memory, std::uint64_t{600} << 20);
-    CHECK(co_await kept == std::uint64_t{600} << 20);
+    const auto kept_value = co_await kept;
+    CHECK(kept_value == std::uint64_t{600} << 20);
     CHECK(manager.stats().workers_recycled == 1);
   });
 }
@@ -333,7 +347,8 @@ TEST_CASE("no worker gains privileges by exec, sandboxed or not", "[harmless][B2
   on_lease(options_with(lp::Sandbox::none),
            [](const lp::ExecutorLease& lease, lp::LeasedExecutorManager& manager) -> lp::Task<> {
              auto set = lease.run(no_new_privileges);
-             CHECK(co_await set == "1");
+             const auto set_value = co_await set;
+             CHECK(set_value == "1");
              const auto sandbox = manager.stats().sandbox;
              REQUIRE(sandbox.has_value());
              CHECK(sandbox->profile == lp::Sandbox::Profile::none);
