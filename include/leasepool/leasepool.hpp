@@ -14,5 +14,6 @@
 #include "leasepool/loop.hpp"
 #include "leasepool/manager.hpp"
 #include "leasepool/options.hpp"
+#include "leasepool/sandbox.hpp"
 #include "leasepool/stats.hpp"
 #include "leasepool/task.hpp"

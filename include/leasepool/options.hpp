@@ -10,6 +10,7 @@
 #include "leasepool/duration.hpp"
 #include "leasepool/initializer.hpp"
 #include "leasepool/log.hpp"
+#include "leasepool/sandbox.hpp"
 
 namespace leasepool {
 
@@ -82,6 +83,8 @@ struct ManagerOptions {
   /// all of that together, where the memory controller was delegated too. Empty: what leaves the worker's process group
   /// lives on.
   std::string worker_cgroup{};
+  /// What the functions of worker processes may do. A profile but none needs the process backend.
+  Sandbox sandbox{};
 };
 
 struct AcquireOptions {

@@ -12,6 +12,7 @@
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
 #include "leasepool/options.hpp"
+#include "leasepool/sandbox.hpp"
 
 namespace leasepool {
 
@@ -96,6 +97,9 @@ struct ManagerStats {
   DurationSummary acquire_wait{};  ///< from acquire to grant
   DurationSummary call_wait{};     ///< from submission to the start on a worker
   DurationSummary call_run{};      ///< from the start on a worker to the outcome
+
+  /// As the worker process that started last has it; none before there was one.
+  std::optional<SandboxStats> sandbox{};
 };
 
 /// A readable table.

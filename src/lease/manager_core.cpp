@@ -58,6 +58,7 @@ void ManagerCore::add_pool() {
                            .limits = options_.worker_limits,
                            .initializer = options_.initializer,
                            .worker_cgroup = options_.worker_cgroup,
+                           .sandbox = options_.sandbox,
                            .log = options_.log,
                            .totals = pool_totals_});
   slot->pool->start([weak = weak_from_this(), slot](Result<void> result) {
@@ -329,7 +330,8 @@ ManagerStats ManagerCore::stats() {
                      .worker_kill_scope = kill_scope(),
                      .acquire_wait = summary_of(acquire_wait_),
                      .call_wait = summary_of(ledger_->wait),
-                     .call_run = summary_of(ledger_->run)};
+                     .call_run = summary_of(ledger_->run),
+                     .sandbox = pool_totals_->sandbox};
   const TimePoint now = scheduler_->now();
   stats.leases.reserve(leases_.size());
   for (const auto& [id, slot] : leases_) stats.leases.push_back(slot->lease->stats(now));

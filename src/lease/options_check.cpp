@@ -85,6 +85,11 @@ void check_manager_options(const ManagerOptions& options) {
     throw std::invalid_argument("leasepool: ManagerOptions::backend = " +
                                 std::to_string(static_cast<int>(options.backend)) + " must be thread or process");
   }
+  if (options.sandbox.profile() != Sandbox::Profile::none && options.backend == ExecutorBackend::thread) {
+    throw std::invalid_argument(
+        "leasepool: ManagerOptions::sandbox = Sandbox::" + std::string(name_of(options.sandbox.profile())) +
+        "() needs backend = process: a thread cannot be shut in");
+  }
 }
 
 void check_acquire_options(const AcquireOptions& options) {

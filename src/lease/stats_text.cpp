@@ -60,6 +60,14 @@ std::string in_short(const DurationSummary& summary) {
          detail::in_words(summary.max) + " (" + std::to_string(summary.count) + ")";
 }
 
+std::string in_short(const SandboxStats& sandbox) {
+  std::string text(name_of(sandbox.profile));
+  if (sandbox.profile == Sandbox::Profile::none) return text;
+  text += sandbox.seccomp ? ": seccomp" : ": no seccomp";
+  return text + (sandbox.landlock_abi > 0 ? ", Landlock " + std::to_string(sandbox.landlock_abi) : ", no Landlock") +
+         (sandbox.complete ? "" : " (best effort)");
+}
+
 std::string expiry(Duration left) {
   if (left == Duration::max()) return "never";
   return left < Duration::zero() ? detail::in_words(-left) + " ago" : "in " + detail::in_words(left);
@@ -167,6 +175,15 @@ std::string json_of(const WaiterStats& waiter) {
       .text();
 }
 
+std::string json_of(const SandboxStats& sandbox) {
+  return JsonObject()
+      .add("profile", name_of(sandbox.profile))
+      .add("seccomp", sandbox.seccomp)
+      .add("landlock_abi", static_cast<std::uint64_t>(sandbox.landlock_abi))
+      .add("complete", sandbox.complete)
+      .text();
+}
+
 // Prometheus.
 
 class Exposition {
@@ -252,6 +269,7 @@ std::string to_text(const ManagerStats& stats) {
     text += line("killed with", "each worker: its " + std::string(name_of(stats.worker_kill_scope)));
   }
   text += line("log", number(stats.log_lines) + " lines, " + number(stats.log_lines_dropped) + " dropped");
+  if (stats.sandbox) text += line("sandbox", in_short(*stats.sandbox));
   text += line("acquire wait", in_short(stats.acquire_wait));
   text += line("call wait", in_short(stats.call_wait));
   text += line("call run", in_short(stats.call_run));
@@ -298,6 +316,7 @@ std::string to_json(const ManagerStats& stats) {
       .add("acquire_wait", stats.acquire_wait)
       .add("call_wait", stats.call_wait)
       .add("call_run", stats.call_run)
+      .raw("sandbox", stats.sandbox ? json_of(*stats.sandbox) : "null")
       .raw("leases", json_array(stats.leases, [](const LeaseStats& lease) { return json_of(lease); }))
       .raw("waiters", json_array(stats.waiters, [](const WaiterStats& waiter) { return json_of(waiter); }))
       .text();
@@ -343,6 +362,12 @@ std::string to_prometheus(const ManagerStats& stats) {
               "Worker processes replaced after max_calls_per_worker, or for age or memory.");
   out.counter("log_lines_total", stats.log_lines, "Lines handed to the log sink.");
   out.counter("log_lines_dropped_total", stats.log_lines_dropped, "Log lines for which there was no room.");
+  if (stats.sandbox) {
+    const std::string profile = "profile=\"" + std::string(name_of(stats.sandbox->profile)) + "\",part=";
+    out.metric("sandbox_active", "gauge", "Parts of the worker processes' sandbox that are in force.");
+    out.sample("sandbox_active", stats.sandbox->seccomp ? "1" : "0", profile + "\"seccomp\"");
+    out.sample("sandbox_active", stats.sandbox->landlock_abi > 0 ? "1" : "0", profile + "\"landlock\"");
+  }
   out.summary("acquire_wait_seconds", stats.acquire_wait, "From acquire to grant.");
   out.summary("call_wait_seconds", stats.call_wait, "From a call's submission to its start on a worker.");
   out.summary("call_run_seconds", stats.call_run, "From a call's start on a worker to its outcome.");

@@ -28,6 +28,7 @@ struct PoolTotals {
   std::uint64_t workers_recycled = 0;
   std::optional<Duration> last_replacement_time;
   std::shared_ptr<LogCounts> log = std::make_shared<LogCounts>();
+  std::optional<SandboxStats> sandbox;
 };
 
 struct PoolOptions {
@@ -41,6 +42,7 @@ struct PoolOptions {
   WorkerLimits limits{};
   Initializer initializer{};
   std::string worker_cgroup{};
+  Sandbox sandbox{};
   LogSink log;
   std::shared_ptr<PoolTotals> totals;
 };

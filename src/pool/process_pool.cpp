@@ -113,9 +113,9 @@ void ProcessPool::start_took_too_long(std::uint64_t worker_id) {
   if (closing_) forget_unanswered();  // so that a start ends that has failed because the fork server is stopped
 }
 
-void ProcessPool::worker_failed_to_start(const std::string& reason) {
+void ProcessPool::worker_failed_to_start(const std::string& reason, Errc code) {
   if (closing_) return;
-  if (ready_) return start_failed({Errc::pool_broken, options_.name + ": a worker cannot be started: " + reason});
+  if (ready_) return start_failed({code, options_.name + ": a worker cannot be started: " + reason});
   if (backoff_ != 0) return;  // one try, for however many workers
   if (++failed_starts_ >= kMostFailedStarts) return break_pool(reason);
   backoff_ = loop_.call_at(deadline_after(loop_.now(), kFirstBackoff * (1 << (failed_starts_ - 1))), [this] {
@@ -202,6 +202,7 @@ void ProcessPool::cancel_start_timer(std::uint64_t worker_id) {
 
 void ProcessPool::worker_ready(Worker& worker) {
   ++options_.totals->workers_started;
+  options_.totals->sandbox = worker.sandbox();
   failed_starts_ = 0;
   lost_servers_ = 0;
   cancel_start_timer(worker.id());
@@ -260,7 +261,7 @@ void ProcessPool::worker_gone(Worker& worker, std::unique_ptr<Job> job) {
   workers_.erase(place);
   if (!gone->killed_by_us() && !closing_) {
     if (!gone->ready()) {
-      worker_failed_to_start(gone->describe_end());
+      worker_failed_to_start(gone->describe_end(), gone->failure_code());
     } else if (!job) {
       log(LogLevel::warning, options_.name + ": idle " + gone->describe_end());
     }

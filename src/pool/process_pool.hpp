@@ -56,7 +56,7 @@ class ProcessPool final : public Pool,
   void spawn_missing_workers();
   void give_up(Worker& worker);
   void start_took_too_long(std::uint64_t worker_id);
-  void worker_failed_to_start(const std::string& reason);
+  void worker_failed_to_start(const std::string& reason, Errc code = Errc::pool_broken);
   void break_pool(const std::string& reason);
   void retire(Worker& worker);
   [[nodiscard]] bool is_due_for_recycling(const Worker& worker) const noexcept;

@@ -18,10 +18,14 @@
 #include "base/check.hpp"
 #include "base/clock.hpp"
 #include "base/signal_text.hpp"
+#include "leasepool/detail/serialize.hpp"
+#include "pool/blocked_call.hpp"
 #include "pool/exception_codec.hpp"
 #include "pool/registry.hpp"
+#include "pool/sandbox.hpp"
 #include "pool/stack_capture.hpp"
 #include "pool/symbols.hpp"
+#include "pool/system_call_filter.hpp"
 
 namespace leasepool::detail {
 
@@ -48,12 +52,23 @@ WorkerSettings settings_of(const PoolOptions& options) {
                           .open_files = options.limits.open_files.value_or(kNoLimit),
                           .core_size = options.limits.core_size.value_or(kNoLimit),
                           .niceness = options.limits.niceness,
-                          .reports_memory = options.max_worker_rss == 0 ? 0 : 1};
+                          .reports_memory = options.max_worker_rss == 0 ? 0 : 1,
+                          .sandbox = options.sandbox.profile(),
+                          .best_effort = options.sandbox.is_best_effort() ? 1U : 0U};
   if (options.limits.cpu_time && *options.limits.cpu_time != Duration::max()) {
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(*options.limits.cpu_time);
     settings.cpu_seconds_per_call = static_cast<std::uint64_t>(seconds.count());
   }
   return settings;
+}
+
+// The paths of Sandbox::files(), which have no room in WorkerSettings.
+Bytes sandbox_frame(const Sandbox& sandbox) {
+  Bytes frame = begin_frame();
+  ByteWriter writer(frame, SIZE_MAX / 2);
+  encode(writer, sandbox.readable(), sandbox.writable());
+  finish_frame(frame, FrameType::sandbox, 0, 0);
+  return frame;
 }
 
 // Each worker goes a little earlier than the limit says, so that those that started together do not go together.
@@ -83,6 +98,7 @@ Worker::Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolO
       owner_(&owner),
       id_(id),
       settings_(settings_of(options)),
+      sandbox_(options.sandbox),
       most_calls_(options.max_calls_per_worker == 0 ? UINT64_MAX : nine_to_ten_tenths(options.max_calls_per_worker)),
       end_of_age_(end_of_age(loop.now(), options.max_worker_age)),
       most_resident_memory_(options.max_worker_rss == 0 ? UINT64_MAX : options.max_worker_rss),
@@ -99,6 +115,7 @@ SpawnRequest Worker::prepare(const std::shared_ptr<const UniqueFd>& delegated_cg
       loop_, [this](LogSource source, LogLevel level, std::string_view text) { printed(source, level, text); });
   auto [standard_output, standard_error] = output_->open();
   if (delegated_cgroup) cgroup_ = std::make_shared<WorkerCgroup>(delegated_cgroup, id_, settings_.memory);
+  if (sandbox_.profile() == Sandbox::Profile::files) channel_->send(sandbox_frame(sandbox_));
   return {.worker_id = id_,
           .channel = std::move(theirs),
           .status_page = std::move(page_fd),
@@ -225,6 +242,7 @@ void Worker::frame_received(const Frame& frame) {
       if (job_ == nullptr || frame.call_id != job_->booking.id) return violated("an outcome of a call it does not run");
       return accept_outcome(frame);
     case FrameType::call: return violated("a call");
+    case FrameType::sandbox: return violated("a sandbox");
   }
 }
 
@@ -265,7 +283,9 @@ void Worker::channel_ended(std::string_view violation) {
 
 void Worker::refused_to_start(const Frame& frame) {
   try {
-    give_up(decode_failure(frame.payload).message());
+    const Error failure = decode_failure(frame.payload);
+    failure_code_ = static_cast<Errc>(failure.code().value());
+    give_up(failure.message());
   } catch (const DecodeError& error) {
     violated(error.what());
   }
@@ -325,6 +345,24 @@ bool Worker::has_served() const noexcept {
   return calls_ >= most_calls_ || loop_.now() >= end_of_age_ || status_->resident_memory.load() > most_resident_memory_;
 }
 
+SandboxStats Worker::sandbox() const noexcept {
+  const bool seccomp = status_->seccomp.load() != 0;
+  const auto landlock_abi = static_cast<int>(status_->landlock_abi.load());
+  const bool wants_all = settings_.sandbox != Sandbox::Profile::none;
+  return {.profile = settings_.sandbox,
+          .seccomp = seccomp,
+          .landlock_abi = landlock_abi,
+          .complete = !wants_all || (seccomp && landlock_abi > 0)};
+}
+
+// Of a worker that a SIGSYS ended: for which system call that was, if the filter sent it and the worker could note it.
+std::string Worker::describe_blocked_call() const {
+  const BlockedCall call = unpack(status_->blocked_call.load());
+  if (call.architecture == 0) return {};
+  return ": it tried " + system_call_name(call.architecture, call.number) + ", which " +
+         sandbox_name(settings_.sandbox) + " blocks";
+}
+
 bool Worker::had_begun(const Job& job) const noexcept { return status_->begun.load() == job.booking.id; }
 
 bool Worker::ran_out_of_memory() const noexcept {
@@ -345,8 +383,10 @@ std::string Worker::describe_end() const {
     }
   }
   if (WIFSIGNALED(*wait_status_)) {
+    const int signal = WTERMSIG(*wait_status_);
+    if (signal == SIGSYS) why = describe_blocked_call() + why;
     if (status_->stack.stack_overflow == 1) why += ", its stack had overflowed";
-    return who + " was killed by " + signal_text(WTERMSIG(*wait_status_)) + why;
+    return who + " was killed by " + signal_text(signal) + why;
   }
   return who + " exited with code " + std::to_string(WEXITSTATUS(*wait_status_)) + why;
 }

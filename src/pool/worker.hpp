@@ -89,6 +89,12 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   [[nodiscard]] UniqueFd share_cgroup() const { return cgroup_ ? cgroup_->share() : UniqueFd(); }
   [[nodiscard]] int pidfd() const noexcept { return pidfd_ ? pidfd_->get() : -1; }
 
+  // What of its sandbox is in force. To be asked when it gets ready: later it is the functions' word.
+  [[nodiscard]] SandboxStats sandbox() const noexcept;
+
+  // Why it did not start, when describe_end() says how.
+  [[nodiscard]] Errc failure_code() const noexcept { return failure_code_; }
+
   // Whether the worker had taken up the job: then it may have run.
   [[nodiscard]] bool had_begun(const Job& job) const noexcept;
 
@@ -118,6 +124,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   // Gives what is wrong with the outcome itself.
   static std::optional<std::string> take_outcome(Job& job, const Frame& frame);
   void accept_outcome(const Frame& frame);
+  [[nodiscard]] std::string describe_blocked_call() const;
   void send_sigkill() const noexcept;
   void watch_death();
   void died();
@@ -128,6 +135,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   WorkerOwner* owner_;
   const std::uint64_t id_;
   const WorkerSettings settings_;
+  const Sandbox sandbox_;
   const std::uint64_t most_calls_;
   const TimePoint end_of_age_;
   const std::uint64_t most_resident_memory_;
@@ -155,6 +163,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   std::optional<int> wait_status_;
   ResourceUse use_{};
   std::string failure_;  // why it was not spawned, or how it broke the protocol
+  Errc failure_code_ = Errc::pool_broken;
   TimerId exit_status_timer_ = 0;
   TimerId death_timer_ = 0;
 };

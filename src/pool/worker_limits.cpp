@@ -26,10 +26,9 @@ struct MemoryUse {
   std::uint64_t resident = 0;
 };
 
-MemoryUse memory_use() noexcept {
-  const UniqueFd file(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC));
+MemoryUse memory_use(const UniqueFd& file) noexcept {
   std::array<char, 128> text{};
-  const ssize_t length = file ? ::read(file.get(), text.data(), text.size()) : 0;
+  const ssize_t length = file ? ::pread(file.get(), text.data(), text.size(), 0) : 0;
   if (length <= 0) return {};
   MemoryUse pages;
   const char* const end = text.data() + length;
@@ -49,7 +48,7 @@ std::optional<std::string> set_limit(int resource, const char* option, const cha
 
 std::optional<std::string> set_memory_limit(std::uint64_t value) {
   if (value == WorkerSettings::kNoLimit) return std::nullopt;
-  const std::uint64_t used = memory_use().address_space;
+  const std::uint64_t used = memory_use(open_memory_use()).address_space;
   if (used + kLeastFreeMemory > value) {
     return "could not set WorkerLimits::memory = " + std::to_string(value) + ": the program itself takes " +
            std::to_string(used) + " bytes of address space, and a worker some more";
@@ -81,6 +80,8 @@ void limit_cpu_time(std::uint64_t seconds) noexcept {
   ::setrlimit(RLIMIT_CPU, &limit);
 }
 
-std::uint64_t resident_memory() noexcept { return memory_use().resident; }
+UniqueFd open_memory_use() noexcept { return UniqueFd(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC)); }
+
+std::uint64_t resident_memory(const UniqueFd& memory_use_file) noexcept { return memory_use(memory_use_file).resident; }
 
 }  // namespace leasepool::detail

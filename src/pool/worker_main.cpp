@@ -6,15 +6,20 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "leasepool/detail/job.hpp"
+#include "leasepool/detail/serialize.hpp"
 #include "pool/exception_codec.hpp"
 #include "pool/registry.hpp"
+#include "pool/sandbox.hpp"
 #include "pool/stack_capture.hpp"
 #include "pool/status_page.hpp"
 #include "pool/worker_limits.hpp"
@@ -49,7 +54,9 @@ class WorkerProcess {
  private:
   bool receive();
   void send(const Bytes& frame) const;
-  void say_hello(int cgroup_error) const;
+  void say_hello(int cgroup_error);
+  std::optional<Error> settle_in(int cgroup_error);
+  SandboxPaths receive_paths();
   void note_begin(std::uint64_t call_id) const;
   void note_end(std::uint64_t call_id) const;
   [[nodiscard]] Bytes execute(const Frame& call) const;
@@ -58,6 +65,7 @@ class WorkerProcess {
   UniqueFd channel_;
   StatusPage status_;
   const WorkerSettings settings_;
+  UniqueFd memory_use_file_;
   FrameDecoder decoder_;
 };
 
@@ -77,14 +85,37 @@ void WorkerProcess::serve(int cgroup_error) {
 }
 
 // Or why not, and then the parent kills this process.
-void WorkerProcess::say_hello(int cgroup_error) const {
-  std::optional<std::string> failure = set_limits(settings_);
-  if (cgroup_error != 0) failure = std::string("could not enter its cgroup: ") + std::strerror(cgroup_error);
+void WorkerProcess::say_hello(int cgroup_error) {
+  const auto failure = settle_in(cgroup_error);
   Bytes hello = begin_frame();
-  if (failure) encode_failure(hello, Errc::pool_broken, *failure);
+  if (failure) encode_failure(hello, static_cast<Errc>(failure->code().value()), failure->message());
   finish_frame(hello, failure ? FrameType::failure : FrameType::hello, 0, 0);
   send(hello);
   std::set_new_handler(note_out_of_memory);
+}
+
+// All that the process sets on itself. The sandbox last: it forbids the rest.
+std::optional<Error> WorkerProcess::settle_in(int cgroup_error) {
+  if (cgroup_error != 0) {
+    return Error(Errc::pool_broken, std::string("could not enter its cgroup: ") + std::strerror(cgroup_error));
+  }
+  if (settings_.reports_memory != 0) memory_use_file_ = open_memory_use();
+  const SandboxPaths paths = settings_.sandbox == Sandbox::Profile::files ? receive_paths() : SandboxPaths{};
+  if (const auto failure = set_limits(settings_)) return Error(Errc::pool_broken, *failure);
+  return enter_sandbox(settings_, paths, *status_.operator->());
+}
+
+SandboxPaths WorkerProcess::receive_paths() {
+  FrameDecoder decoder(SIZE_MAX / 2);  // from the parent, and nothing of the functions' size
+  std::swap(decoder, decoder_);
+  std::optional<Frame> frame = decoder_.next();
+  while (!frame && receive()) frame = decoder_.next();
+  if (!frame || frame->type != FrameType::sandbox) ::_exit(kChannelBroken);
+  SandboxPaths paths;
+  ByteReader reader(frame->payload);
+  decode(reader, paths.readable, paths.writable);
+  std::swap(decoder, decoder_);
+  return paths;
 }
 
 void WorkerProcess::note_begin(std::uint64_t call_id) const {
@@ -94,7 +125,7 @@ void WorkerProcess::note_begin(std::uint64_t call_id) const {
 
 void WorkerProcess::note_end(std::uint64_t call_id) const {
   status_->ended.store(call_id);
-  if (settings_.reports_memory != 0) status_->resident_memory.store(resident_memory());
+  if (settings_.reports_memory != 0) status_->resident_memory.store(resident_memory(memory_use_file_));
 }
 
 bool WorkerProcess::receive() {

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "leasepool/sandbox.hpp"
+
 namespace leasepool::detail {
 
 struct WorkerSettings {
@@ -16,6 +18,8 @@ struct WorkerSettings {
   std::uint64_t core_size = kNoLimit;  // bytes
   std::int32_t niceness = 0;
   std::int32_t reports_memory = 0;  // whether to note its resident memory after each call
+  Sandbox::Profile sandbox = Sandbox::Profile::none;
+  std::uint32_t best_effort = 0;  // whether to go without what the sandbox lacks here
 };
 static_assert(std::is_trivially_copyable_v<WorkerSettings>);
 

@@ -50,7 +50,7 @@ std::size_t FrameDecoder::wanted() const {
   std::memcpy(&header, buffer_.data() + begin_, sizeof header);
   if (header.magic != kMagic) throw DecodeError("not a frame: wrong magic number");
   if (header.type < static_cast<std::uint32_t>(FrameType::hello) ||
-      header.type > static_cast<std::uint32_t>(FrameType::failure)) {
+      header.type > static_cast<std::uint32_t>(FrameType::sandbox)) {
     throw DecodeError("a frame of unknown type " + std::to_string(header.type));
   }
   if (header.payload_length > max_payload_) {

@@ -24,6 +24,7 @@ enum class FrameType : std::uint32_t {
   value = 3,      // worker: the encoded result
   exception = 4,  // worker: the function threw; the payload is an encoded exception
   failure = 5,    // worker: the call failed without the function's doing; the payload is an encoded failure
+  sandbox = 6,    // parent: the paths of Sandbox::files(), before the hello
 };
 
 inline constexpr std::size_t kFrameHeaderSize = 32;

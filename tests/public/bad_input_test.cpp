@@ -71,6 +71,13 @@ TEST_CASE("numbers out of range are refused, naming the option, its value and wh
   CHECK(options.refused([](auto& o) { o.max_waiters = o.max_queued_calls = o.max_calls_per_worker = kMost; }).empty());
   CHECK(options.refused([](auto& o) { o.backend = static_cast<ExecutorBackend>(7); }) ==
         "leasepool: ManagerOptions::backend = 7 must be thread or process");
+  CHECK(options.refused([](auto& o) { o.sandbox = lp::Sandbox::compute(); }) ==
+        "leasepool: ManagerOptions::sandbox = Sandbox::compute() needs backend = process: a thread cannot be shut in");
+  CHECK(options.refused([](auto& o) { o.sandbox = lp::Sandbox::none; }).empty());
+  CHECK(refusal([] { (void)lp::Sandbox::files({"/tmp", ""}, {}); }) ==
+        "leasepool: Sandbox::files() got a path that is empty; name a file or a directory");
+  CHECK(refusal([] { (void)lp::Sandbox::files({}, {std::string("/a\0b", 4)}); }) ==
+        "leasepool: Sandbox::files() got a path that has a zero byte in it; name a file or a directory");
   CHECK(options.refused([](auto& o) { o.worker_limits.memory = 0; }) ==
         "leasepool: WorkerLimits::memory = 0 must be at least 1");
   CHECK(options.refused([](auto& o) { o.worker_limits.open_files = 15; }) ==

@@ -26,8 +26,8 @@ namespace {
 
 constexpr std::size_t kLimit = std::size_t{1} << 20;
 constexpr std::size_t kReadAhead = std::size_t{128} << 10;  // what small frames may cost, with room to spare
-constexpr FrameType kAllTypes[] = {FrameType::hello, FrameType::call, FrameType::value, FrameType::exception,
-                                   FrameType::failure};
+constexpr FrameType kAllTypes[] = {FrameType::hello,     FrameType::call,    FrameType::value,
+                                   FrameType::exception, FrameType::failure, FrameType::sandbox};
 
 // Overwrites a field of a frame's header.
 template <class T>
@@ -145,7 +145,7 @@ TEST_CASE("a wrong magic number is refused", "[frame]") {
 }
 
 TEST_CASE("an unknown type is refused by its number", "[frame]") {
-  for (const std::uint32_t type : {0U, 6U, 0x100U, UINT32_MAX}) {
+  for (const std::uint32_t type : {0U, 7U, 0x100U, UINT32_MAX}) {
     Bytes frame = encode({.type = FrameType::hello, .call_id = 0, .function_id = 0, .payload = {}});
     set_field(frame, 4, type);
     FrameDecoder decoder(kLimit);

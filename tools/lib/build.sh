@@ -6,7 +6,7 @@ say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
 # Packages that every build needs, whatever it builds.
-base_packages=(meson ninja-build pkgconf liburing-dev libcereal-dev)
+base_packages=(meson ninja-build pkgconf liburing-dev libseccomp-dev libcereal-dev)
 tool_packages=(libcli11-dev libfmt-dev zlib1g-dev)
 test_packages=(catch2 libbenchmark-dev libspdlog-dev clang-format-19)
 

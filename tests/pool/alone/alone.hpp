@@ -35,6 +35,9 @@ std::vector<pid_t> both_fork_servers();
 // False where that cannot be done; the test then returns and counts as skipped.
 [[nodiscard]] bool become_somebody();
 
+// For a test that the machine cannot run, which says so, returns and counts as skipped. Always false.
+bool skip(const char* reason);
+
 }  // namespace alone
 
 #define ALONE_JOIN2(a, b) a##b

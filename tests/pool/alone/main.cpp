@@ -113,11 +113,15 @@ std::vector<pid_t> both_fork_servers() {
   return fork_servers();
 }
 
+bool skip(const char* reason) {
+  std::printf("skipped: %s\n", reason);
+  skipped = true;
+  return false;
+}
+
 bool become_somebody() {
   if (::geteuid() != 0) {
-    std::puts("skipped: only root can become a user of its own, to whom the limit of processes applies");
-    skipped = true;
-    return false;
+    return skip("only root can become a user of its own, to whom the limit of processes applies");
   }
   const auto id = static_cast<uid_t>(100'000 + ::getpid());
   ::prctl(PR_SET_KEEPCAPS, 1);
