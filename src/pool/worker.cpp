@@ -146,12 +146,13 @@ void Worker::check_gone() {
 std::optional<Error> Worker::run(std::unique_ptr<Job>& job) {
   check(ready() && !dying_ && job_ == nullptr, "a job goes to an idle worker");
   Bytes frame = begin_frame();
-  const Result<FunctionId> function = job->encode(frame, settings_.max_payload);
+  Descriptors descriptors;
+  const Result<FunctionId> function = job->encode(frame, descriptors, settings_.max_payload);
   if (!function) return function.error();
-  finish_frame(frame, FrameType::call, job->booking.id, *function);
+  finish_frame(frame, FrameType::call, job->booking.id, *function, descriptors.size());
   job_ = std::move(job);
   ++calls_;
-  channel_->send(std::move(frame));
+  channel_->send(std::move(frame), std::move(descriptors));
   return std::nullopt;
 }
 
@@ -175,7 +176,7 @@ void Worker::frame_received(const Frame& frame) {
 void Worker::accept_outcome(const Frame& frame) {
   try {
     switch (frame.type) {
-      case FrameType::value: job_->accept(frame.payload); break;
+      case FrameType::value: accept_value(frame); break;
       case FrameType::exception: job_->fail(decode_exception(job_->function_name(), frame.payload)); break;
       default: {
         Error failure = decode_failure(frame.payload);  // the worker does not know the name of what it does not know
@@ -186,6 +187,19 @@ void Worker::accept_outcome(const Frame& frame) {
   } catch (const DecodeError& error) {
     return violated(error.what());
   }
+  if (owner_ != nullptr) owner_->worker_finished(*this, std::move(job_));
+}
+
+void Worker::accept_value(const Frame& frame) {
+  if (frame.lost_descriptors == 0) return job_->accept(frame.payload, frame.descriptors);
+  job_->fail(lost_descriptors_error(job_->function_name(), "decoding its result", frame.lost_descriptors,
+                                    "raise ulimit -n, or close some"));
+}
+
+// What was refused is the call that it was given last; it has not begun, and would be refused again.
+void Worker::descriptors_refused(int error) {
+  if (job_ == nullptr || killed_ || !failure_.empty()) return;
+  job_->fail(refused_descriptors_error(job_->function_name(), "sending its arguments", error));
   if (owner_ != nullptr) owner_->worker_finished(*this, std::move(job_));
 }
 

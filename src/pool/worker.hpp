@@ -92,10 +92,12 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
  private:
   void frame_received(const Frame& frame) override;
   void channel_ended(std::string_view violation) override;
+  void descriptors_refused(int error) override;
   void violated(std::string_view violation);
   void refused_to_start(const Frame& frame);
   void give_up(std::string reason);
   void accept_outcome(const Frame& frame);
+  void accept_value(const Frame& frame);
   void send_sigkill() const noexcept;
   void watch_death();
   void died();

@@ -1,4 +1,4 @@
-// Channel: frames over one end of a stream socket, driven by the ring. One receive and at most one send are in flight;
+// Channel: frames and their descriptors over one end of a stream socket, driven by the ring. One receive and at most one send are in flight;
 // both keep the channel, and with it descriptor and buffers, alive until their last completion, so its owner may let go
 // at any time.
 #pragma once
@@ -12,6 +12,7 @@
 #include "leasepool/detail/bytes.hpp"
 #include "loop/loop_core.hpp"
 #include "wire/frame.hpp"
+#include "wire/message.hpp"
 
 namespace leasepool::detail {
 
@@ -23,6 +24,9 @@ class ChannelOwner {
   // Nothing more will be received: the other end closed, after everything it sent was handed over; or `violation` says
   // how the bytes broke the protocol. Called once.
   virtual void channel_ended(std::string_view violation) = 0;
+
+  // The kernel refused a frame's descriptors, with an errno: the frame was not sent, later ones are.
+  virtual void descriptors_refused(int error) = 0;
 
  protected:
   ~ChannelOwner() = default;
@@ -36,8 +40,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
   // Starts receiving.
   void open();
 
-  // Queues a finished frame. Failures show as the channel's end.
-  void send(Bytes frame);
+  // Queues a finished frame and what travels beside it. Failures show as the channel's end.
+  void send(Bytes frame, Descriptors descriptors = {});
 
   // Has the rest of what the other end sent received, and then the channel end, even while somebody else still holds
   // the other end open.
@@ -47,17 +51,26 @@ class Channel : public std::enable_shared_from_this<Channel> {
   void let_go() noexcept;
 
  private:
+  struct Outgoing {
+    Bytes frame;
+    Descriptors descriptors;  // until the kernel has them
+  };
+
   void receive();
   void received(Completion completion);
   void end(std::string_view violation);
   void send_front();
   void sent(Completion completion);
+  void drop_front();
+  void stop_sending();
 
   LoopCore& loop_;
   UniqueFd socket_;
   ChannelOwner* owner_;
   FrameDecoder decoder_;
-  std::deque<Bytes> outgoing_;
+  Message incoming_message_;
+  Message outgoing_message_;
+  std::deque<Outgoing> outgoing_;
   std::size_t sent_of_front_ = 0;
   bool sending_ = false;
   bool ended_ = false;
