@@ -20,6 +20,7 @@ struct Registry {
   std::unordered_map<FunctionAddress, RegisteredFunction> by_address;
   std::unordered_map<FunctionId, const RegisteredFunction*> by_id;
   std::vector<std::string> conflicts;
+  bool carries_descriptors = false;
 };
 
 Registry& registry() {
@@ -45,6 +46,10 @@ bool register_function(const RegisteredFunction& function) {
   }
   return true;
 }
+
+bool note_descriptors() { return registry().carries_descriptors = true; }
+
+bool carries_descriptors() { return registry().carries_descriptors; }
 
 const RegisteredFunction* find_function(FunctionAddress address) {
   const auto found = registry().by_address.find(address);

@@ -75,7 +75,7 @@ SpawnRequest Worker::prepare() {
   status_ = std::move(page);
   const std::uint64_t limit = std::max<std::uint64_t>(settings_.max_payload, report_limit(settings_.max_payload));
   channel_ = std::make_shared<Channel>(loop_, std::move(ours), limit, *this);
-  channel_->open();
+  channel_->open(carries_descriptors() ? Channel::Receives::descriptors : Channel::Receives::bytes);
   return {.worker_id = id_,
           .channel = std::move(theirs),
           .status_page = std::move(page_fd),
@@ -158,6 +158,7 @@ std::optional<Error> Worker::run(std::unique_ptr<Job>& job) {
 
 void Worker::frame_received(const Frame& frame) {
   if (killed_ || !failure_.empty()) return;  // its job was taken away, or nothing it says is believed any more
+  if (frame.lost_descriptors != 0 && !frame.lost_here) return violated("a frame with fewer descriptors than it announces");
   switch (frame.type) {
     case FrameType::hello:
       if (std::exchange(said_hello_, true)) return violated("a second hello");

@@ -115,15 +115,16 @@ void WorkerProcess::note_end(std::uint64_t call_id) const {
 }
 
 bool WorkerProcess::receive() {
-  msghdr* const message = message_.to_receive(decoder_.space());
+  const std::span<std::byte> space = decoder_.space();
+  const bool with_descriptors = carries_descriptors();
   ssize_t received = 0;
   do {
-    received = ::recvmsg(channel_.get(), message, MSG_CMSG_CLOEXEC);
+    received = with_descriptors ? ::recvmsg(channel_.get(), message_.to_receive(space), MSG_CMSG_CLOEXEC)
+                                : ::recv(channel_.get(), space.data(), space.size(), 0);
   } while (received < 0 && errno == EINTR);
   if (received <= 0) return false;
-  Arrival arrival = message_.arrived();
   decoder_.filled(static_cast<std::size_t>(received));
-  decoder_.came_with(std::move(arrival.descriptors), arrival.some_lost);
+  if (with_descriptors) decoder_.came_with(message_.arrived());
   return true;
 }
 

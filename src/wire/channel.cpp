@@ -13,20 +13,26 @@ namespace leasepool::detail {
 Channel::Channel(LoopCore& loop, UniqueFd socket, std::size_t max_payload, ChannelOwner& owner)
     : loop_(loop), socket_(std::move(socket)), owner_(&owner), decoder_(max_payload) {}
 
-void Channel::open() { receive(); }
+void Channel::open(Receives what) {
+  receives_ = what;
+  receive();
+}
 
 void Channel::receive() {
-  loop_.ring().recvmsg(socket_.get(), incoming_message_.to_receive(decoder_.space()),
-                       [self = shared_from_this()](Completion completion) { self->received(completion); });
+  auto handler = [self = shared_from_this()](Completion completion) { self->received(completion); };
+  if (receives_ == Receives::bytes) {
+    loop_.ring().recv(socket_.get(), decoder_.space(), std::move(handler));
+  } else {
+    loop_.ring().recvmsg(socket_.get(), incoming_message_.to_receive(decoder_.space()), std::move(handler));
+  }
 }
 
 void Channel::received(Completion completion) {
-  Arrival arrival = completion.result > 0 ? incoming_message_.arrived() : Arrival();  // owned, even if nobody is left
+  if (receives_ == Receives::descriptors && completion.result > 0) decoder_.came_with(incoming_message_.arrived());
   if (owner_ == nullptr) return;
   if (completion.result == -EINTR || completion.result == -EAGAIN) return receive();
   if (completion.result <= 0) return end({});  // closed, or reset with the rest unread: the other end is gone
   decoder_.filled(static_cast<std::size_t>(completion.result));
-  decoder_.came_with(std::move(arrival.descriptors), arrival.some_lost);
   try {
     while (auto frame = decoder_.next()) {
       owner_->frame_received(*frame);

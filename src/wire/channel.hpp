@@ -37,8 +37,9 @@ class Channel : public std::enable_shared_from_this<Channel> {
  public:
   Channel(LoopCore& loop, UniqueFd socket, std::size_t max_payload, ChannelOwner& owner);
 
-  // Starts receiving.
-  void open();
+  // Starts receiving. Descriptors that come are dropped by the kernel, unless they are to be received.
+  enum class Receives { bytes, descriptors };
+  void open(Receives what = Receives::bytes);
 
   // Queues a finished frame and what travels beside it. Failures show as the channel's end.
   void send(Bytes frame, Descriptors descriptors = {});
@@ -72,6 +73,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   Message outgoing_message_;
   std::deque<Outgoing> outgoing_;
   std::size_t sent_of_front_ = 0;
+  Receives receives_ = Receives::bytes;
   bool sending_ = false;
   bool ended_ = false;
 };

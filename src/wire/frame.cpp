@@ -80,23 +80,22 @@ std::optional<Frame> FrameDecoder::next() {
   Header header{};
   std::memcpy(&header, buffer_.data() + begin_, sizeof header);
   const std::size_t lost = give_descriptors(header.descriptors);
+  const bool lost_here = lost != 0 && std::exchange(some_lost_, false);
   const Frame frame{.type = static_cast<FrameType>(header.type),
                     .call_id = header.call_id,
                     .function_id = header.function_id,
                     .payload = buffer_.view().subspan(begin_ + kFrameHeaderSize, header.payload_length),
                     .descriptors = given_,
-                    .lost_descriptors = lost};
+                    .lost_descriptors = lost,
+                    .lost_here = lost_here};
   begin_ += size;
   return frame;
 }
 
-// Gives how many of those that the frame announces were lost.
+// Gives how many of those that the frame announces are not there.
 std::size_t FrameDecoder::give_descriptors(std::size_t announced) {
+  if (announced == 0) return 0;
   const std::size_t came = std::min(announced, waiting_.size());
-  if (came < announced && !std::exchange(some_lost_, false)) {
-    throw DecodeError("a frame that announces " + std::to_string(announced) + " descriptors came with " +
-                      std::to_string(came));
-  }
   const auto end = waiting_.begin() + static_cast<std::ptrdiff_t>(came);
   given_.assign(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(end));
   waiting_.erase(waiting_.begin(), end);
@@ -140,9 +139,9 @@ void FrameDecoder::filled(std::size_t count) {
   buffer_.resize(buffer_.size() + count);
 }
 
-void FrameDecoder::came_with(Descriptors descriptors, bool some_lost) {
-  std::ranges::move(descriptors, std::back_inserter(waiting_));
-  some_lost_ = some_lost_ || some_lost;
+void FrameDecoder::came_with(Arrival arrival) {
+  std::ranges::move(arrival.descriptors, std::back_inserter(waiting_));
+  some_lost_ = some_lost_ || arrival.some_lost;
 }
 
 }  // namespace leasepool::detail

@@ -37,7 +37,14 @@ struct Frame {
   std::uint64_t function_id = 0;
   std::span<const std::byte> payload;  // valid until the decoder is used again
   std::span<Fd> descriptors;           // the same; what nobody has moved out of them by then is closed
-  std::size_t lost_descriptors = 0;    // how many more were sent, for which this process had no room
+  std::size_t lost_descriptors = 0;    // how many more it announces
+  bool lost_here = false;              // because this process had no room for them; else they were not sent
+};
+
+// What has come with a message besides its bytes.
+struct Arrival {
+  Descriptors descriptors;
+  bool some_lost = false;  // more were sent, but this process may not open any more
 };
 
 // Starts a frame: room for the header, behind which the payload is appended.
@@ -56,9 +63,9 @@ class FrameDecoder {
   [[nodiscard]] std::span<std::byte> space();
   void filled(std::size_t count);
 
-  // What came with those bytes. As the kernel ends a read where it hands over descriptors, they belong to what was
-  // filled in last, or to frames before it.
-  void came_with(Descriptors descriptors, bool some_lost);
+  // What has come besides the bytes that are filled in next. As the kernel ends a read where it hands over descriptors,
+  // they are those of one frame.
+  void came_with(Arrival arrival);
 
   // The next complete frame, if there is one. Throws DecodeError when the stream is not made of frames; it is then of
   // no more use.

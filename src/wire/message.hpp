@@ -7,14 +7,9 @@
 #include <span>
 
 #include "leasepool/detail/descriptors.hpp"
+#include "wire/frame.hpp"
 
 namespace leasepool::detail {
-
-// What has come with a message besides its bytes.
-struct Arrival {
-  Descriptors descriptors;
-  bool some_lost = false;  // more were sent, but this process may not open any more
-};
 
 // Stays where it is, and alive, while the kernel works on it. It is prepared anew for each use.
 class Message {

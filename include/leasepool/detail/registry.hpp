@@ -42,6 +42,11 @@ struct RegisteredFunction {
 // check_registry(), because nothing can be thrown usefully from here.
 bool register_function(const RegisteredFunction& function);
 
+// Notes that calls of this program may carry descriptors, and tells whether that was noted. Where it was not, messages
+// are received without looking for any, which is cheaper. Called during static initialization.
+bool note_descriptors();
+bool carries_descriptors();
+
 // The registered function at an address; null if there is none.
 const RegisteredFunction* find_function(FunctionAddress address);
 

@@ -43,6 +43,7 @@
 
 #include "leasepool/detail/bytes.hpp"
 #include "leasepool/detail/descriptors.hpp"
+#include "leasepool/detail/registry.hpp"
 #include "leasepool/detail/type_name.hpp"
 #include "leasepool/fd.hpp"
 #include "leasepool/shared_buffer.hpp"
@@ -126,16 +127,31 @@ void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, cereal::BinaryData<T>& 
 }
 
 // A descriptor's bytes are its number among those that travel beside them; so are shared memory's, whatever its size.
-inline void CEREAL_SAVE_FUNCTION_NAME(EncodingArchive& archive, const Fd& fd) {
+// Templates, so that a program in which no argument and no result has one, however deep, does not note that.
+template <class Archive>
+inline const bool kDescriptorsNoted = note_descriptors();
+template <class Archive>
+  requires std::is_same_v<Archive, EncodingArchive>
+void CEREAL_SAVE_FUNCTION_NAME(Archive& archive, const Fd& fd) {
+  (void)kDescriptorsNoted<Archive>;
   archive(archive.descriptors().add(fd));
 }
-inline void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, Fd& fd) {
+template <class Archive>
+  requires std::is_same_v<Archive, DecodingArchive>
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, Fd& fd) {
+  (void)kDescriptorsNoted<Archive>;
   std::uint32_t number = kNoDescriptor;
   archive(number);
   fd = archive.descriptors().take(number);
 }
-inline void CEREAL_SAVE_FUNCTION_NAME(EncodingArchive& archive, const SharedBuffer& buffer) { archive(buffer.fd()); }
-inline void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, SharedBuffer& buffer) {
+template <class Archive>
+  requires std::is_same_v<Archive, EncodingArchive>
+void CEREAL_SAVE_FUNCTION_NAME(Archive& archive, const SharedBuffer& buffer) {
+  archive(buffer.fd());
+}
+template <class Archive>
+  requires std::is_same_v<Archive, DecodingArchive>
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, SharedBuffer& buffer) {
   Fd memory;
   archive(memory);
   buffer = memory ? SharedBuffer::map(std::move(memory)) : SharedBuffer();
