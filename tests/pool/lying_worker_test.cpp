@@ -313,17 +313,22 @@ TEST_CASE("descriptors that no frame announces cost the worker, and the call tha
 
 TEST_CASE("a result whose descriptors are not what it says fails the call and leaks nothing", "[lies][W7][fd]") {
   Loop loop;
-  TestPool pool(loop, ExecutorBackend::process, options());
-  REQUIRE(pool.start().has_value());
   const auto before = test::open_descriptors();
-  const auto check_bad = [](const auto& result, const std::string& says) {
+  const auto check_bad = [&](auto function, const std::string& says, auto... arguments) {
+    TestPool pool(loop, ExecutorBackend::process, options());
+    REQUIRE(pool.start().has_value());
+    const auto started = test::open_descriptors();
+    const auto result = pool.result_of(function, next_call_id(pool), arguments...);
     REQUIRE_FALSE(result.has_value());
     CHECK(result.error().code() == Errc::bad_payload);
     CHECK_THAT(result.error().message(), ContainsSubstring(says));
+    CHECK(test::open_descriptors() == started);
   };
-  check_bad(pool.result_of(lies::answer_with, next_call_id(pool), 0U, 1U), "not sealed");
-  check_bad(pool.result_of(lies::answer_with, next_call_id(pool), 1U, 1U), "descriptor 1 of 1 is not there");
-  REQUIRE(pool.wait([&] { return test::open_descriptors().size() == before.size(); }));
+  check_bad(lies::answer_with, "not sealed", 0U, 1U);
+  check_bad(lies::answer_with, "descriptor 1 of 1 is not there", 1U, 1U);
+  check_bad(lies::answer_with, "2 descriptors too many", detail::kNoDescriptor, 2U);
+  check_bad(lies::answer_twice_with, "descriptor 0 of 1 is not there, or was taken before");
+  CHECK(test::run_until(loop, [&] { return test::open_descriptors() == before; }));
 }
 
 TEST_CASE("liars leave no process and no descriptor", "[lies][W4][W7]") {
