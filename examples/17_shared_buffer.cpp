@@ -41,10 +41,9 @@ leasepool::Task<> app(leasepool::Loop& loop) {
 
     const leasepool::SharedBuffer picture(kPixels);  // zeros
     constexpr std::size_t kQuarter = kPixels / 4;
-    co_await leasepool::when_all(lease.run(brighten, picture, 0 * kQuarter, kQuarter),
-                                 lease.run(brighten, picture, 1 * kQuarter, kQuarter),
-                                 lease.run(brighten, picture, 2 * kQuarter, kQuarter),
-                                 lease.run(brighten, picture, 3 * kQuarter, kQuarter));
+    co_await leasepool::when_all(
+        lease.run(brighten, picture, 0 * kQuarter, kQuarter), lease.run(brighten, picture, 1 * kQuarter, kQuarter),
+        lease.run(brighten, picture, 2 * kQuarter, kQuarter), lease.run(brighten, picture, 3 * kQuarter, kQuarter));
     const auto pixels = picture.as<std::uint8_t>();
     std::cout << "first pixel " << +pixels.front() << ", last pixel " << +pixels.back() << '\n';
 

@@ -12,9 +12,9 @@
 namespace leasepool {
 
 /// Memory of a fixed size that several processes can have mapped. A handle, like std::shared_ptr: copies are the same
-/// memory, which goes when the last of them goes, in whatever process. As an argument or a result of a call it costs the
-/// same whatever its size: only the right to map it travels. It is a memfd, sealed so that nobody can shrink it under
-/// the others.
+/// memory, which goes when the last of them goes, in whatever process. As an argument or a result of a call it costs
+/// the same whatever its size: only the right to map it travels. It is a memfd, sealed so that nobody can shrink it
+/// under the others.
 ///
 /// What a call wrote is there when its result is; what the caller wrote before the call is there when the function
 /// begins. In between nothing is ordered: let concurrent calls write to different parts. A worker that has it can write

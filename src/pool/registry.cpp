@@ -81,8 +81,9 @@ Error unknown_to_worker_error(std::string_view function) {
 Error lost_descriptors_error(std::string_view function, std::string_view doing, std::size_t count,
                              std::string_view remedy) {
   return bad_payload_error(function, doing,
-                           std::to_string(count) + " of its descriptors did not arrive, because the process that "
-                                                   "received them may not open any more; " +
+                           std::to_string(count) +
+                               " of its descriptors did not arrive, because the process that "
+                               "received them may not open any more; " +
                                std::string(remedy));
 }
 
@@ -115,10 +116,10 @@ Error payload_too_large_error(std::string_view function, std::string_view what, 
 }
 
 Error too_many_descriptors_error(std::string_view function, std::string_view what, std::size_t count) {
-  return {Errc::payload_too_large,
-          std::to_string(count) + " descriptors are too many for " + std::string(what) + " of " +
-              std::string(function) + ": the kernel passes at most " + std::to_string(kMostDescriptors) +
-              " at once; make several calls (a SharedBuffer counts as one, too)"};
+  return {Errc::payload_too_large, std::to_string(count) + " descriptors are too many for " + std::string(what) +
+                                       " of " + std::string(function) + ": the kernel passes at most " +
+                                       std::to_string(kMostDescriptors) +
+                                       " at once; make several calls (a SharedBuffer counts as one, too)"};
 }
 
 Error bad_payload_error(std::string_view function, std::string_view what, std::string_view reason) {

@@ -158,7 +158,8 @@ std::optional<Error> Worker::run(std::unique_ptr<Job>& job) {
 
 void Worker::frame_received(const Frame& frame) {
   if (killed_ || !failure_.empty()) return;  // its job was taken away, or nothing it says is believed any more
-  if (frame.lost_descriptors != 0 && !frame.lost_here) return violated("a frame with fewer descriptors than it announces");
+  if (frame.lost_descriptors != 0 && !frame.lost_here)
+    return violated("a frame with fewer descriptors than it announces");
   switch (frame.type) {
     case FrameType::hello:
       if (std::exchange(said_hello_, true)) return violated("a second hello");

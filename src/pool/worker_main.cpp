@@ -188,11 +188,10 @@ WorkerProcess::Reply WorkerProcess::execute(const Frame& call) const {
 FrameType WorkerProcess::check_limits(const RegisteredFunction& function, const Invocation& invocation,
                                       Bytes& reply) const {
   if (invocation.result->fits() && invocation.result_descriptors->fits()) return FrameType::value;
-  const Error error = invocation.result->fits()
-                          ? too_many_descriptors_error(function.name, "the result",
-                                                       invocation.result_descriptors->written())
-                          : payload_too_large_error(function.name, "the result", invocation.result->written(),
-                                                    settings_.max_payload);
+  const Error error =
+      invocation.result->fits()
+          ? too_many_descriptors_error(function.name, "the result", invocation.result_descriptors->written())
+          : payload_too_large_error(function.name, "the result", invocation.result->written(), settings_.max_payload);
   reply = begin_frame();
   encode_failure(reply, Errc::payload_too_large, error.message());
   return FrameType::failure;

@@ -1,6 +1,6 @@
-// Channel: frames and their descriptors over one end of a stream socket, driven by the ring. One receive and at most one send are in flight;
-// both keep the channel, and with it descriptor and buffers, alive until their last completion, so its owner may let go
-// at any time.
+// Channel: frames and their descriptors over one end of a stream socket, driven by the ring. One receive and at most
+// one send are in flight; both keep the channel, and with it descriptor and buffers, alive until their last completion,
+// so its owner may let go at any time.
 #pragma once
 
 #include <deque>

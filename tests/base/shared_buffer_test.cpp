@@ -31,7 +31,8 @@ int mapped_buffers() {
 
 Fd memory_with(int seals, unsigned flags = MFD_ALLOW_SEALING) {
   Fd memory(::memfd_create("test", MFD_CLOEXEC | flags));
-  if (::ftruncate(memory.get(), std::int64_t{2} << 20) != 0 || ::fcntl(memory.get(), F_ADD_SEALS, seals) != 0) return {};
+  if (::ftruncate(memory.get(), std::int64_t{2} << 20) != 0 || ::fcntl(memory.get(), F_ADD_SEALS, seals) != 0)
+    return {};
   return memory;
 }
 

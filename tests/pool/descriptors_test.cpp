@@ -262,8 +262,8 @@ TEST_CASE("arguments whose descriptors find no room in the worker fail the call 
     const auto lost = pool.result_of(how_many, give(40));
     REQUIRE_FALSE(lost.has_value());
     CHECK(lost.error().code() == Errc::bad_payload);
-    CHECK_THAT(lost.error().message(), ContainsSubstring("decoding its arguments") &&
-                                           ContainsSubstring("WorkerLimits::open_files"));
+    CHECK_THAT(lost.error().message(),
+               ContainsSubstring("decoding its arguments") && ContainsSubstring("WorkerLimits::open_files"));
     CHECK(pool.result_of(how_many, give(10)).value() == 10);
   }
   CHECK(open_descriptors() == before);

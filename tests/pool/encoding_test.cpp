@@ -132,10 +132,8 @@ auto call_through_bytes(F function, A&&... arguments) {
   Bytes returned;
   ByteWriter writer(returned, SIZE_MAX);
   detail::DescriptorWriter returned_beside;
-  detail::Invocation invocation{.arguments = sent.view(),
-                                .descriptors = sent_beside,
-                                .result = &writer,
-                                .result_descriptors = &returned_beside};
+  detail::Invocation invocation{
+      .arguments = sent.view(), .descriptors = sent_beside, .result = &writer, .result_descriptors = &returned_beside};
   detail::find_function_by_id(*id)->invoke(invocation);
   CHECK(invocation.phase == detail::CallPhase::encoding);
   auto descriptors = returned_beside.take();

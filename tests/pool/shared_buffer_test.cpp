@@ -76,7 +76,8 @@ TEST_CASE("what several workers write into one buffer is there when they have en
       std::iota(numbers.begin(), numbers.end(), 0);
       std::vector<std::shared_ptr<test::Call<void>>> calls;
       for (std::uint64_t i = 0; i < 4; ++i) calls.push_back(pool.call(square_part, Part{buffer, 1000 * i, 1000}));
-      REQUIRE(pool.wait([&] { return std::ranges::all_of(calls, [](const auto& call) { return call->succeeded(); }); }));
+      REQUIRE(
+          pool.wait([&] { return std::ranges::all_of(calls, [](const auto& call) { return call->succeeded(); }); }));
       for (std::uint64_t i = 0; i < 4000; ++i) REQUIRE(numbers[i] == i * i);
     }
     CHECK(test::open_descriptors() == before);

@@ -155,8 +155,7 @@ class BoundJob final : public Job {
     }
   }
 
-  void accept([[maybe_unused]] std::span<const std::byte> result,
-              [[maybe_unused]] std::span<Fd> descriptors) override {
+  void accept([[maybe_unused]] std::span<const std::byte> result, [[maybe_unused]] std::span<Fd> descriptors) override {
     if constexpr (std::is_void_v<R>) {
       if (result.empty() && descriptors.empty()) {
         outcome_.emplace();

@@ -59,8 +59,8 @@ class Job {
   // Runs the function here and keeps what came of it.
   virtual void run() noexcept = 0;
 
-  // Appends the encoded arguments, and puts duplicates of their descriptors into `descriptors`; gives the function's id,
-  // or why it cannot go to another process. May be repeated: the job keeps its arguments until it is delivered.
+  // Appends the encoded arguments, and puts duplicates of their descriptors into `descriptors`; gives the function's
+  // id, or why it cannot go to another process. May be repeated: the job keeps its arguments until it is delivered.
   virtual Result<FunctionId> encode(Bytes& out, Descriptors& descriptors, std::size_t limit) const = 0;
 
   // Keeps the result that another process sent, or bad_payload. Takes of the descriptors what the result needs.
