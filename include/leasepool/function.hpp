@@ -67,7 +67,8 @@ void invoke_registered(Invocation& call) {
   using Sig = Signature<decltype(F)>;
   typename Carried<typename Sig::Return, typename Sig::Parameters>::Arguments arguments;
   ByteReader reader(call.arguments);
-  std::apply([&](auto&... argument) { decode(reader, argument...); }, arguments);
+  DescriptorReader descriptors(call.descriptors);
+  std::apply([&](auto&... argument) { decode(reader, descriptors, argument...); }, arguments);
 
   call.phase = CallPhase::running;
   const auto run = [&]() -> decltype(auto) {
@@ -87,7 +88,7 @@ void invoke_registered(Invocation& call) {
   } else {
     const std::remove_cvref_t<typename Sig::Return> result = run();
     call.phase = CallPhase::encoding;
-    encode(*call.result, result);
+    encode(*call.result, *call.result_descriptors, result);
   }
 }
 

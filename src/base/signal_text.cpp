@@ -5,10 +5,10 @@
 
 namespace leasepool::detail {
 
-std::string signal_text(int signal) {
+std::string signal_text(int signal, const std::string& more) {
   const char* const name = ::sigabbrev_np(signal);
   return "signal " + std::to_string(signal) +
-         (name == nullptr ? "" : " (SIG" + std::string(name) + ", " + ::sigdescr_np(signal) + ")");
+         (name == nullptr ? "" : " (SIG" + std::string(name) + ", " + ::sigdescr_np(signal) + more + ")");
 }
 
 }  // namespace leasepool::detail

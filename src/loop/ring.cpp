@@ -123,6 +123,22 @@ OperationId Ring::send(int fd, std::span<const std::byte> from, CompletionHandle
   return id;
 }
 
+OperationId Ring::recvmsg(int fd, msghdr* message, CompletionHandler handler) {
+  io_uring_sqe* const sqe = next_sqe();
+  io_uring_prep_recvmsg(sqe, fd, message, MSG_CMSG_CLOEXEC);
+  const OperationId id = take_slot(std::move(handler));
+  io_uring_sqe_set_data64(sqe, id);
+  return id;
+}
+
+OperationId Ring::sendmsg(int fd, const msghdr* message, CompletionHandler handler) {
+  io_uring_sqe* const sqe = next_sqe();
+  io_uring_prep_sendmsg(sqe, fd, message, MSG_NOSIGNAL);
+  const OperationId id = take_slot(std::move(handler));
+  io_uring_sqe_set_data64(sqe, id);
+  return id;
+}
+
 OperationId Ring::poll(int fd, short events, CompletionHandler handler) {
   io_uring_sqe* const sqe = next_sqe();
   io_uring_prep_poll_add(sqe, fd, static_cast<unsigned short>(events));

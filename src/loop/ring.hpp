@@ -49,6 +49,10 @@ class Ring {
   // Each starts an operation; its handler gets every completion. Buffers and descriptors are the handler's to keep.
   OperationId recv(int fd, std::span<std::byte> into, CompletionHandler handler);
   OperationId send(int fd, std::span<const std::byte> from, CompletionHandler handler);
+  // The same with descriptors beside the bytes; the message is the handler's to keep, too. Received ones are
+  // close-on-exec, and come with bytes only.
+  OperationId recvmsg(int fd, msghdr* message, CompletionHandler handler);
+  OperationId sendmsg(int fd, const msghdr* message, CompletionHandler handler);
   OperationId poll(int fd, short events, CompletionHandler handler);
   OperationId poll_multishot(int fd, short events, CompletionHandler handler);
 

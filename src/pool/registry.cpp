@@ -2,6 +2,8 @@
 #include "pool/registry.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -18,6 +20,7 @@ struct Registry {
   std::unordered_map<FunctionAddress, RegisteredFunction> by_address;
   std::unordered_map<FunctionId, const RegisteredFunction*> by_id;
   std::vector<std::string> conflicts;
+  bool carries_descriptors = false;
 };
 
 Registry& registry() {
@@ -43,6 +46,10 @@ bool register_function(const RegisteredFunction& function) {
   }
   return true;
 }
+
+bool note_descriptors() { return registry().carries_descriptors = true; }
+
+bool carries_descriptors() { return registry().carries_descriptors; }
 
 const RegisteredFunction* find_function(FunctionAddress address) {
   const auto found = registry().by_address.find(address);
@@ -71,6 +78,21 @@ Error unknown_to_worker_error(std::string_view function) {
               ": it was registered by a library that was loaded after leasepool::init(); load the library before"};
 }
 
+Error lost_descriptors_error(std::string_view function, std::string_view doing, std::size_t count,
+                             std::string_view remedy) {
+  return bad_payload_error(function, doing,
+                           std::to_string(count) +
+                               " of its descriptors did not arrive, because the process that "
+                               "received them may not open any more; " +
+                               std::string(remedy));
+}
+
+Error refused_descriptors_error(std::string_view function, std::string_view doing, int error) {
+  std::string reason = std::string("the kernel did not take its descriptors: ") + std::strerror(error);
+  if (error == ETOOMANYREFS) reason += " (as many as ulimit -n are on their way to processes; raise it)";
+  return bad_payload_error(function, doing, reason);
+}
+
 Error not_serializable_error(std::string_view function, std::string_view type) {
   const std::string name(type);
   std::string hint;
@@ -91,6 +113,13 @@ Error payload_too_large_error(std::string_view function, std::string_view what, 
   return {Errc::payload_too_large, std::to_string(size) + " bytes, encoded, are too many for " + std::string(what) +
                                        " of " + std::string(function) + ": max_payload = " + std::to_string(limit) +
                                        "; raise ManagerOptions::max_payload or send less"};
+}
+
+Error too_many_descriptors_error(std::string_view function, std::string_view what, std::size_t count) {
+  return {Errc::payload_too_large, std::to_string(count) + " descriptors are too many for " + std::string(what) +
+                                       " of " + std::string(function) + ": the kernel passes at most " +
+                                       std::to_string(kMostDescriptors) +
+                                       " at once; make several calls (a SharedBuffer counts as one, too)"};
 }
 
 Error bad_payload_error(std::string_view function, std::string_view what, std::string_view reason) {

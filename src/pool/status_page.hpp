@@ -20,9 +20,9 @@ struct WorkerStatus {
   std::atomic<std::uint64_t> resident_memory;  // bytes, as of the last call's end
   StackNote stack;
   std::atomic<std::uint64_t> dropped_lines;  // of leasepool::log(), for which there was no room
-  std::atomic<std::uint64_t> blocked_call;     // the system call for which the sandbox ended it, see blocked_call.hpp
-  std::atomic<std::uint32_t> seccomp;          // whether the sandbox's filter is in force, when it says hello
-  std::atomic<std::uint32_t> landlock_abi;     // the same of Landlock; 0: not in force
+  std::atomic<std::uint64_t> blocked_call;   // the system call for which the sandbox ended it, see blocked_call.hpp
+  std::atomic<std::uint32_t> seccomp;        // whether the sandbox's filter is in force, when it says hello
+  std::atomic<std::uint32_t> landlock_abi;   // the same of Landlock; 0: not in force
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "shared between processes");
 

@@ -119,10 +119,11 @@ std::string program_path() {
   return length > 0 ? std::string(path.data(), static_cast<std::size_t>(length)) : "(the program)";
 }
 
-// From the call's own function on, what runs is the library's.
+// From the call's own function on, what runs is the library's. Some names of newer compilers cannot be demangled.
 void leave_out_the_library(StackTrace& stack) {
-  const auto own = std::ranges::find_if(
-      stack, [](const StackFrame& frame) { return frame.function.starts_with("leasepool::detail::"); });
+  const auto own = std::ranges::find_if(stack, [](const StackFrame& frame) {
+    return frame.function.contains("leasepool::detail::") || frame.function.contains("9leasepool6detail");
+  });
   if (own != stack.begin()) stack.erase(own, stack.end());
 }
 

@@ -66,7 +66,8 @@ WorkerSettings settings_of(const PoolOptions& options) {
 Bytes sandbox_frame(const Sandbox& sandbox) {
   Bytes frame = begin_frame();
   ByteWriter writer(frame, SIZE_MAX / 2);
-  encode(writer, sandbox.readable(), sandbox.writable());
+  DescriptorWriter none;
+  encode(writer, none, sandbox.readable(), sandbox.writable());
   finish_frame(frame, FrameType::sandbox, 0, 0);
   return frame;
 }
@@ -110,7 +111,7 @@ SpawnRequest Worker::prepare(const std::shared_ptr<const UniqueFd>& delegated_cg
   status_ = std::move(page);
   const std::uint64_t limit = std::max<std::uint64_t>(settings_.max_payload, report_limit(settings_.max_payload));
   channel_ = std::make_shared<Channel>(loop_, std::move(ours), limit, *this);
-  channel_->open();
+  channel_->open(carries_descriptors() ? Channel::Receives::descriptors : Channel::Receives::bytes);
   output_ = std::make_shared<WorkerOutput>(
       loop_, [this](LogSource source, LogLevel level, std::string_view text) { printed(source, level, text); });
   auto [standard_output, standard_error] = output_->open();
@@ -202,10 +203,11 @@ std::optional<Error> Worker::run(std::unique_ptr<Job>& job) {
 
 std::optional<Error> Worker::send_call(const Job& job, std::uint64_t call_id) {
   Bytes frame = begin_frame();
-  const Result<FunctionId> function = job.encode(frame, settings_.max_payload);
+  Descriptors descriptors;
+  const Result<FunctionId> function = job.encode(frame, descriptors, settings_.max_payload);
   if (!function) return function.error();
-  finish_frame(frame, FrameType::call, call_id, *function);
-  channel_->send(std::move(frame));
+  finish_frame(frame, FrameType::call, call_id, *function, descriptors.size());
+  channel_->send(std::move(frame), std::move(descriptors));
   return std::nullopt;
 }
 
@@ -228,6 +230,8 @@ void Worker::initialized(const Frame& frame) {
 
 void Worker::frame_received(const Frame& frame) {
   if (killed_ || !failure_.empty()) return;  // its job was taken away, or nothing it says is believed any more
+  if (frame.lost_descriptors != 0 && !frame.lost_here)
+    return violated("a frame with fewer descriptors than it announces");
   switch (frame.type) {
     case FrameType::hello:
       if (std::exchange(said_hello_, true)) return violated("a second hello");
@@ -249,7 +253,7 @@ void Worker::frame_received(const Frame& frame) {
 std::optional<std::string> Worker::take_outcome(Job& job, const Frame& frame) {
   try {
     switch (frame.type) {
-      case FrameType::value: job.accept(frame.payload); break;
+      case FrameType::value: take_value(job, frame); break;
       case FrameType::exception: job.fail(decode_exception(job.function_name(), frame.payload)); break;
       default: {
         Error failure = decode_failure(frame.payload);  // the worker does not know the name of what it does not know
@@ -265,6 +269,23 @@ std::optional<std::string> Worker::take_outcome(Job& job, const Frame& frame) {
 
 void Worker::accept_outcome(const Frame& frame) {
   if (const auto wrong = take_outcome(*job_, frame)) return violated(*wrong);
+  if (owner_ != nullptr) owner_->worker_finished(*this, std::move(job_));
+}
+
+void Worker::take_value(Job& job, const Frame& frame) {
+  if (frame.lost_descriptors == 0) return job.accept(frame.payload, frame.descriptors);
+  job.fail(lost_descriptors_error(job.function_name(), "decoding its result", frame.lost_descriptors,
+                                  "raise ulimit -n, or close some"));
+}
+
+// What was refused is the call that it was given last; it has not begun, and would be refused again.
+void Worker::descriptors_refused(int error) {
+  if (initializing_) {
+    return give_up("has no initializer: " +
+                   refused_descriptors_error(initializing_->function_name(), "sending its arguments", error).message());
+  }
+  if (job_ == nullptr || killed_ || !failure_.empty()) return;
+  job_->fail(refused_descriptors_error(job_->function_name(), "sending its arguments", error));
   if (owner_ != nullptr) owner_->worker_finished(*this, std::move(job_));
 }
 
@@ -384,9 +405,8 @@ std::string Worker::describe_end() const {
   }
   if (WIFSIGNALED(*wait_status_)) {
     const int signal = WTERMSIG(*wait_status_);
-    if (signal == SIGSYS) why = describe_blocked_call() + why;
     if (status_->stack.stack_overflow == 1) why += ", its stack had overflowed";
-    return who + " was killed by " + signal_text(signal) + why;
+    return who + " was killed by " + signal_text(signal, signal == SIGSYS ? describe_blocked_call() : "") + why;
   }
   return who + " exited with code " + std::to_string(WEXITSTATUS(*wait_status_)) + why;
 }

@@ -115,6 +115,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   void printed(LogSource source, LogLevel level, std::string_view text);
   void frame_received(const Frame& frame) override;
   void channel_ended(std::string_view violation) override;
+  void descriptors_refused(int error) override;
   void violated(std::string_view violation);
   void refused_to_start(const Frame& frame);
   void give_up(std::string reason);
@@ -124,6 +125,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   // Gives what is wrong with the outcome itself.
   static std::optional<std::string> take_outcome(Job& job, const Frame& frame);
   void accept_outcome(const Frame& frame);
+  static void take_value(Job& job, const Frame& frame);
   [[nodiscard]] std::string describe_blocked_call() const;
   void send_sigkill() const noexcept;
   void watch_death();

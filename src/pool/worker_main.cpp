@@ -12,7 +12,9 @@
 #include <cstring>
 #include <new>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "leasepool/detail/job.hpp"
@@ -25,6 +27,7 @@
 #include "pool/worker_limits.hpp"
 #include "pool/worker_log.hpp"
 #include "wire/frame.hpp"
+#include "wire/message.hpp"
 
 namespace leasepool::detail {
 
@@ -44,6 +47,15 @@ void note_out_of_memory() {
   throw std::bad_alloc();
 }
 
+// What is sent in the place of a result whose descriptors the kernel refused.
+Bytes refusal(const Frame& call, int error) {
+  Bytes reply = begin_frame();
+  const std::string_view function = find_function_by_id(call.function_id)->name;
+  encode_failure(reply, Errc::bad_payload, refused_descriptors_error(function, "sending its result", error).message());
+  finish_frame(reply, FrameType::failure, call.call_id, 0);
+  return reply;
+}
+
 class WorkerProcess {
  public:
   WorkerProcess(UniqueFd channel, StatusPage status, const WorkerSettings& settings)
@@ -52,21 +64,29 @@ class WorkerProcess {
   void serve(int cgroup_error);
 
  private:
+  struct Reply {
+    Bytes frame;
+    Descriptors descriptors;
+  };
+
   bool receive();
-  void send(const Bytes& frame) const;
+  void send(std::span<const std::byte> left) const;
+  [[nodiscard]] int send(const Reply& reply);
   void say_hello(int cgroup_error);
   std::optional<Error> settle_in(int cgroup_error);
   SandboxPaths receive_paths();
   void note_begin(std::uint64_t call_id) const;
   void note_end(std::uint64_t call_id) const;
-  [[nodiscard]] Bytes execute(const Frame& call) const;
+  [[nodiscard]] Reply execute(const Frame& call) const;
   FrameType run(const RegisteredFunction& function, Invocation& invocation, Bytes& reply) const;
+  FrameType check_limits(const RegisteredFunction& function, const Invocation& invocation, Bytes& reply) const;
 
   UniqueFd channel_;
   StatusPage status_;
   const WorkerSettings settings_;
   UniqueFd memory_use_file_;
   FrameDecoder decoder_;
+  Message message_;  // in or out: one at a time
 };
 
 void WorkerProcess::serve(int cgroup_error) {
@@ -76,10 +96,10 @@ void WorkerProcess::serve(int cgroup_error) {
       if (frame->type != FrameType::call) ::_exit(kChannelBroken);
       const std::uint64_t call_id = frame->call_id;
       note_begin(call_id);
-      const Bytes reply = execute(*frame);
+      const Reply reply = execute(*frame);
       note_end(call_id);
       std::fflush(stdout);  // a worker may be killed at any time: what a function printed is out before its result
-      send(reply);
+      if (const int error = send(reply); error != 0) send(refusal(*frame, error).view());
     }
   }
 }
@@ -90,7 +110,7 @@ void WorkerProcess::say_hello(int cgroup_error) {
   Bytes hello = begin_frame();
   if (failure) encode_failure(hello, static_cast<Errc>(failure->code().value()), failure->message());
   finish_frame(hello, failure ? FrameType::failure : FrameType::hello, 0, 0);
-  send(hello);
+  send(hello.view());
   std::set_new_handler(note_out_of_memory);
 }
 
@@ -113,7 +133,8 @@ SandboxPaths WorkerProcess::receive_paths() {
   if (!frame || frame->type != FrameType::sandbox) ::_exit(kChannelBroken);
   SandboxPaths paths;
   ByteReader reader(frame->payload);
-  decode(reader, paths.readable, paths.writable);
+  DescriptorReader none({});
+  decode(reader, none, paths.readable, paths.writable);
   std::swap(decoder, decoder_);
   return paths;
 }
@@ -130,17 +151,36 @@ void WorkerProcess::note_end(std::uint64_t call_id) const {
 
 bool WorkerProcess::receive() {
   const std::span<std::byte> space = decoder_.space();
+  const bool with_descriptors = carries_descriptors();
   ssize_t received = 0;
   do {
-    received = ::recv(channel_.get(), space.data(), space.size(), 0);
+    received = with_descriptors ? ::recvmsg(channel_.get(), message_.to_receive(space), MSG_CMSG_CLOEXEC)
+                                : ::recv(channel_.get(), space.data(), space.size(), 0);
   } while (received < 0 && errno == EINTR);
   if (received <= 0) return false;
   decoder_.filled(static_cast<std::size_t>(received));
+  if (with_descriptors) decoder_.came_with(message_.arrived());
   return true;
 }
 
-void WorkerProcess::send(const Bytes& frame) const {
-  std::span<const std::byte> left = frame.view();
+// Gives the errno for which the kernel refused the descriptors; then nothing has been sent.
+int WorkerProcess::send(const Reply& reply) {
+  std::span<const std::byte> left = reply.frame.view();
+  if (!reply.descriptors.empty()) {
+    const msghdr* const message = message_.to_send(left, reply.descriptors);
+    ssize_t sent = 0;
+    do {
+      sent = ::sendmsg(channel_.get(), message, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0 && errno != EPIPE && errno != ECONNRESET) return errno;
+    if (sent < 0) ::_exit(kChannelBroken);  // the parent is gone
+    left = left.subspan(static_cast<std::size_t>(sent));
+  }
+  send(left);
+  return 0;
+}
+
+void WorkerProcess::send(std::span<const std::byte> left) const {
   while (!left.empty()) {
     const ssize_t sent = ::send(channel_.get(), left.data(), left.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
@@ -149,31 +189,47 @@ void WorkerProcess::send(const Bytes& frame) const {
   }
 }
 
-Bytes WorkerProcess::execute(const Frame& call) const {
-  Bytes reply = begin_frame();
+WorkerProcess::Reply WorkerProcess::execute(const Frame& call) const {
+  Reply reply{.frame = begin_frame(), .descriptors = {}};
   FrameType type = FrameType::failure;
   const RegisteredFunction* const function = find_function_by_id(call.function_id);
   if (function == nullptr) {
-    encode_failure(reply, Errc::unregistered_function,
+    encode_failure(reply.frame, Errc::unregistered_function,
                    "the worker process does not know the function: it was registered by a library that was loaded "
                    "after leasepool::init()");
   } else if (function->invoke == nullptr) {
-    encode_failure(reply, Errc::not_serializable,
+    encode_failure(reply.frame, Errc::not_serializable,
                    std::string(function->name) + " has types in its signature that cannot be encoded");
+  } else if (call.lost_descriptors != 0) {
+    const Error error = lost_descriptors_error(function->name, "decoding its arguments", call.lost_descriptors,
+                                               "raise WorkerLimits::open_files or ulimit -n");
+    encode_failure(reply.frame, Errc::bad_payload, error.message());
   } else {
-    ByteWriter result(reply, settings_.max_payload);
-    Invocation invocation{.arguments = call.payload, .result = &result};
-    type = run(*function, invocation, reply);
-    if (type == FrameType::value && !result.fits()) {
-      reply = begin_frame();
-      type = FrameType::failure;
-      const Error error =
-          payload_too_large_error(function->name, "the result", result.written(), settings_.max_payload);
-      encode_failure(reply, Errc::payload_too_large, error.message());
-    }
+    ByteWriter result(reply.frame, settings_.max_payload);
+    DescriptorWriter descriptors;
+    Invocation invocation{.arguments = call.payload,
+                          .descriptors = call.descriptors,
+                          .result = &result,
+                          .result_descriptors = &descriptors};
+    type = run(*function, invocation, reply.frame);
+    if (type == FrameType::value) type = check_limits(*function, invocation, reply.frame);
+    if (type == FrameType::value) reply.descriptors = descriptors.take();
   }
-  finish_frame(reply, type, call.call_id, 0);
+  finish_frame(reply.frame, type, call.call_id, 0, reply.descriptors.size());
   return reply;
+}
+
+// Puts a failure in the place of a result that is too large.
+FrameType WorkerProcess::check_limits(const RegisteredFunction& function, const Invocation& invocation,
+                                      Bytes& reply) const {
+  if (invocation.result->fits() && invocation.result_descriptors->fits()) return FrameType::value;
+  const Error error =
+      invocation.result->fits()
+          ? too_many_descriptors_error(function.name, "the result", invocation.result_descriptors->written())
+          : payload_too_large_error(function.name, "the result", invocation.result->written(), settings_.max_payload);
+  reply = begin_frame();
+  encode_failure(reply, Errc::payload_too_large, error.message());
+  return FrameType::failure;
 }
 
 FrameType WorkerProcess::run(const RegisteredFunction& function, Invocation& invocation, Bytes& reply) const {

@@ -13,14 +13,22 @@ namespace leasepool::detail {
 Channel::Channel(LoopCore& loop, UniqueFd socket, std::size_t max_payload, ChannelOwner& owner)
     : loop_(loop), socket_(std::move(socket)), owner_(&owner), decoder_(max_payload) {}
 
-void Channel::open() { receive(); }
+void Channel::open(Receives what) {
+  receives_ = what;
+  receive();
+}
 
 void Channel::receive() {
-  loop_.ring().recv(socket_.get(), decoder_.space(),
-                    [self = shared_from_this()](Completion completion) { self->received(completion); });
+  auto handler = [self = shared_from_this()](Completion completion) { self->received(completion); };
+  if (receives_ == Receives::bytes) {
+    loop_.ring().recv(socket_.get(), decoder_.space(), std::move(handler));
+  } else {
+    loop_.ring().recvmsg(socket_.get(), incoming_message_.to_receive(decoder_.space()), std::move(handler));
+  }
 }
 
 void Channel::received(Completion completion) {
+  if (receives_ == Receives::descriptors && completion.result > 0) decoder_.came_with(incoming_message_.arrived());
   if (owner_ == nullptr) return;
   if (completion.result == -EINTR || completion.result == -EAGAIN) return receive();
   if (completion.result <= 0) return end({});  // closed, or reset with the rest unread: the other end is gone
@@ -43,31 +51,49 @@ void Channel::end(std::string_view violation) {
   owner_->channel_ended(violation);
 }
 
-void Channel::send(Bytes frame) {
-  outgoing_.push_back(std::move(frame));
+void Channel::send(Bytes frame, Descriptors descriptors) {
+  outgoing_.push_back({std::move(frame), std::move(descriptors)});
   if (!sending_) send_front();
 }
 
 void Channel::send_front() {
   sending_ = true;
-  loop_.ring().send(socket_.get(), outgoing_.front().view().subspan(sent_of_front_),
-                    [self = shared_from_this()](Completion completion) { self->sent(completion); });
+  const Outgoing& front = outgoing_.front();
+  const std::span<const std::byte> bytes = front.frame.view().subspan(sent_of_front_);
+  auto handler = [self = shared_from_this()](Completion completion) { self->sent(completion); };
+  if (front.descriptors.empty()) {
+    loop_.ring().send(socket_.get(), bytes, std::move(handler));
+  } else {
+    loop_.ring().sendmsg(socket_.get(), outgoing_message_.to_send(bytes, front.descriptors), std::move(handler));
+  }
 }
 
 void Channel::sent(Completion completion) {
   sending_ = false;
   if (completion.result == -EINTR || completion.result == -EAGAIN) return send_front();
-  if (completion.result < 0) {  // the other end is gone, or takes nothing any more: either is the channel's end
-    outgoing_.clear();
-    sent_of_front_ = 0;
-    return finish();
+  if (completion.result < 0) {
+    const bool is_gone = completion.result == -EPIPE || completion.result == -ECONNRESET;
+    if (is_gone || outgoing_.front().descriptors.empty()) return stop_sending();
+    drop_front();
+    if (owner_ != nullptr) owner_->descriptors_refused(-completion.result);
+  } else {
+    outgoing_.front().descriptors.clear();  // they went with the first byte
+    sent_of_front_ += static_cast<std::size_t>(completion.result);
+    if (sent_of_front_ == outgoing_.front().frame.size()) drop_front();
   }
-  sent_of_front_ += static_cast<std::size_t>(completion.result);
-  if (sent_of_front_ == outgoing_.front().size()) {
-    outgoing_.pop_front();
-    sent_of_front_ = 0;
-  }
-  if (!outgoing_.empty() && owner_ != nullptr) send_front();
+  if (!outgoing_.empty() && owner_ != nullptr && !sending_) send_front();
+}
+
+void Channel::drop_front() {
+  outgoing_.pop_front();
+  sent_of_front_ = 0;
+}
+
+// The other end is gone, or takes nothing any more: either is the channel's end.
+void Channel::stop_sending() {
+  outgoing_.clear();
+  sent_of_front_ = 0;
+  finish();
 }
 
 // What was sent before stays readable after a shutdown, then comes the end of file.

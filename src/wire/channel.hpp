@@ -1,6 +1,6 @@
-// Channel: frames over one end of a stream socket, driven by the ring. One receive and at most one send are in flight;
-// both keep the channel, and with it descriptor and buffers, alive until their last completion, so its owner may let go
-// at any time.
+// Channel: frames and their descriptors over one end of a stream socket, driven by the ring. One receive and at most
+// one send are in flight; both keep the channel, and with it descriptor and buffers, alive until their last completion,
+// so its owner may let go at any time.
 #pragma once
 
 #include <deque>
@@ -12,6 +12,7 @@
 #include "leasepool/detail/bytes.hpp"
 #include "loop/loop_core.hpp"
 #include "wire/frame.hpp"
+#include "wire/message.hpp"
 
 namespace leasepool::detail {
 
@@ -24,6 +25,9 @@ class ChannelOwner {
   // how the bytes broke the protocol. Called once.
   virtual void channel_ended(std::string_view violation) = 0;
 
+  // The kernel refused a frame's descriptors, with an errno: the frame was not sent, later ones are.
+  virtual void descriptors_refused(int error) = 0;
+
  protected:
   ~ChannelOwner() = default;
 };
@@ -33,11 +37,12 @@ class Channel : public std::enable_shared_from_this<Channel> {
  public:
   Channel(LoopCore& loop, UniqueFd socket, std::size_t max_payload, ChannelOwner& owner);
 
-  // Starts receiving.
-  void open();
+  // Starts receiving. Descriptors that come are dropped by the kernel, unless they are to be received.
+  enum class Receives { bytes, descriptors };
+  void open(Receives what = Receives::bytes);
 
-  // Queues a finished frame. Failures show as the channel's end.
-  void send(Bytes frame);
+  // Queues a finished frame and what travels beside it. Failures show as the channel's end.
+  void send(Bytes frame, Descriptors descriptors = {});
 
   // Has the rest of what the other end sent received, and then the channel end, even while somebody else still holds
   // the other end open.
@@ -47,18 +52,28 @@ class Channel : public std::enable_shared_from_this<Channel> {
   void let_go() noexcept;
 
  private:
+  struct Outgoing {
+    Bytes frame;
+    Descriptors descriptors;  // until the kernel has them
+  };
+
   void receive();
   void received(Completion completion);
   void end(std::string_view violation);
   void send_front();
   void sent(Completion completion);
+  void drop_front();
+  void stop_sending();
 
   LoopCore& loop_;
   UniqueFd socket_;
   ChannelOwner* owner_;
   FrameDecoder decoder_;
-  std::deque<Bytes> outgoing_;
+  Message incoming_message_;
+  Message outgoing_message_;
+  std::deque<Outgoing> outgoing_;
   std::size_t sent_of_front_ = 0;
+  Receives receives_ = Receives::bytes;
   bool sending_ = false;
   bool ended_ = false;
 };

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <string>
+#include <utility>
 
 #include "base/check.hpp"
 
@@ -17,7 +19,8 @@ constexpr std::size_t kKeptCapacity = std::size_t{1} << 20;  // a larger buffer 
 
 struct Header {
   std::uint32_t magic;
-  std::uint32_t type;
+  std::uint16_t type;
+  std::uint16_t descriptors;
   std::uint64_t payload_length;
   std::uint64_t call_id;
   std::uint64_t function_id;
@@ -33,10 +36,13 @@ Bytes begin_frame() {
   return frame;
 }
 
-void finish_frame(Bytes& frame, FrameType type, std::uint64_t call_id, std::uint64_t function_id) {
+void finish_frame(Bytes& frame, FrameType type, std::uint64_t call_id, std::uint64_t function_id,
+                  std::size_t descriptors) {
   check(frame.size() >= kFrameHeaderSize, "a frame has room for its header");
+  check(descriptors <= kMostDescriptors, "a frame has no more descriptors than the kernel passes");
   const Header header{.magic = kMagic,
-                      .type = static_cast<std::uint32_t>(type),
+                      .type = static_cast<std::uint16_t>(type),
+                      .descriptors = static_cast<std::uint16_t>(descriptors),
                       .payload_length = frame.size() - kFrameHeaderSize,
                       .call_id = call_id,
                       .function_id = function_id};
@@ -49,9 +55,13 @@ std::size_t FrameDecoder::wanted() const {
   Header header{};
   std::memcpy(&header, buffer_.data() + begin_, sizeof header);
   if (header.magic != kMagic) throw DecodeError("not a frame: wrong magic number");
-  if (header.type < static_cast<std::uint32_t>(FrameType::hello) ||
-      header.type > static_cast<std::uint32_t>(FrameType::sandbox)) {
+  if (header.type < static_cast<std::uint16_t>(FrameType::hello) ||
+      header.type > static_cast<std::uint16_t>(FrameType::sandbox)) {
     throw DecodeError("a frame of unknown type " + std::to_string(header.type));
+  }
+  if (header.descriptors > kMostDescriptors) {
+    throw DecodeError("a frame with " + std::to_string(header.descriptors) + " descriptors where " +
+                      std::to_string(kMostDescriptors) + " are allowed");
   }
   if (header.payload_length > max_payload_) {
     throw DecodeError("a frame of " + std::to_string(header.payload_length) + " bytes where " +
@@ -61,16 +71,49 @@ std::size_t FrameDecoder::wanted() const {
 }
 
 std::optional<Frame> FrameDecoder::next() {
+  given_.clear();
   const std::size_t size = wanted();
-  if (pending() < size) return std::nullopt;
+  if (pending() < size) {
+    check_unclaimed();
+    return std::nullopt;
+  }
   Header header{};
   std::memcpy(&header, buffer_.data() + begin_, sizeof header);
+  const std::size_t lost = give_descriptors(header.descriptors);
+  const bool lost_here = lost != 0 && std::exchange(some_lost_, false);
   const Frame frame{.type = static_cast<FrameType>(header.type),
                     .call_id = header.call_id,
                     .function_id = header.function_id,
-                    .payload = buffer_.view().subspan(begin_ + kFrameHeaderSize, header.payload_length)};
+                    .payload = buffer_.view().subspan(begin_ + kFrameHeaderSize, header.payload_length),
+                    .descriptors = given_,
+                    .lost_descriptors = lost,
+                    .lost_here = lost_here};
   begin_ += size;
   return frame;
+}
+
+// Gives how many of those that the frame announces are not there.
+std::size_t FrameDecoder::give_descriptors(std::size_t announced) {
+  if (announced == 0) return 0;
+  const std::size_t came = std::min(announced, waiting_.size());
+  const auto end = waiting_.begin() + static_cast<std::ptrdiff_t>(came);
+  given_.assign(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(end));
+  waiting_.erase(waiting_.begin(), end);
+  return announced - came;
+}
+
+// After every complete frame: what is left can only be of the one that has begun.
+void FrameDecoder::check_unclaimed() const {
+  if (waiting_.empty() && !some_lost_) return;
+  std::size_t announced = pending() == 0 ? 0 : kMostDescriptors;
+  if (pending() >= kFrameHeaderSize) {
+    Header header{};
+    std::memcpy(&header, buffer_.data() + begin_, sizeof header);
+    announced = header.descriptors;
+  }
+  if (waiting_.size() > announced || (some_lost_ && waiting_.size() == announced)) {
+    throw DecodeError("descriptors that no frame announces");
+  }
 }
 
 std::span<std::byte> FrameDecoder::space() {
@@ -94,6 +137,11 @@ std::span<std::byte> FrameDecoder::space() {
 void FrameDecoder::filled(std::size_t count) {
   check(buffer_.size() + count <= buffer_.capacity(), "no more was filled in than there was space for");
   buffer_.resize(buffer_.size() + count);
+}
+
+void FrameDecoder::came_with(Arrival arrival) {
+  std::ranges::move(arrival.descriptors, std::back_inserter(waiting_));
+  some_lost_ = some_lost_ || arrival.some_lost;
 }
 
 }  // namespace leasepool::detail

@@ -1,9 +1,11 @@
-// Frames: the messages between parent and worker, a fixed header and a payload. Pure: no system call. What is decoded
-// is not trusted: lengths and types are checked before anything is allocated or believed.
+// Frames: the messages between parent and worker, a fixed header and a payload, and descriptors beside them. Pure: no
+// system call but to close descriptors that nobody takes. What is decoded is not trusted: lengths, types and numbers
+// are checked before anything is allocated or believed.
 //
 //   offset  size  field            byte order of the host: both ends run on it
 //        0     4  magic            "LPf1"
-//        4     4  type             FrameType
+//        4     2  type             FrameType
+//        6     2  descriptors      how many are sent with its first byte, at most kMostDescriptors
 //        8     8  payload length   bytes after the header, at most the decoder's limit
 //       16     8  call id          of the call it is about; 0 in hello
 //       24     8  function id      in call frames; else 0
@@ -15,6 +17,7 @@
 #include <span>
 
 #include "leasepool/detail/bytes.hpp"
+#include "leasepool/detail/descriptors.hpp"
 
 namespace leasepool::detail {
 
@@ -34,15 +37,25 @@ struct Frame {
   std::uint64_t call_id = 0;
   std::uint64_t function_id = 0;
   std::span<const std::byte> payload;  // valid until the decoder is used again
+  std::span<Fd> descriptors;           // the same; what nobody has moved out of them by then is closed
+  std::size_t lost_descriptors = 0;    // how many more it announces
+  bool lost_here = false;              // because this process had no room for them; else they were not sent
+};
+
+// What has come with a message besides its bytes.
+struct Arrival {
+  Descriptors descriptors;
+  bool some_lost = false;  // more were sent, but this process may not open any more
 };
 
 // Starts a frame: room for the header, behind which the payload is appended.
 [[nodiscard]] Bytes begin_frame();
 
 // Fills in the header of a frame whose payload is complete.
-void finish_frame(Bytes& frame, FrameType type, std::uint64_t call_id, std::uint64_t function_id);
+void finish_frame(Bytes& frame, FrameType type, std::uint64_t call_id, std::uint64_t function_id,
+                  std::size_t descriptors = 0);
 
-// Cuts a stream of bytes into frames.
+// Cuts a stream of bytes into frames, and gives each the descriptors that it announces.
 class FrameDecoder {
  public:
   explicit FrameDecoder(std::size_t max_payload) : max_payload_(max_payload) {}
@@ -50,6 +63,10 @@ class FrameDecoder {
   // Where the next bytes of the stream go; never empty. Filling it ends the last frame's payload.
   [[nodiscard]] std::span<std::byte> space();
   void filled(std::size_t count);
+
+  // What has come besides the bytes that are filled in next. As the kernel ends a read where it hands over descriptors,
+  // they are those of one frame.
+  void came_with(Arrival arrival);
 
   // The next complete frame, if there is one. Throws DecodeError when the stream is not made of frames; it is then of
   // no more use.
@@ -60,10 +77,15 @@ class FrameDecoder {
 
  private:
   [[nodiscard]] std::size_t wanted() const;
+  std::size_t give_descriptors(std::size_t announced);
+  void check_unclaimed() const;
 
   std::size_t max_payload_;
   Bytes buffer_;  // [begin_, size): received and not yet given out
   std::size_t begin_ = 0;
+  Descriptors waiting_;  // received, of frames that are not yet given out
+  Descriptors given_;    // of the last frame
+  bool some_lost_ = false;
 };
 
 }  // namespace leasepool::detail

@@ -110,11 +110,13 @@ template <class T>
 T there_and_back(const T& value) {
   Bytes bytes;
   ByteWriter writer(bytes, SIZE_MAX);
-  detail::encode(writer, value);
+  detail::DescriptorWriter none_out;
+  detail::encode(writer, none_out, value);
   REQUIRE(writer.written() == bytes.size());
   ByteReader reader(bytes.view());
+  detail::DescriptorReader none_in({});
   T result{};
-  detail::decode(reader, result);
+  detail::decode(reader, none_in, result);
   return result;
 }
 
@@ -124,14 +126,18 @@ auto call_through_bytes(F function, A&&... arguments) {
   std::shared_ptr<Call<detail::CallResult<F, A...>>> call;
   auto job = make_test_job(call, function, std::forward<A>(arguments)...);
   Bytes sent;
-  const Result<detail::FunctionId> id = job->encode(sent, SIZE_MAX);
+  detail::Descriptors sent_beside;
+  const Result<detail::FunctionId> id = job->encode(sent, sent_beside, SIZE_MAX);
   REQUIRE(id.has_value());
   Bytes returned;
   ByteWriter writer(returned, SIZE_MAX);
-  detail::Invocation invocation{.arguments = sent.view(), .result = &writer};
+  detail::DescriptorWriter returned_beside;
+  detail::Invocation invocation{
+      .arguments = sent.view(), .descriptors = sent_beside, .result = &writer, .result_descriptors = &returned_beside};
   detail::find_function_by_id(*id)->invoke(invocation);
   CHECK(invocation.phase == detail::CallPhase::encoding);
-  job->accept(returned.view());
+  auto descriptors = returned_beside.take();
+  job->accept(returned.view(), descriptors);
   job->deliver();
   REQUIRE(call->succeeded());
   return std::move(**call->result);
@@ -221,8 +227,9 @@ TEST_CASE("encoding can be repeated and gives the same bytes", "[encoding]") {
   const auto job = make_test_job(call, text_and_number, "text", 1, true);
   Bytes first;
   Bytes second;
-  REQUIRE(job->encode(first, SIZE_MAX).has_value());
-  REQUIRE(job->encode(second, SIZE_MAX).has_value());
+  detail::Descriptors none;
+  REQUIRE(job->encode(first, none, SIZE_MAX).has_value());
+  REQUIRE(job->encode(second, none, SIZE_MAX).has_value());
   CHECK(std::ranges::equal(first.view(), second.view()));
 }
 
@@ -230,11 +237,12 @@ TEST_CASE("arguments over the limit are refused with their size and the limit", 
   std::shared_ptr<Call<std::uint64_t>> call;
   const auto job = make_test_job(call, pool_functions::length_of, std::string(1000, 'x'));
   Bytes bytes;
-  const auto exact = job->encode(bytes, 1008);  // 8 bytes are its length
+  detail::Descriptors none;
+  const auto exact = job->encode(bytes, none, 1008);  // 8 bytes are its length
   CHECK(exact.has_value());
   CHECK(bytes.size() == 1008);
   Bytes refused;
-  const auto over = job->encode(refused, 1007);
+  const auto over = job->encode(refused, none, 1007);
   REQUIRE_FALSE(over.has_value());
   CHECK(over.error().code() == Errc::payload_too_large);
   CHECK_THAT(over.error().message(), ContainsSubstring("pool_functions::length_of") && ContainsSubstring("1008") &&

@@ -96,8 +96,9 @@ std::vector<std::byte> bytes_of(N... numbers) {
 template <class T>
 T decoded(const std::vector<std::byte>& bytes) {
   ByteReader reader(bytes);
+  detail::DescriptorReader none({});
   T value{};
-  detail::decode(reader, value);
+  detail::decode(reader, none, value);
   return value;
 }
 
@@ -105,7 +106,8 @@ template <class T>
 std::vector<std::byte> encoded(const T& value) {
   Bytes bytes;
   ByteWriter writer(bytes, SIZE_MAX);
-  detail::encode(writer, value);
+  detail::DescriptorWriter none;
+  detail::encode(writer, none, value);
   return {bytes.view().begin(), bytes.view().end()};
 }
 
@@ -227,7 +229,7 @@ TEST_CASE("random bytes decode to something or are refused, and nothing worse", 
 TEST_CASE("a result that does not decode is bad_payload, naming the function", "[hostile][W7]") {
   std::shared_ptr<Call<std::string>> call;
   const auto job = make_test_job(call, pool_functions::make_text, 1);
-  job->accept(bytes_of(std::uint64_t{1} << 60));
+  job->accept(bytes_of(std::uint64_t{1} << 60), {});
   job->deliver();
   CHECK(call->code() == Errc::bad_payload);
   CHECK_THAT(call->message(),
@@ -237,7 +239,7 @@ TEST_CASE("a result that does not decode is bad_payload, naming the function", "
 TEST_CASE("a result of a function that has none must be empty", "[hostile][W7]") {
   std::shared_ptr<Call<void>> call;
   const auto job = make_test_job(call, pool_functions::nothing);
-  job->accept(bytes_of(1));
+  job->accept(bytes_of(1), {});
   job->deliver();
   CHECK(call->code() == Errc::bad_payload);
 }
@@ -246,9 +248,10 @@ TEST_CASE("a worker that gets arguments it cannot decode says so and runs nothin
   const auto* const function = detail::find_function(reinterpret_cast<detail::FunctionAddress>(pool_functions::add));
   Bytes result;
   ByteWriter writer(result, SIZE_MAX);
+  detail::DescriptorWriter none;
   for (const std::size_t size : {std::size_t{0}, std::size_t{15}, std::size_t{17}}) {
     const std::vector<std::byte> arguments(size);
-    detail::Invocation invocation{.arguments = arguments, .result = &writer};
+    detail::Invocation invocation{.arguments = arguments, .result = &writer, .result_descriptors = &none};
     CHECK_THROWS_AS(function->invoke(invocation), detail::DecodeError);
     CHECK(invocation.phase == detail::CallPhase::decoding);
   }

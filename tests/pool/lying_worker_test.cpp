@@ -1,6 +1,7 @@
 // Workers that lie: functions that write to their own process's channel what they should not. The worker is killed, the
 // call fails and says why, and the parent and its other workers are unharmed.
 #include <dirent.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,9 +16,11 @@
 #include "catch.hpp"
 #include "functions.hpp"
 #include "harness.hpp"
+#include "leasepool/shared_buffer.hpp"
 #include "pool/exception_codec.hpp"
 #include "support/process_state.hpp"
 #include "wire/frame.hpp"
+#include "wire/message.hpp"
 
 using namespace leasepool;
 using leasepool::detail::begin_frame;
@@ -47,6 +50,10 @@ enum class Lie : int {
   bad_exception,
   bad_failure,
   failure_of_no_kind,
+  descriptors_unannounced,
+  descriptors_announced_only,
+  descriptors_too_few,
+  descriptors_too_many,
 };
 
 // The only socket that a worker has.
@@ -88,6 +95,18 @@ void write_header(std::uint32_t type, std::uint64_t length, std::uint64_t call_i
   write_all(frame.data(), frame.size());
 }
 
+// A frame that announces so many descriptors, and comes with others.
+void write_descriptors(std::uint64_t call_id, std::size_t announced, std::size_t sent, std::string_view payload = {}) {
+  Bytes frame = begin_frame();
+  frame.append(payload.data(), payload.size());
+  finish_frame(frame, FrameType::value, call_id, 0, announced);
+  leasepool::detail::Descriptors descriptors;
+  const int socket = channel();
+  for (std::size_t i = 0; i < sent; ++i) descriptors.emplace_back(::memfd_create("unsealed", MFD_CLOEXEC));
+  leasepool::detail::Message message;
+  (void)!::sendmsg(socket, message.to_send(frame.view(), descriptors), MSG_NOSIGNAL);
+}
+
 constexpr std::uint32_t kValue = static_cast<std::uint32_t>(FrameType::value);
 
 void tell(Lie lie, std::uint64_t call) {
@@ -120,6 +139,10 @@ void tell(Lie lie, std::uint64_t call) {
     case Lie::closed_socket: ::close(channel()); return;
     case Lie::bad_exception: return write_frame(FrameType::exception, call, "\xff\xff\xff\x7f");
     case Lie::bad_failure: return write_frame(FrameType::failure, call, "");
+    case Lie::descriptors_unannounced: return write_descriptors(call, 0, 3, "same");
+    case Lie::descriptors_announced_only: return write_descriptors(call, 2, 0, "same");
+    case Lie::descriptors_too_few: return write_descriptors(call, 3, 2, "same");
+    case Lie::descriptors_too_many: return write_descriptors(call + 1000, 2, 3, "same");
     case Lie::failure_of_no_kind: return write_frame(FrameType::failure, call, std::string_view("\0\1\0\0\0\0\0\0", 8));
   }
 }
@@ -142,11 +165,25 @@ int answer_nonsense(std::uint64_t call) {
   for (;;) ::pause();
 }
 
+// Sends descriptors that are not what the result's bytes say.
+leasepool::SharedBuffer answer_with(std::uint64_t call, std::uint32_t number, std::size_t descriptors) {
+  write_descriptors(call, descriptors, descriptors, {reinterpret_cast<const char*>(&number), sizeof number});
+  for (;;) ::pause();
+}
+std::vector<leasepool::Fd> answer_twice_with(std::uint64_t call) {
+  const std::uint64_t length = 2;
+  const std::string payload = std::string(reinterpret_cast<const char*>(&length), sizeof length) + std::string(8, '\0');
+  write_descriptors(call, 1, 1, payload);
+  for (;;) ::pause();
+}
+
 }  // namespace lies
 
 LEASEPOOL_REGISTER(lies::lie);
 LEASEPOOL_REGISTER(lies::answer_twice);
 LEASEPOOL_REGISTER(lies::answer_nonsense);
+LEASEPOOL_REGISTER(lies::answer_with);
+LEASEPOOL_REGISTER(lies::answer_twice_with);
 
 using lies::Lie;
 
@@ -183,6 +220,9 @@ const Row kLies[] = {
     {Lie::bad_exception, "more bytes"},
     {Lie::bad_failure, "more bytes"},
     {Lie::failure_of_no_kind, "an unknown error code"},
+    {Lie::descriptors_announced_only, "fewer descriptors than it announces"},
+    {Lie::descriptors_too_few, "fewer descriptors than it announces"},
+    {Lie::descriptors_too_many, "an outcome of a call it does not run"},
 };
 
 }  // namespace
@@ -255,6 +295,40 @@ TEST_CASE("a result that does not decode fails the call, not the parent", "[lies
   REQUIRE_FALSE(result.has_value());
   CHECK(result.error().code() == Errc::bad_payload);
   CHECK_THAT(result.error().message(), ContainsSubstring("lies::answer_nonsense"));
+}
+
+TEST_CASE("descriptors that no frame announces cost the worker, and the call that it answered has its result",
+          "[lies][W7][fd]") {
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::process, options());
+  REQUIRE(pool.start().has_value());
+  const auto before = test::open_descriptors();
+  const auto call = pool.call(lies::lie, static_cast<int>(Lie::descriptors_unannounced), next_call_id(pool));
+  REQUIRE(pool.wait([&] { return call->ended() && pool.totals->workers_crashed == 1; }));
+  CHECK(call->succeeded());
+  CHECK(pool.wait([&] { return pool.logged("descriptors that no frame announces"); }));
+  CHECK(pool.wait([&] { return pool.totals->workers_started == 3; }));
+  CHECK(test::open_descriptors().size() == before.size());
+}
+
+TEST_CASE("a result whose descriptors are not what it says fails the call and leaks nothing", "[lies][W7][fd]") {
+  Loop loop;
+  const auto before = test::open_descriptors();
+  const auto check_bad = [&](auto function, const std::string& says, auto... arguments) {
+    TestPool pool(loop, ExecutorBackend::process, options());
+    REQUIRE(pool.start().has_value());
+    const auto started = test::open_descriptors();
+    const auto result = pool.result_of(function, next_call_id(pool), arguments...);
+    REQUIRE_FALSE(result.has_value());
+    CHECK(result.error().code() == Errc::bad_payload);
+    CHECK_THAT(result.error().message(), ContainsSubstring(says));
+    CHECK(test::open_descriptors() == started);
+  };
+  check_bad(lies::answer_with, "not sealed", 0U, 1U);
+  check_bad(lies::answer_with, "descriptor 1 of 1 is not there", 1U, 1U);
+  check_bad(lies::answer_with, "2 descriptors too many", detail::kNoDescriptor, 2U);
+  check_bad(lies::answer_twice_with, "descriptor 0 of 1 is not there, or was taken before");
+  CHECK(test::run_until(loop, [&] { return test::open_descriptors() == before; }));
 }
 
 TEST_CASE("liars leave no process and no descriptor", "[lies][W4][W7]") {

@@ -71,7 +71,8 @@ Error refusal(F&& function, A&&... arguments) {
   std::shared_ptr<Call<detail::CallResult<F, A...>>> call;
   const auto job = make_test_job(call, std::forward<F>(function), std::forward<A>(arguments)...);
   detail::Bytes bytes;
-  auto id = job->encode(bytes, SIZE_MAX);
+  detail::Descriptors none;
+  auto id = job->encode(bytes, none, SIZE_MAX);
   REQUIRE_FALSE(id.has_value());
   return id.error();
 }

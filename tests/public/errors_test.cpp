@@ -53,6 +53,12 @@ std::size_t take_text(const std::string& text) { return text.size(); }
 std::string give_text(std::size_t size) { return std::string(size, 'x'); }
 int take_mood(Moody moody) { return moody.mood; }
 Moody give_mood(int mood) { return {mood}; }
+std::size_t take_descriptors(const std::vector<lp::Fd>& descriptors) { return descriptors.size(); }
+std::vector<lp::Fd> give_descriptors(std::size_t count) {
+  std::vector<lp::Fd> given;
+  for (std::size_t i = 0; i < count; ++i) given.emplace_back(::dup(0));
+  return given;
+}
 int unregistered() { return 1; }
 int registered_late() { return 1; }
 
@@ -66,6 +72,8 @@ LEASEPOOL_REGISTER(take_text);
 LEASEPOOL_REGISTER(give_text);
 LEASEPOOL_REGISTER(take_mood);
 LEASEPOOL_REGISTER(give_mood);
+LEASEPOOL_REGISTER(take_descriptors);
+LEASEPOOL_REGISTER(give_descriptors);
 
 constexpr std::string_view kOwner = "an \"owner\"\n";  // as messages show it: "an \x22owner\x22\x0a"
 const lp::AcquireOptions kOwned{.owner = kOwner};
@@ -215,7 +223,7 @@ lp::Task<> fail_calls(Failures& failures, lp::Loop& loop) {
 lp::Task<> fail_in_processes(Failures& failures, lp::Loop& loop) {
   LEASEPOOL_REGISTER(registered_late);
   lp::ManagerOptions options = named(ExecutorBackend::process);
-  options.max_payload = 1000;
+  options.max_payload = 1500;
   lp::LeasedExecutorManager manager(loop, options);
   co_await manager.start();
   const lp::ExecutorLease lease = co_await manager.acquire(kOwned);
@@ -232,6 +240,8 @@ lp::Task<> fail_in_processes(Failures& failures, lp::Loop& loop) {
   co_await call(failures, loop, lease, take_opaque, Opaque(1));
   co_await call(failures, loop, lease, take_text, std::string(2000, 'x'));
   co_await call(failures, loop, lease, give_text, 2000);
+  co_await call(failures, loop, lease, take_descriptors, give_descriptors(254));
+  co_await call(failures, loop, lease, give_descriptors, 254);
   co_await call(failures, loop, lease, take_mood, Moody{1});
   co_await call(failures, loop, lease, take_mood, Moody{2});
   co_await call(failures, loop, lease, give_mood, 1);

@@ -27,8 +27,10 @@ class NotingOwner final : public detail::ChannelOwner {
     ends.emplace_back(violation);
     if (on_end) on_end();
   }
+  void descriptors_refused(int error) override { refusals.push_back(error); }
   std::vector<Message> frames;
   std::vector<std::string> ends;  // one for each call: there must be at most one
+  std::vector<int> refusals;
   std::function<void()> on_frame;
   std::function<void()> on_end;
 };

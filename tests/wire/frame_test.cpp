@@ -57,16 +57,19 @@ TEST_CASE("frames of every type come back as they were", "[frame]") {
 TEST_CASE("a header lies on the wire as documented", "[frame]") {
   const Bytes frame = encode({.type = FrameType::value, .call_id = 7, .function_id = 9, .payload = pattern(5)});
   REQUIRE(frame.size() == kFrameHeaderSize + 5);
-  std::uint32_t type = 0;
+  std::uint16_t type = 0;
+  std::uint16_t descriptors = 1;
   std::uint64_t length = 0;
   std::uint64_t call_id = 0;
   std::uint64_t function_id = 0;
   std::memcpy(&type, frame.data() + 4, sizeof type);
+  std::memcpy(&descriptors, frame.data() + 6, sizeof descriptors);
   std::memcpy(&length, frame.data() + 8, sizeof length);
   std::memcpy(&call_id, frame.data() + 16, sizeof call_id);
   std::memcpy(&function_id, frame.data() + 24, sizeof function_id);
   CHECK(std::memcmp(frame.data(), "LPf1", 4) == 0);
   CHECK(type == 3);
+  CHECK(descriptors == 0);
   CHECK(length == 5);
   CHECK(call_id == 7);
   CHECK(function_id == 9);
@@ -145,9 +148,9 @@ TEST_CASE("a wrong magic number is refused", "[frame]") {
 }
 
 TEST_CASE("an unknown type is refused by its number", "[frame]") {
-  for (const std::uint32_t type : {0U, 7U, 0x100U, UINT32_MAX}) {
+  for (const int type : {0, 7, 0x100, UINT16_MAX}) {
     Bytes frame = encode({.type = FrameType::hello, .call_id = 0, .function_id = 0, .payload = {}});
-    set_field(frame, 4, type);
+    set_field(frame, 4, static_cast<std::uint16_t>(type));
     FrameDecoder decoder(kLimit);
     REQUIRE_THROWS_WITH(decode(decoder, frame.view()), ContainsSubstring(std::to_string(type)));
   }

@@ -99,7 +99,7 @@ class BoundJob final : public Job {
  public:
   template <class... A>
   explicit BoundJob(F function, A&&... arguments)
-      : function_(std::move(function)), arguments_(std::forward<A>(arguments)...) {}
+      : function_(std::move(function)), arguments_(std::in_place, std::forward<A>(arguments)...) {}
 
   void set_receiver(Receiver receiver) { receiver_.emplace(std::move(receiver)); }
 
@@ -113,17 +113,18 @@ class BoundJob final : public Job {
         }
       };
       if constexpr (std::is_void_v<R>) {
-        std::apply(call, std::move(arguments_));
+        std::apply(call, std::move(*arguments_));
         outcome_.emplace();
       } else {
-        outcome_.emplace(std::apply(call, std::move(arguments_)));
+        outcome_.emplace(std::apply(call, std::move(*arguments_)));
       }
     } catch (...) {
       outcome_.emplace(std::unexpect, std::current_exception(), describe_current_exception());
     }
   }
 
-  Result<FunctionId> encode([[maybe_unused]] Bytes& out, [[maybe_unused]] std::size_t limit) const override {
+  Result<FunctionId> encode([[maybe_unused]] Bytes& out, [[maybe_unused]] Descriptors& descriptors,
+                            [[maybe_unused]] std::size_t limit) const override {
     if constexpr (FunctionPointer<F>) {
       using Sig = Signature<F>;
       using Types = Carried<typename Sig::Return, typename Sig::Parameters>;
@@ -133,8 +134,9 @@ class BoundJob final : public Job {
         return std::unexpected(not_serializable_error(known->name, Types::kNotSerializable));
       } else {
         ByteWriter writer(out, limit);
+        DescriptorWriter beside;
         try {
-          std::apply([&](const auto&... argument) { detail::encode(writer, argument...); }, arguments_);
+          std::apply([&](const auto&... argument) { detail::encode(writer, beside, argument...); }, *arguments_);
         } catch (...) {
           return std::unexpected(
               bad_payload_error(known->name, "encoding its arguments", describe_current_exception()));
@@ -142,6 +144,10 @@ class BoundJob final : public Job {
         if (!writer.fits()) {
           return std::unexpected(payload_too_large_error(known->name, "the arguments", writer.written(), limit));
         }
+        if (!beside.fits()) {
+          return std::unexpected(too_many_descriptors_error(known->name, "the arguments", beside.written()));
+        }
+        descriptors = beside.take();
         return known->id;
       }
     } else {
@@ -149,18 +155,19 @@ class BoundJob final : public Job {
     }
   }
 
-  void accept([[maybe_unused]] std::span<const std::byte> result) override {
+  void accept([[maybe_unused]] std::span<const std::byte> result, [[maybe_unused]] std::span<Fd> descriptors) override {
     if constexpr (std::is_void_v<R>) {
-      if (result.empty()) {
+      if (result.empty() && descriptors.empty()) {
         outcome_.emplace();
       } else {
-        fail(bad_payload_error(function_name(), "decoding its result", "bytes where there should be none"));
+        fail(bad_payload_error(function_name(), "decoding its result", "something where there should be nothing"));
       }
     } else if constexpr (kSerializable<R>) {
       try {
         ByteReader reader(result);
+        DescriptorReader beside(descriptors);
         R value{};
-        decode(reader, value);
+        decode(reader, beside, value);
         outcome_.emplace(std::move(value));
       } catch (...) {
         fail(bad_payload_error(function_name(), "decoding its result", describe_current_exception()));
@@ -171,6 +178,7 @@ class BoundJob final : public Job {
   void fail(Error error) override { outcome_.emplace(std::unexpect, std::move(error)); }
 
   void deliver() override {
+    arguments_.reset();  // the receiver may wait for their end, as the reader of a pipe does
     if (receiver_) (*receiver_)(std::move(*outcome_));
   }
 
@@ -196,7 +204,7 @@ class BoundJob final : public Job {
 
  private:
   F function_;
-  Arguments arguments_;
+  std::optional<Arguments> arguments_;  // until it is delivered
   std::optional<Result<R>> outcome_;
   std::optional<Receiver> receiver_;
 };

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "leasepool/detail/bytes.hpp"
+#include "leasepool/detail/descriptors.hpp"
 #include "leasepool/detail/registry.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
@@ -59,11 +60,12 @@ class Job {
   // Runs the function here and keeps what came of it.
   virtual void run() noexcept = 0;
 
-  // Appends the encoded arguments; gives the function's id, or why it cannot go to another process. May be repeated.
-  virtual Result<FunctionId> encode(Bytes& out, std::size_t limit) const = 0;
+  // Appends the encoded arguments, and puts duplicates of their descriptors into `descriptors`; gives the function's
+  // id, or why it cannot go to another process. May be repeated: the job keeps its arguments until it is delivered.
+  virtual Result<FunctionId> encode(Bytes& out, Descriptors& descriptors, std::size_t limit) const = 0;
 
-  // Keeps the result that another process sent, or bad_payload.
-  virtual void accept(std::span<const std::byte> result) = 0;
+  // Keeps the result that another process sent, or bad_payload. Takes of the descriptors what the result needs.
+  virtual void accept(std::span<const std::byte> result, std::span<Fd> descriptors) = 0;
 
   // Keeps a failure as what came of it.
   virtual void fail(Error error) = 0;

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "leasepool/detail/bytes.hpp"
+#include "leasepool/detail/descriptors.hpp"
 #include "leasepool/error.hpp"
 
 namespace leasepool::detail {
@@ -22,7 +23,9 @@ enum class CallPhase { decoding, running, encoding };
 // One call inside a worker.
 struct Invocation {
   std::span<const std::byte> arguments;
+  std::span<Fd> descriptors{};  // of the arguments
   ByteWriter* result = nullptr;
+  DescriptorWriter* result_descriptors = nullptr;
   CallPhase phase = CallPhase::decoding;
 };
 
@@ -39,12 +42,18 @@ struct RegisteredFunction {
 // check_registry(), because nothing can be thrown usefully from here.
 bool register_function(const RegisteredFunction& function);
 
+// Notes that calls of this program may carry descriptors, and tells whether that was noted. Where it was not, messages
+// are received without looking for any, which is cheaper. Called during static initialization.
+bool note_descriptors();
+bool carries_descriptors();
+
 // The registered function at an address; null if there is none.
 const RegisteredFunction* find_function(FunctionAddress address);
 
 Error unregistered_function_error(std::string_view function);
 Error not_serializable_error(std::string_view function, std::string_view type);
 Error payload_too_large_error(std::string_view function, std::string_view what, std::size_t size, std::size_t limit);
+Error too_many_descriptors_error(std::string_view function, std::string_view what, std::size_t count);
 Error bad_payload_error(std::string_view function, std::string_view what, std::string_view reason);
 std::string describe_current_exception();
 

@@ -24,6 +24,7 @@
 #include <cereal/types/variant.hpp>
 #include <cereal/types/vector.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <list>
 #include <map>
@@ -41,23 +42,32 @@
 #include <vector>
 
 #include "leasepool/detail/bytes.hpp"
+#include "leasepool/detail/descriptors.hpp"
+#include "leasepool/detail/registry.hpp"
 #include "leasepool/detail/type_name.hpp"
+#include "leasepool/fd.hpp"
+#include "leasepool/shared_buffer.hpp"
 
 namespace leasepool::detail {
 
 class EncodingArchive : public cereal::OutputArchive<EncodingArchive, cereal::AllowEmptyClassElision> {
  public:
-  explicit EncodingArchive(ByteWriter& writer) : OutputArchive(this), writer_(&writer) {}
+  EncodingArchive(ByteWriter& writer, DescriptorWriter& descriptors)
+      : OutputArchive(this), writer_(&writer), descriptors_(&descriptors) {}
   void saveBinary(const void* data, std::size_t size) { writer_->write(data, size); }
+  [[nodiscard]] DescriptorWriter& descriptors() const noexcept { return *descriptors_; }
 
  private:
   ByteWriter* writer_;
+  DescriptorWriter* descriptors_;
 };
 
 class DecodingArchive : public cereal::InputArchive<DecodingArchive, cereal::AllowEmptyClassElision> {
  public:
-  explicit DecodingArchive(ByteReader& reader) : InputArchive(this), reader_(&reader) {}
+  DecodingArchive(ByteReader& reader, DescriptorReader& descriptors)
+      : InputArchive(this), reader_(&reader), descriptors_(&descriptors) {}
   void loadBinary(void* data, std::size_t size) { reader_->read(data, size); }
+  [[nodiscard]] DescriptorReader& descriptors() const noexcept { return *descriptors_; }
 
   // A container of n elements needs at least n more bytes: a length that cannot be true allocates nothing.
   void check_length(cereal::size_type length, std::size_t element_size = 1) const {
@@ -69,6 +79,7 @@ class DecodingArchive : public cereal::InputArchive<DecodingArchive, cereal::All
 
  private:
   ByteReader* reader_;
+  DescriptorReader* descriptors_;
 };
 
 template <class T>
@@ -113,6 +124,37 @@ void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, cereal::BinaryData<T>& 
     auto* const bytes = static_cast<unsigned char*>(data.data);
     for (std::size_t i = 0; i < data.size; ++i) bytes[i] = bytes[i] != 0 ? 1 : 0;
   }
+}
+
+// A descriptor's bytes are its number among those that travel beside them; so are shared memory's, whatever its size.
+// Templates, so that a program in which no argument and no result has one, however deep, does not note that.
+template <class Archive>
+inline const bool kDescriptorsNoted = note_descriptors();
+template <class Archive>
+  requires std::is_same_v<Archive, EncodingArchive>
+void CEREAL_SAVE_FUNCTION_NAME(Archive& archive, const Fd& fd) {
+  (void)kDescriptorsNoted<Archive>;
+  archive(archive.descriptors().add(fd));
+}
+template <class Archive>
+  requires std::is_same_v<Archive, DecodingArchive>
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, Fd& fd) {
+  (void)kDescriptorsNoted<Archive>;
+  std::uint32_t number = kNoDescriptor;
+  archive(number);
+  fd = archive.descriptors().take(number);
+}
+template <class Archive>
+  requires std::is_same_v<Archive, EncodingArchive>
+void CEREAL_SAVE_FUNCTION_NAME(Archive& archive, const SharedBuffer& buffer) {
+  archive(buffer.fd());
+}
+template <class Archive>
+  requires std::is_same_v<Archive, DecodingArchive>
+void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, SharedBuffer& buffer) {
+  Fd memory;
+  archive(memory);
+  buffer = memory ? SharedBuffer::map(std::move(memory)) : SharedBuffer();
 }
 
 // Sequences grow with what is decoded: cereal's own would first make room for as many elements as are announced, and an
@@ -218,17 +260,18 @@ constexpr std::string_view first_not_serializable() {
 }
 
 template <class... T>
-void encode(ByteWriter& writer, const T&... values) {
-  EncodingArchive archive(writer);
+void encode(ByteWriter& writer, DescriptorWriter& descriptors, const T&... values) {
+  EncodingArchive archive(writer, descriptors);
   (archive(values), ...);
 }
 
-// Throws DecodeError when the bytes are too few, too many or not what they should be.
+// Throws DecodeError when bytes or descriptors are too few, too many or not what they should be.
 template <class... T>
-void decode(ByteReader& reader, T&... values) {
-  DecodingArchive archive(reader);
+void decode(ByteReader& reader, DescriptorReader& descriptors, T&... values) {
+  DecodingArchive archive(reader, descriptors);
   (archive(values), ...);
   if (reader.left() != 0) throw DecodeError(std::to_string(reader.left()) + " bytes too many");
+  if (descriptors.left() != 0) throw DecodeError(std::to_string(descriptors.left()) + " descriptors too many");
 }
 
 }  // namespace leasepool::detail
