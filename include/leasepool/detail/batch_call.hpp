@@ -52,7 +52,7 @@ class BatchItem : public WorkItem {
  public:
   template <class A>
   BatchItem(std::shared_ptr<ItemState> item_state, std::shared_ptr<BatchFunction> function, A&& item_argument)
-      : WorkItem(std::move(item_state)), argument(std::forward<A>(item_argument)), function_(std::move(function)) {}
+      : WorkItem(std::move(item_state)), argument(static_cast<Arg>(std::forward<A>(item_argument))), function_(std::move(function)) {}
 
   void set_result(R result) { outcome.emplace(std::move(result)); }
   void fail(Error error) override { outcome.emplace(std::unexpect, std::move(error)); }
