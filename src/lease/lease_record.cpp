@@ -261,10 +261,14 @@ LeaseStats LeaseRecord::stats(TimePoint now) const {
                    .until_soft_expiry = until(soft_expires_at, now),
                    .until_hard_expiry = until(hard_expires_at, now),
                    .draining = state_ == LeaseState::released};
-  // Calls start in order, so those that run are among the oldest.
+  // Calls start in order or nearly so, so those that run are among the oldest.
   std::size_t left = ledger_->workers_per_pool;
-  for (const Job* job = first_; job != nullptr && left > 0; job = job->booking.in_flight_next, --left) {
-    if (!runs(*job)) continue;
+  for (const Job* job = first_; job != nullptr && left > 0; job = job->booking.in_flight_next) {
+    if (!runs(*job)) {
+      if (!job->booking.of_batch) --left;
+      continue;
+    }
+    --left;
     stats.running.push_back({.call_id = job->booking.id,
                              .function = std::string(job->function_name()),
                              .running_for = now - job->booking.started.load(std::memory_order_relaxed)});

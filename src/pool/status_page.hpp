@@ -4,7 +4,9 @@
 // say more of an end.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
@@ -17,6 +19,11 @@ struct WorkerStatus {
   std::atomic<std::uint64_t> ended;            // id of the last call whose outcome was complete
   std::atomic<std::uint64_t> out_of_memory;    // id of the last call that asked for more memory than there was
   std::atomic<std::uint64_t> resident_memory;  // bytes, as of the last call's end
+
+  // The ids of calls that were sent and not begun: the n-th call's is in claims[n % kClaims] until the worker clears it
+  // to begin it, or the parent to take it back, whoever is first.
+  static constexpr std::size_t kClaims = 64;
+  std::array<std::atomic<std::uint64_t>, kClaims> claims;
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "shared between processes");
 

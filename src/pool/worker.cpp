@@ -73,6 +73,7 @@ SpawnRequest Worker::prepare() {
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   auto [page, page_fd] = StatusPage::create();
   status_ = std::move(page);
+  sent_ = SentCalls(status_.operator->());
   const std::uint64_t limit = std::max<std::uint64_t>(settings_.max_payload, report_limit(settings_.max_payload));
   channel_ = std::make_shared<Channel>(loop_, std::move(ours), limit, *this);
   channel_->open();
@@ -140,19 +141,40 @@ void Worker::check_gone() {
   gone_ = true;
   loop_.cancel_timer(exit_status_timer_);
   channel_->let_go();
-  if (owner_ != nullptr) owner_->worker_gone(*this, std::move(job_));
+  if (owner_ != nullptr) {
+    Job* const job = sent_.running();
+    owner_->worker_gone(*this, job == nullptr ? nullptr : sent_.forget(*job));
+  }
 }
 
 std::optional<Error> Worker::run(std::unique_ptr<Job>& job) {
-  check(ready() && !dying_ && job_ == nullptr, "a job goes to an idle worker");
+  auto error = queue(job);
+  flush();
+  return error;
+}
+
+std::optional<Error> Worker::queue(std::unique_ptr<Job>& job) {
+  check(ready() && !dying_ && (idle() || has_room()), "a job goes to an idle worker, or to one that has room");
   Bytes frame = begin_frame();
   const Result<FunctionId> function = job->encode(frame, settings_.max_payload);
   if (!function) return function.error();
   finish_frame(frame, FrameType::call, job->booking.id, *function);
-  job_ = std::move(job);
+  sent_.add(std::move(job), frame.size());
   ++calls_;
-  channel_->send(std::move(frame));
+  channel_->queue(std::move(frame));
   return std::nullopt;
+}
+
+std::unique_ptr<Job> Worker::take_back(const Job& job) {
+  auto taken = sent_.take_back(job);
+  if (taken) --calls_;
+  return taken;
+}
+
+std::vector<std::unique_ptr<Job>> Worker::take_back_last(std::size_t count) {
+  auto taken = sent_.take_back_last(count);
+  calls_ -= taken.size();
+  return taken;
 }
 
 void Worker::frame_received(const Frame& frame) {
@@ -166,27 +188,36 @@ void Worker::frame_received(const Frame& frame) {
     case FrameType::exception:
     case FrameType::failure:
       if (!said_hello_ && frame.type == FrameType::failure) return refused_to_start(frame);
-      if (job_ == nullptr || frame.call_id != job_->booking.id) return violated("an outcome of a call it does not run");
+      if (!sent_.is_due(frame.call_id)) return violated("an outcome of a call it does not run");
       return accept_outcome(frame);
     case FrameType::call: return violated("a call");
   }
 }
 
 void Worker::accept_outcome(const Frame& frame) {
+  Job* const job = sent_.running();
+  if (job != nullptr && !keep_outcome(*job, frame)) return;
+  auto ended = sent_.answered();
+  if (owner_ != nullptr) owner_->worker_finished(*this, std::move(ended));
+}
+
+// False when the frame is none that an honest worker sends.
+bool Worker::keep_outcome(Job& job, const Frame& frame) {
   try {
     switch (frame.type) {
-      case FrameType::value: job_->accept(frame.payload); break;
-      case FrameType::exception: job_->fail(decode_exception(job_->function_name(), frame.payload)); break;
+      case FrameType::value: job.accept(frame.payload); break;
+      case FrameType::exception: job.fail(decode_exception(job.function_name(), frame.payload)); break;
       default: {
         Error failure = decode_failure(frame.payload);  // the worker does not know the name of what it does not know
         const bool unknown = failure.code() == Errc::unregistered_function;
-        job_->fail(unknown ? unknown_to_worker_error(job_->function_name()) : std::move(failure));
+        job.fail(unknown ? unknown_to_worker_error(job.function_name()) : std::move(failure));
       }
     }
+    return true;
   } catch (const DecodeError& error) {
-    return violated(error.what());
+    violated(error.what());
+    return false;
   }
-  if (owner_ != nullptr) owner_->worker_finished(*this, std::move(job_));
 }
 
 void Worker::channel_ended(std::string_view violation) {
@@ -248,7 +279,9 @@ bool Worker::has_served() const noexcept {
   return calls_ >= most_calls_ || loop_.now() >= end_of_age_ || status_->resident_memory.load() > most_resident_memory_;
 }
 
-bool Worker::had_begun(const Job& job) const noexcept { return status_->begun.load() == job.booking.id; }
+bool Worker::had_begun(const Job& job) const noexcept {
+  return status_->begun.load() == job.booking.id || sent_.has_begun(job.booking.id);
+}
 
 std::string Worker::describe_end() const {
   const std::string who = "worker process " + std::to_string(pid_);

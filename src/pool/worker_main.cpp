@@ -47,6 +47,7 @@ class WorkerProcess {
   bool receive();
   void send(const Bytes& frame) const;
   void say_hello() const;
+  bool claim(std::uint64_t call_id);
   void note_begin(std::uint64_t call_id) const;
   void note_end(std::uint64_t call_id) const;
   [[nodiscard]] Bytes execute(const Frame& call) const;
@@ -56,6 +57,7 @@ class WorkerProcess {
   StatusPage status_;
   const WorkerSettings settings_;
   FrameDecoder decoder_;
+  std::uint64_t received_ = 0;  // calls
 };
 
 void WorkerProcess::serve() {
@@ -64,6 +66,7 @@ void WorkerProcess::serve() {
     while (const auto frame = decoder_.next()) {
       if (frame->type != FrameType::call) ::_exit(kChannelBroken);
       const std::uint64_t call_id = frame->call_id;
+      if (!claim(call_id)) continue;
       note_begin(call_id);
       const Bytes reply = execute(*frame);
       note_end(call_id);
@@ -81,6 +84,11 @@ void WorkerProcess::say_hello() const {
   finish_frame(hello, failure ? FrameType::failure : FrameType::hello, 0, 0);
   send(hello);
   std::set_new_handler(note_out_of_memory);
+}
+
+// False when the parent has taken the call back, which then is not this worker's to run.
+bool WorkerProcess::claim(std::uint64_t call_id) {
+  return status_->claims[received_++ % WorkerStatus::kClaims].compare_exchange_strong(call_id, 0);
 }
 
 void WorkerProcess::note_begin(std::uint64_t call_id) const {

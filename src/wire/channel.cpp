@@ -43,9 +43,18 @@ void Channel::end(std::string_view violation) {
   owner_->channel_ended(violation);
 }
 
-void Channel::send(Bytes frame) {
-  outgoing_.push_back(std::move(frame));
-  if (!sending_) send_front();
+void Channel::queue(Bytes frame) {
+  constexpr std::size_t kTogether = std::size_t{64} << 10;
+  const bool back_may_grow = outgoing_.size() > (sending_ ? 1U : 0U);  // the kernel reads what is being sent
+  if (back_may_grow && outgoing_.back().size() + frame.size() <= kTogether) {
+    outgoing_.back().append(frame.view());
+  } else {
+    outgoing_.push_back(std::move(frame));
+  }
+}
+
+void Channel::flush() {
+  if (!sending_ && !outgoing_.empty()) send_front();
 }
 
 void Channel::send_front() {

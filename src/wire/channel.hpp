@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/unique_fd.hpp"
 #include "leasepool/detail/bytes.hpp"
@@ -36,8 +37,15 @@ class Channel : public std::enable_shared_from_this<Channel> {
   // Starts receiving.
   void open();
 
-  // Queues a finished frame. Failures show as the channel's end.
-  void send(Bytes frame);
+  // Sends a finished frame. Failures show as the channel's end.
+  void send(Bytes frame) {
+    queue(std::move(frame));
+    flush();
+  }
+
+  // The same in two steps, so that small frames go together.
+  void queue(Bytes frame);
+  void flush();
 
   // Has the rest of what the other end sent received, and then the channel end, even while somebody else still holds
   // the other end open.

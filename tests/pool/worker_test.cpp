@@ -248,7 +248,7 @@ TEST_CASE("a worker that was killed before it was spawned is killed then", "[wor
 TEST_CASE("a job whose outcome is no longer wanted can be taken from a worker", "[worker_view][E6]") {
   Fixture fixture;
   const auto call = fixture.begin();
-  const std::unique_ptr<Job> taken = fixture.worker->take_job();
+  const std::unique_ptr<Job> taken = fixture.worker->take_job(*fixture.worker->job());
   REQUIRE(taken != nullptr);
   fixture.worker->kill();
   fixture.send_value(3);  // too late
