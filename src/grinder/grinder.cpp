@@ -2,6 +2,7 @@
 #include "leasepool/grinder.hpp"
 
 #include <future>
+#include <string>
 #include <utility>
 
 #include "base/check.hpp"
@@ -25,22 +26,21 @@ Error loop_gone(const GrinderCore& grinder) {
 class ItemSubmission {
  public:
   ItemSubmission(const std::shared_ptr<GrinderCore>& grinder, std::unique_ptr<WorkItem> item)
-      : grinder_(grinder), gone_(loop_gone(*grinder)), item_(std::move(item)) {}
+      : grinder_(grinder), name_(grinder->options().owner_prefix), item_(std::move(item)) {}
   ItemSubmission(ItemSubmission&&) = default;
   ItemSubmission& operator=(ItemSubmission&&) = delete;
   ~ItemSubmission() {
     if (!item_) return;
-    item_->fail(std::move(gone_));
+    item_->fail({Errc::not_started, name_ + ": the grinder or its loop was destroyed before the item came there"});
     item_->deliver();
   }
   void operator()() {
-    if (const auto grinder = grinder_.lock()) return grinder->submit(std::move(item_), WithoutRoom::fail);
-    gone_ = {Errc::not_started, "the grinder was destroyed"};
+    if (const auto grinder = grinder_.lock()) grinder->submit(std::move(item_), WithoutRoom::fail);
   }
 
  private:
   std::weak_ptr<GrinderCore> grinder_;
-  Error gone_;
+  std::string name_;
   std::unique_ptr<WorkItem> item_;
 };
 

@@ -183,11 +183,6 @@ void GrinderCore::fail_waiting(std::unique_ptr<WorkItem> item, const Error& erro
 
 void GrinderCore::cancel(ItemState& item) {
   switch (item.phase) {
-    case ItemPhase::waiting_for_room: {
-      auto waiting = std::move(without_room_.extract(item.id).mapped());
-      const Error error(Errc::cancelled, describe(*waiting) + " was cancelled before there was room for it");
-      return refuse(std::move(waiting), error);
-    }
     case ItemPhase::waiting: {
       auto waiting = items_.remove(item.id);
       const Error error(Errc::cancelled, describe(*waiting) + " was cancelled before it ran");
@@ -200,6 +195,7 @@ void GrinderCore::cancel(ItemState& item) {
       return batch->second.lease.record()->cancel(
           item.call, {Errc::cancelled, options_.owner_prefix + ": the item was cancelled while it was in flight"});
     }
+    case ItemPhase::waiting_for_room:  // has no Pending
     case ItemPhase::outside:
     case ItemPhase::ended: return;
   }
