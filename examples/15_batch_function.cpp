@@ -35,8 +35,8 @@ leasepool::Task<> app(leasepool::Loop& loop) {
   co_await grinder.start();
 
   const auto lookups = grinder.batch(look_up, {.isolate_failures = true});
-  const auto [a, b, c, d] = co_await leasepool::when_all(name_of(lookups, 7), name_of(lookups, 8), name_of(lookups, -1),
-                                                         name_of(lookups, 9));
+  const auto [a, b, c, d] =
+      co_await leasepool::when_all(name_of(lookups, 7), name_of(lookups, 8), name_of(lookups, -1), name_of(lookups, 9));
   std::cout << a << '\n' << b << '\n' << c << '\n' << d << '\n';
 
   const leasepool::GrinderStats stats = grinder.stats();

@@ -29,8 +29,8 @@ struct ResultOfBatch {
 
 }  // namespace detail
 
-/// The verbs for the items of a batch function: what WorkGrinder::batch() gives; submit(argument) and so on. Copies share
-/// their batches, two of WorkGrinder::batch() do not. May outlive the grinder: items then fail with not_started.
+/// The verbs for the items of a batch function: what WorkGrinder::batch() gives; submit(argument) and so on. Copies
+/// share their batches, two of WorkGrinder::batch() do not. May outlive the grinder: items then fail with not_started.
 template <class Arg, class R>
 class BatchVerbs : public detail::ItemVerbs<BatchVerbs<Arg, R>, detail::ResultOfBatch<R>::template Of> {
  public:

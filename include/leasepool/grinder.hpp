@@ -55,9 +55,9 @@ class GrinderCalls : public detail::CallVerbs<GrinderCalls> {
   detail::ItemSettings settings_;
 };
 
-/// Collects items (a function and its arguments) and runs them in batches: as soon as batch_size_threshold of them wait,
-/// or the first has waited for max_wait. A batch takes one lease, runs its items in parallel on it, completes each by
-/// itself as it ends, and gives the lease back. Batches overlap as long as the manager has pools.
+/// Collects items (a function and its arguments) and runs them in batches: as soon as batch_size_threshold of them
+/// wait, or the first has waited for max_wait. A batch takes one lease, runs its items in parallel on it, completes
+/// each by itself as it ends, and gives the lease back. Batches overlap as long as the manager has pools.
 ///
 /// Its verbs, in detail/item_verbs.hpp: submit(), submit_async(), submit_when_room(), enqueue(), submit_from_thread(),
 /// each with a function and its arguments as ExecutorLease::run() takes them.
@@ -98,9 +98,7 @@ class WorkGrinder : public detail::CallVerbs<WorkGrinder> {
   void stop_async(bool cancel_pending, detail::DoneCallback done);
 
   /// The verbs with an owner, a priority or a time-out; std::invalid_argument where one makes no sense.
-  [[nodiscard]] GrinderCalls with(ItemOptions options) const {
-    return {core_, detail::make_item_settings(options)};
-  }
+  [[nodiscard]] GrinderCalls with(ItemOptions options) const { return {core_, detail::make_item_settings(options)}; }
 
   /// The verbs for a function that is called once a batch, with the arguments of all of its items: it takes a
   /// std::vector<Arg> (or, on threads, a std::span<Arg>) and returns a std::vector<R> with as many results in the same

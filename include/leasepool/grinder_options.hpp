@@ -34,7 +34,8 @@ struct GrinderOptions {
 };
 
 struct ItemOptions {
-  /// Names whose item it is in errors and stats, where messages show at most its first 64 bytes. Copied inside the call.
+  /// Names whose item it is in errors and stats, where messages show at most its first 64 bytes. Copied inside the
+  /// call.
   std::string_view owner{};
   /// -1000 to 1000; higher ones are taken first. GrinderOptions::ageing says how long that can last.
   int priority = 0;

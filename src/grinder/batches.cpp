@@ -141,9 +141,7 @@ void GrinderCore::item_ended(ItemState& item, const Error* error) {
   item.phase = ItemPhase::ended;
   --totals_.in_flight;
   totals_.total.record(scheduler_->now() - item.submitted);
-  ++(error == nullptr                       ? totals_.completed
-     : error->code() == Errc::cancelled     ? totals_.cancelled
-                                            : totals_.failed);
+  ++(error == nullptr ? totals_.completed : error->code() == Errc::cancelled ? totals_.cancelled : totals_.failed);
   const auto batch = batches_.find(item.batch);
   if (batch == batches_.end() || --batch->second.items > 0) return;
   batches_.erase(batch);  // gives the lease back

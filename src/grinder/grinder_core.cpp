@@ -29,7 +29,9 @@ GrinderCore::GrinderCore(std::shared_ptr<Scheduler> scheduler, const std::shared
       where_(where),
       items_({.threshold = options_.batch_size_threshold, .max_wait = options_.max_wait, .ageing = options_.ageing}) {}
 
-GrinderCore::~GrinderCore() { check(items_.empty() && batches_.empty(), "a grinder is shut down before it is destroyed"); }
+GrinderCore::~GrinderCore() {
+  check(items_.empty() && batches_.empty(), "a grinder is shut down before it is destroyed");
+}
 
 void GrinderCore::start(DoneCallback done) {
   start_callbacks_.push_back(std::move(done));
@@ -57,8 +59,7 @@ void GrinderCore::begin_stop() {
       scheduler_->call_at(deadline_after(scheduler_->now(), options_.stop_timeout), [weak = weak_from_this()] {
         const auto self = weak.lock();
         if (!self || self->phase_ != Phase::stopping) return;
-        self->cancel_everything("stop_timeout = " + in_words(self->options_.stop_timeout) +
-                                " had passed after stop()");
+        self->cancel_everything("stop_timeout = " + in_words(self->options_.stop_timeout) + " had passed after stop()");
         self->pump();
       });
 }
@@ -118,8 +119,7 @@ std::string GrinderCore::describe(const WorkItem& item) const {
 }
 
 Error GrinderCore::not_running(const WorkItem& item) const {
-  return {Errc::not_started,
-          describe(item) + " cannot be taken: the grinder is not running; await start() first"};
+  return {Errc::not_started, describe(item) + " cannot be taken: the grinder is not running; await start() first"};
 }
 
 Error GrinderCore::no_room(const WorkItem& item) const {

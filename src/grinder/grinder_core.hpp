@@ -1,6 +1,6 @@
 // GrinderCore: collects items, asks the manager for a lease for each batch that is due, runs the batch on it and waits
-// for its items. Which items a batch takes is decided when its lease is there, so that what waits for capacity can still
-// be cancelled, overtaken and joined. It sees time and pools through interfaces only, so a simulation can run it.
+// for its items. Which items a batch takes is decided when its lease is there, so that what waits for capacity can
+// still be cancelled, overtaken and joined. It sees time and pools through interfaces only, so a simulation can run it.
 #pragma once
 
 #include <cstddef>

@@ -60,9 +60,12 @@ void size_histogram(Exposition& out, const GrinderStats& stats) {
 
 std::string to_text(const GrinderStats& stats) {
   std::string text = stats.grinder + " (grinder): " + state_of(stats) + "\n";
-  text += line("batches of", "at most " + number(stats.batch_size_threshold) + " items, or after " +
-                                 detail::in_words(stats.max_wait) + "; leases of " +
-                                 detail::in_words(stats.lease_duration));
+  const auto limit = [](Duration value, const char* what, const char* none) {
+    return value == Duration::max() ? none : what + detail::in_words(value);
+  };
+  text += line("batches of", number(stats.batch_size_threshold) + " items" +
+                                 limit(stats.max_wait, ", or what there is after ", "") + "; leases" +
+                                 limit(stats.lease_duration, " of ", " without end"));
   text += line("pending", number(stats.pending) +
                               (stats.max_pending == 0 ? "" : " of at most " + number(stats.max_pending)) +
                               " items, the oldest for " + detail::in_words(stats.oldest_wait) + "; " +
@@ -94,10 +97,11 @@ std::string to_json(const GrinderStats& stats) {
       .add("pending", stats.pending)
       .add("oldest_wait", stats.oldest_wait)
       .add("waiting_for_room", stats.waiting_for_room)
-      .raw("pending_by_owner", json_array(stats.pending_by_owner,
-                                          [](const auto& owner) {
-                                            return JsonObject().add("owner", owner.first).add("items", owner.second).text();
-                                          }))
+      .raw("pending_by_owner",
+           json_array(stats.pending_by_owner,
+                      [](const auto& owner) {
+                        return JsonObject().add("owner", owner.first).add("items", owner.second).text();
+                      }))
       .add("batches_waiting", stats.batches_waiting)
       .add("batches_in_flight", stats.batches_in_flight)
       .add("items_in_flight", stats.items_in_flight)

@@ -86,9 +86,9 @@ class ProcessPool final : public Pool,
   std::size_t live_ = 0;                          // workers that are not dying
   IntrusiveQueue<Job> queue_;
   std::vector<Worker*> unflushed_;  // that have been queued jobs in this dispatch
-  std::deque<TimePoint> deaths_;   // whose replacements are not ready yet
-  std::size_t failed_starts_ = 0;  // in a row
-  std::size_t lost_servers_ = 0;   // in a row, with requests unanswered
+  std::deque<TimePoint> deaths_;    // whose replacements are not ready yet
+  std::size_t failed_starts_ = 0;   // in a row
+  std::size_t lost_servers_ = 0;    // in a row, with requests unanswered
   TimerId backoff_ = 0;
   std::unordered_map<std::uint64_t, TimerId> start_timers_;
   std::optional<std::string> broken_;                  // the last cause

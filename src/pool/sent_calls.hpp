@@ -1,6 +1,6 @@
-// SentCalls: the calls that a worker process has been sent and has not answered, in order. The first of them runs; those
-// behind it were sent ahead, so that a batch crosses in one piece. A call can be taken back as long as the worker has
-// not begun it: whoever is first to clear its claim in the page that they share, the worker or its parent, has it.
+// SentCalls: the calls that a worker process has been sent and has not answered, in order. The first of them runs;
+// those behind it were sent ahead, so that a batch crosses in one piece. A call can be taken back as long as the worker
+// has not begun it: whoever is first to clear its claim in the page that they share, the worker or its parent, has it.
 #pragma once
 
 #include <cstddef>

@@ -61,9 +61,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   // The same in two steps, so that several go together: to an idle worker, or ahead of time to one that has room.
   std::optional<Error> queue(std::unique_ptr<Job>& job);
   void flush() { channel_->flush(); }
-  [[nodiscard]] bool has_room() const noexcept {
-    return ready() && !dying_ && sent_.room_ahead() && !has_served();
-  }
+  [[nodiscard]] bool has_room() const noexcept { return ready() && !dying_ && sent_.room_ahead() && !has_served(); }
 
   // Takes jobs away, so that their outcomes are the caller's to make up: one, or all.
   [[nodiscard]] std::unique_ptr<Job> take_job(const Job& job) { return sent_.forget(job); }

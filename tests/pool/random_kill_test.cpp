@@ -89,7 +89,9 @@ TEST_CASE("under random kills each call ends once and none runs twice", "[crash]
     const auto keep_busy = [&] {
       ended = pool.sink->ended.size();
       // As long as there are kills to come there are calls: those past kCalls are no more than company.
-      const auto more_to_come = [&] { return submitted < kCalls || (killer.kills() < kKills && submitted < kMostCalls); };
+      const auto more_to_come = [&] {
+        return submitted < kCalls || (killer.kills() < kKills && submitted < kMostCalls);
+      };
       while (!in_batches && submitted < ended + 16 && more_to_come()) {
         calls.push_back(pool.call(pool_functions::count_run, submitted, 100));
         ++submitted;

@@ -61,7 +61,7 @@ TEST_CASE("a batch function is called once a batch, and each submitter has its o
         ++answers;
       });
     }
-    auto pending = grind.enqueue(20);  // converted to the element's type
+    auto pending = grind.enqueue(20);                       // converted to the element's type
     auto other = bench.grinder.batch(shout).enqueue("no");  // its own call in the same batch
     auto single = bench.grinder.enqueue(square, 9);
     const std::uint64_t four_hundred = co_await pending;
@@ -96,9 +96,9 @@ TEST_CASE("on threads a batch function may be any callable, take a span, and giv
     CHECK(four == 4);
     CHECK(*five == 5);
     CHECK(odd);
-    CHECK_THROWS_WITH(bench.grinder.batch([](std::vector<std::unique_ptr<int>> boxes) { return boxes; },
-                                          {.isolate_failures = true}),
-                      ContainsSubstring("isolate_failures") && ContainsSubstring("cannot be copied"));
+    CHECK_THROWS_WITH(
+        bench.grinder.batch([](std::vector<std::unique_ptr<int>> boxes) { return boxes; }, {.isolate_failures = true}),
+        ContainsSubstring("isolate_failures") && ContainsSubstring("cannot be copied"));
   });
 }
 

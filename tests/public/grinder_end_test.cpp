@@ -184,7 +184,8 @@ TEST_CASE("L6: a manager may be destroyed before its grinder", "[L6]") {
     manager.reset();
     co_await until(loop, [&] { return answers.count == 4; });
     CHECK(answers.failed >= 2);
-    const auto [a, b] = co_await lp::when_all(failure_of(grinder.submit(square, 1)), failure_of(grinder.submit(square, 2)));
+    const auto [a, b] =
+        co_await lp::when_all(failure_of(grinder.submit(square, 1)), failure_of(grinder.submit(square, 2)));
     CHECK(a == Errc::not_started);
     CHECK(b == Errc::not_started);
     co_await grinder.stop();

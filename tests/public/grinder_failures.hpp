@@ -28,7 +28,9 @@ lp::Task<lp::Result<R>> outcome_of(lp::Pending<R> pending) {
 template <class Failures>
 lp::Task<> fail_items(Failures& failures, lp::Loop& loop, std::string_view owner) {
   const auto of = [&failures](const auto& result) { failures.add(result); };
-  const auto answered = [&](std::size_t count) { return until(loop, [&failures, count] { return failures.answers() >= count; }); };
+  const auto answered = [&](std::size_t count) {
+    return until(loop, [&failures, count] { return failures.answers() >= count; });
+  };
   auto manager = std::make_unique<lp::LeasedExecutorManager>(loop, options_for(ExecutorBackend::thread, 1, 1));
   co_await manager->start();
   auto grinder = std::make_unique<lp::WorkGrinder>(*manager, errors_grinder());

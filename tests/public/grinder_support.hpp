@@ -24,7 +24,8 @@ struct BenchOptions {
 
 // Runs `body(bench)` on a manager and a grinder that have started; stops both.
 template <class Body>
-void on_grinder(ExecutorBackend backend, const lp::GrinderOptions& options, Body body, BenchOptions bench_options = {}) {
+void on_grinder(ExecutorBackend backend, const lp::GrinderOptions& options, Body body,
+                BenchOptions bench_options = {}) {
   on_loop(backend, [&](lp::Loop& loop, ExecutorBackend chosen) -> lp::Task<> {
     lp::ManagerOptions manager_options = options_for(chosen, bench_options.max_pools, bench_options.workers);
     manager_options.lease_grace = bench_options.lease_grace;

@@ -55,29 +55,29 @@ TEST_CASE("G1: a batch goes when its first item has waited for max_wait, whateve
 
 TEST_CASE("G2: a batch has one lease, runs in parallel, completes each item by itself, and gives the lease back",
           "[G2]") {
-  on_grinder(
-      both_backends(), {.batch_size_threshold = 4, .max_wait = 1h, .owner_prefix = "crusher"},
-      [](Bench& bench) -> lp::Task<> {
-        Answers gated;
-        Answers quick;
-        for (int i = 0; i < 2; ++i) bench.grinder.submit_async(pass_gate, i, gated.taker<int>());
-        for (std::uint64_t i = 0; i < 2; ++i) bench.grinder.submit_async(square, i, quick.taker<std::uint64_t>());
-        co_await until_entered(bench.loop, 2);  // both at the same time
-        co_await until(bench.loop, [&] { return quick.count == 2; });
-        CHECK(gated.count == 0);
-        const lp::ManagerStats manager = bench.manager.stats();
-        REQUIRE(manager.leases.size() == 1);
-        CHECK(manager.leases[0].owner == "crusher-1");
-        CHECK_THAT(manager.leases[0].acquired_at, ContainsSubstring("grinder_support.hpp"));
-        CHECK(bench.grinder.stats().batches_in_flight == 1);
-        CHECK(bench.grinder.stats().items_in_flight == 2);
-        open_gate();
-        co_await until(bench.loop, [&] { return gated.count == 2; });
-        CHECK(bench.manager.leased_count() == 0);
-        CHECK(bench.manager.stats().acquired == 1);
-        CHECK(bench.grinder.stats().batches_in_flight == 0);
-      },
-      {.workers = 3});
+  on_grinder(both_backends(), {.batch_size_threshold = 4, .max_wait = 1h, .owner_prefix = "crusher"},
+             [](Bench& bench) -> lp::Task<> {
+               Answers gated;
+               Answers quick;
+               for (int i = 0; i < 2; ++i) bench.grinder.submit_async(pass_gate, i, gated.taker<int>());
+               for (std::uint64_t i = 0; i < 2; ++i)
+                 bench.grinder.submit_async(square, i, quick.taker<std::uint64_t>());
+               co_await until_entered(bench.loop, 2);  // both at the same time
+               co_await until(bench.loop, [&] { return quick.count == 2; });
+               CHECK(gated.count == 0);
+               const lp::ManagerStats manager = bench.manager.stats();
+               REQUIRE(manager.leases.size() == 1);
+               CHECK(manager.leases[0].owner == "crusher-1");
+               CHECK_THAT(manager.leases[0].acquired_at, ContainsSubstring("grinder_support.hpp"));
+               CHECK(bench.grinder.stats().batches_in_flight == 1);
+               CHECK(bench.grinder.stats().items_in_flight == 2);
+               open_gate();
+               co_await until(bench.loop, [&] { return gated.count == 2; });
+               CHECK(bench.manager.leased_count() == 0);
+               CHECK(bench.manager.stats().acquired == 1);
+               CHECK(bench.grinder.stats().batches_in_flight == 0);
+             },
+             {.workers = 3});
 }
 
 TEST_CASE("G2: results are each submitter's own, moved or void, and come back to coroutines in any order", "[G2]") {
@@ -123,57 +123,57 @@ TEST_CASE("G3: an item that throws fails alone", "[G3]") {
 
 TEST_CASE("G3: a crash fails only the item that the worker was running", "[G3]") {
   for (const std::size_t workers : {1U, 3U}) {
-    on_grinder(
-        ExecutorBackend::process, {.batch_size_threshold = 20, .max_wait = 1h},
-        [](Bench& bench) -> lp::Task<> {
-          Answers answers;
-          Answers crash;
-          for (std::uint64_t i = 0; i < 10; ++i) bench.grinder.submit_async(square, i, answers.taker<std::uint64_t>());
-          bench.grinder.submit_async(die_by_signal, SIGSEGV, crash.taker<int>());
-          for (std::uint64_t i = 0; i < 9; ++i) bench.grinder.submit_async(square, i, answers.taker<std::uint64_t>());
-          co_await until(bench.loop, [&] { return answers.count == 19 && crash.count == 1; });
-          CHECK(answers.failed == 0);
-          CHECK(crash.codes == std::vector<Errc>{Errc::worker_crashed});
-          CHECK_THAT(crash.messages.at(0), ContainsSubstring("SIGSEGV"));
-        },
-        {.workers = workers});
+    on_grinder(ExecutorBackend::process, {.batch_size_threshold = 20, .max_wait = 1h},
+               [](Bench& bench) -> lp::Task<> {
+                 Answers answers;
+                 Answers crash;
+                 for (std::uint64_t i = 0; i < 10; ++i)
+                   bench.grinder.submit_async(square, i, answers.taker<std::uint64_t>());
+                 bench.grinder.submit_async(die_by_signal, SIGSEGV, crash.taker<int>());
+                 for (std::uint64_t i = 0; i < 9; ++i)
+                   bench.grinder.submit_async(square, i, answers.taker<std::uint64_t>());
+                 co_await until(bench.loop, [&] { return answers.count == 19 && crash.count == 1; });
+                 CHECK(answers.failed == 0);
+                 CHECK(crash.codes == std::vector<Errc>{Errc::worker_crashed});
+                 CHECK_THAT(crash.messages.at(0), ContainsSubstring("SIGSEGV"));
+               },
+               {.workers = workers});
   }
 }
 
 TEST_CASE("G4: a slow batch does not hold back the next while the manager has pools", "[G4]") {
-  on_grinder(
-      both_backends(), {.batch_size_threshold = 2, .max_wait = 1h},
-      [](Bench& bench) -> lp::Task<> {
-        Answers slow;
-        for (int i = 0; i < 2; ++i) bench.grinder.submit_async(pass_gate, i, slow.taker<int>());
-        co_await until_entered(bench.loop, 2);
-        const auto [four, nine] = co_await lp::when_all(bench.grinder.submit(square, 2), bench.grinder.submit(square, 3));
-        CHECK(four == 4);
-        CHECK(nine == 9);
-        CHECK(slow.count == 0);
-        open_gate();
-        co_await until(bench.loop, [&] { return slow.count == 2; });
-      },
-      {.max_pools = 2});
+  on_grinder(both_backends(), {.batch_size_threshold = 2, .max_wait = 1h},
+             [](Bench& bench) -> lp::Task<> {
+               Answers slow;
+               for (int i = 0; i < 2; ++i) bench.grinder.submit_async(pass_gate, i, slow.taker<int>());
+               co_await until_entered(bench.loop, 2);
+               const auto [four, nine] =
+                   co_await lp::when_all(bench.grinder.submit(square, 2), bench.grinder.submit(square, 3));
+               CHECK(four == 4);
+               CHECK(nine == 9);
+               CHECK(slow.count == 0);
+               open_gate();
+               co_await until(bench.loop, [&] { return slow.count == 2; });
+             },
+             {.max_pools = 2});
 }
 
 TEST_CASE("G4: max_inflight_batches bounds the overlap, and the next batch goes when one ends", "[G4]") {
-  on_grinder(
-      both_backends(), {.batch_size_threshold = 1, .max_wait = 1h, .max_inflight_batches = 2},
-      [](Bench& bench) -> lp::Task<> {
-        Answers answers;
-        for (int i = 0; i < 5; ++i) bench.grinder.submit_async(pass_gate, i, answers.taker<int>());
-        co_await until_entered(bench.loop, 2);
-        co_await bench.loop.sleep(2ms);
-        CHECK(bench.grinder.stats().batches_in_flight == 2);
-        CHECK(bench.grinder.stats().pending == 3);
-        CHECK(bench.manager.leased_count() == 2);
-        open_gate();
-        co_await until(bench.loop, [&] { return answers.count == 5; });
-        CHECK(answers.failed == 0);
-        CHECK(bench.grinder.stats().batches_flushed == 5);
-      },
-      {.max_pools = 4});
+  on_grinder(both_backends(), {.batch_size_threshold = 1, .max_wait = 1h, .max_inflight_batches = 2},
+             [](Bench& bench) -> lp::Task<> {
+               Answers answers;
+               for (int i = 0; i < 5; ++i) bench.grinder.submit_async(pass_gate, i, answers.taker<int>());
+               co_await until_entered(bench.loop, 2);
+               co_await bench.loop.sleep(2ms);
+               CHECK(bench.grinder.stats().batches_in_flight == 2);
+               CHECK(bench.grinder.stats().pending == 3);
+               CHECK(bench.manager.leased_count() == 2);
+               open_gate();
+               co_await until(bench.loop, [&] { return answers.count == 5; });
+               CHECK(answers.failed == 0);
+               CHECK(bench.grinder.stats().batches_flushed == 5);
+             },
+             {.max_pools = 4});
 }
 
 TEST_CASE("G4: batches that find no pool wait for one, and take what has come meanwhile", "[G4]") {

@@ -72,7 +72,8 @@ class GrinderModel {
     require(!due || !may_go || stats.batches_waiting > 0, "a batch that is due asks for a lease");
     require(due || stats.batches_waiting == 0, "no lease is asked for without a batch that is due");
     require(stats.batches_waiting == 0 || manager.available() == 0, "no batch waits while a pool is free");
-    require((stats.batches_in_flight == 0) == (stats.items_in_flight == 0), "a batch is as long in flight as its items");
+    require((stats.batches_in_flight == 0) == (stats.items_in_flight == 0),
+            "a batch is as long in flight as its items");
   }
 
   // When everything has ended.

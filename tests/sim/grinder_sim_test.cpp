@@ -177,14 +177,13 @@ class Sequence {
   }
   void submit_to_batch_function() {
     if (!batch_) {
-      batch_.emplace(leasepool::detail::make_batch_verbs(
-          grinder_,
-          [this](std::vector<std::uint64_t> items) {
-            if (one_in(6)) throw std::runtime_error("simulated");
-            if (one_in(6)) items.pop_back();
-            return items;
-          },
-          {.isolate_failures = one_in(2)}));
+      batch_.emplace(leasepool::detail::make_batch_verbs(grinder_,
+                                                         [this](std::vector<std::uint64_t> items) {
+                                                           if (one_in(6)) throw std::runtime_error("simulated");
+                                                           if (one_in(6)) items.pop_back();
+                                                           return items;
+                                                         },
+                                                         {.isolate_failures = one_in(2)}));
     }
     const std::size_t count = 1 + pick(4);
     for (std::size_t i = 0; i < count; ++i) {

@@ -1,4 +1,5 @@
-// `lpbench grind`: items arrive at random moments, whether or not the grinder keeps up, and each is measured to its end.
+// `lpbench grind`: items arrive at random moments, whether or not the grinder keeps up, and each is measured to its
+// end.
 #include "grind.hpp"
 
 #include <fmt/format.h>
@@ -28,7 +29,11 @@ leasepool::Duration to_duration(double seconds) {
 class ArrivalLoop {
  public:
   ArrivalLoop(leasepool::Loop& loop, leasepool::WorkGrinder& grinder, GrindReport& report)
-      : loop_(&loop), grinder_(&grinder), report_(&report), payload_(report.options.payload), gap_(report.options.rate) {}
+      : loop_(&loop),
+        grinder_(&grinder),
+        report_(&report),
+        payload_(report.options.payload),
+        gap_(report.options.rate) {}
 
   void run() {
     next_ = steady_clock::now();
@@ -49,7 +54,8 @@ class ArrivalLoop {
       next_ += to_duration(gap_(random_));
     }
     if (phase_ == Phase::draining) return;
-    arrival_ = loop_->call_after(std::max(next_ - steady_clock::now(), leasepool::Duration::zero()), [this] { arrive(); });
+    arrival_ =
+        loop_->call_after(std::max(next_ - steady_clock::now(), leasepool::Duration::zero()), [this] { arrive(); });
   }
 
   void submit(steady_clock::time_point arrived) {

@@ -9,8 +9,8 @@
 namespace lpbench {
 
 void add_grind_command(CLI::App& app, Action& action) {
-  CLI::App* const command = app.add_subcommand(
-      "grind", "Have items arrive at random at a grinder: items per second, latency, batch sizes");
+  CLI::App* const command =
+      app.add_subcommand("grind", "Have items arrive at random at a grinder: items per second, latency, batch sizes");
   command->footer("Exit code 0: items ended in the measured time, and none failed.");
   const auto options = std::make_shared<GrindOptions>();
   const auto backend = std::make_shared<std::string>("thread");
@@ -53,7 +53,8 @@ void add_grind_command(CLI::App& app, Action& action) {
     action = [options] {
       const GrindReport report = run_grind(*options);
       if (report.latency.count() + report.failure_count() == 0) {
-        throw std::runtime_error("grind: no item ended in the measured time: give a longer --duration or a higher --rate");
+        throw std::runtime_error(
+            "grind: no item ended in the measured time: give a longer --duration or a higher --rate");
       }
       options->json ? print_json(report) : print_table(report);
       return report.failure_count() == 0 ? kSuccess : kFailure;

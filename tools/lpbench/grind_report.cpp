@@ -41,11 +41,12 @@ std::size_t GrindReport::batch_size_at(double percent) const {
 
 void print_table(const GrindReport& report) {
   const GrindOptions& options = report.options;
-  fmt::print("{} backend on {}: {} of {}, threshold {}, max wait {}, {} items/s arrive, payload {}, work {}, {:.1f} s\n\n",
-             backend_name(options.backend), counted(core_count(), "core"), counted(options.pools, "pool"),
-             counted(options.workers, "worker"), options.threshold,
-             human(std::chrono::duration_cast<leasepool::Duration>(std::chrono::duration<double>(options.max_wait_seconds))),
-             grouped(options.rate), human_bytes(options.payload), options.work.text, seconds(report.elapsed));
+  fmt::print(
+      "{} backend on {}: {} of {}, threshold {}, max wait {}, {} items/s arrive, payload {}, work {}, {:.1f} s\n\n",
+      backend_name(options.backend), counted(core_count(), "core"), counted(options.pools, "pool"),
+      counted(options.workers, "worker"), options.threshold,
+      human(std::chrono::duration_cast<leasepool::Duration>(std::chrono::duration<double>(options.max_wait_seconds))),
+      grouped(options.rate), human_bytes(options.payload), options.work.text, seconds(report.elapsed));
   const leasepool::Histogram& latency = report.latency;
   Table table({"items/s", "p50", "p90", "p99", "p99.9", "max", "CPU/item", "here", "workers", "failed"});
   table.add({grouped(report.items_per_second()), human(latency.percentile(50)), human(latency.percentile(90)),
@@ -55,8 +56,7 @@ void print_table(const GrindReport& report) {
   fmt::print("{}", table.text());
   fmt::print("\nLatency: from an item's arrival to its result, the wait for its batch included.\n");
   fmt::print("{} batches ({} by size, {} by age); items in a batch: p10 {}, p50 {}, p90 {}, max {}\n",
-             grouped(report.batches()),
-             grouped(report.after.flushed_by_size - report.before.flushed_by_size),
+             grouped(report.batches()), grouped(report.after.flushed_by_size - report.before.flushed_by_size),
              grouped(report.after.flushed_by_age - report.before.flushed_by_age), report.batch_size_at(10),
              report.batch_size_at(50), report.batch_size_at(90),
              report.batch_sizes.empty() ? 0 : report.batch_sizes.back().first);

@@ -52,7 +52,9 @@ class BatchItem : public WorkItem {
  public:
   template <class A>
   BatchItem(std::shared_ptr<ItemState> item_state, std::shared_ptr<BatchFunction> function, A&& item_argument)
-      : WorkItem(std::move(item_state)), argument(static_cast<Arg>(std::forward<A>(item_argument))), function_(std::move(function)) {}
+      : WorkItem(std::move(item_state)),
+        argument(static_cast<Arg>(std::forward<A>(item_argument))),
+        function_(std::move(function)) {}
 
   void set_result(R result) { outcome.emplace(std::move(result)); }
   void fail(Error error) override { outcome.emplace(std::unexpect, std::move(error)); }
@@ -71,9 +73,7 @@ template <class Arg, class R, class Receiver>
 class BoundBatchItem final : public BatchItem<Arg, R> {
  public:
   using BatchItem<Arg, R>::BatchItem;
-  void set_receiver(Receiver receiver) {
-    receiver_.emplace(ItemReceiver<Receiver>(this->state, std::move(receiver)));
-  }
+  void set_receiver(Receiver receiver) { receiver_.emplace(ItemReceiver<Receiver>(this->state, std::move(receiver))); }
   void deliver() override { (*receiver_)(std::move(*this->outcome)); }
 
  private:
@@ -177,10 +177,13 @@ class BoundBatchFunction final : public BatchFunction, public std::enable_shared
     arguments.reserve(items.size());
     for (const auto& item : items) arguments.push_back(argument_of(*item));
     BatchReceiver<Argument, Result> receiver(std::move(call), std::move(items));
-    if constexpr (!Types::Parameter::kIsSpan) return with_receiver(std::move(receiver), function_, std::move(arguments));
+    if constexpr (!Types::Parameter::kIsSpan)
+      return with_receiver(std::move(receiver), function_, std::move(arguments));
     // A span cannot go to another process, and encoding the call says so.
-    else if (encodes_) return with_receiver(std::move(receiver), function_, std::span<Argument>{});
-    else return with_receiver(std::move(receiver), SpanCaller{this->shared_from_this()}, std::move(arguments));
+    else if (encodes_)
+      return with_receiver(std::move(receiver), function_, std::span<Argument>{});
+    else
+      return with_receiver(std::move(receiver), SpanCaller{this->shared_from_this()}, std::move(arguments));
   }
 
   [[nodiscard]] std::string_view name() const override {
