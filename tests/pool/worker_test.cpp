@@ -33,7 +33,7 @@ using leasepool::test::Call;
 namespace {
 
 // Notes what it is told.
-class Owner final : public detail::WorkerOwner {
+class Witness final : public detail::WorkerOwner {
  public:
   void worker_ready(Worker&) override { events.emplace_back("ready"); }
   void worker_finished(Worker&, std::unique_ptr<Job> job) override {
@@ -118,7 +118,7 @@ struct Fixture {
   }
 
   Loop loop;
-  Owner owner;
+  Witness owner;
   std::shared_ptr<Worker> worker = std::make_shared<Worker>(*loop.core(), owner, 1, options());
   UniqueFd channel;
   StatusPage page;
