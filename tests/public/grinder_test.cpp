@@ -26,6 +26,8 @@ TEST_CASE("G1: a batch goes when enough items wait", "[G1]") {
     CHECK(stats.flushed_by_size == 2);
     CHECK(stats.flushed_by_age == 0);
     CHECK(stats.batch_sizes == std::vector<std::pair<std::size_t, std::uint64_t>>{{3, 2}});
+    co_await grinder.stop();
+    CHECK(answers.count == 7);
   });
 }
 
