@@ -29,6 +29,7 @@ struct CallResultOf<F, A...> {
 
 // How a function and its arguments become an item.
 template <class Verbs>
+// NOLINTNEXTLINE(bugprone-crtp-constructor-accessibility): as its base
 class CallVerbs : public ItemVerbs<Verbs, CallResultOf> {
  public:
   template <class Receiver, class F, class... A>

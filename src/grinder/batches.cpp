@@ -62,14 +62,20 @@ void GrinderCore::fail_batch(const Error& error) {
   for (auto& item : items_.take()) fail_waiting(std::move(item), error);
 }
 
+void GrinderCore::count_flush(std::size_t size) {
+  if (size == options_.batch_size_threshold) {
+    ++totals_.flushed_by_size;
+  } else {
+    ++(phase_ == Phase::stopping ? totals_.flushed_by_stop : totals_.flushed_by_age);
+  }
+  ++totals_.batch_sizes[size];
+}
+
 void GrinderCore::begin_batch(std::uint64_t batch_id, ExecutorLease lease) {
   WorkItems items = items_.take();
   check(!items.empty(), "a batch that has a lease has items");
   const TimePoint now = scheduler_->now();
-  ++(items.size() == options_.batch_size_threshold ? totals_.flushed_by_size
-     : phase_ == Phase::stopping                   ? totals_.flushed_by_stop
-                                                   : totals_.flushed_by_age);
-  ++totals_.batch_sizes[items.size()];
+  count_flush(items.size());
   totals_.in_flight += items.size();
   for (const auto& item : items) {
     ItemState& state = *item->state;
@@ -141,7 +147,11 @@ void GrinderCore::item_ended(ItemState& item, const Error* error) {
   item.phase = ItemPhase::ended;
   --totals_.in_flight;
   totals_.total.record(scheduler_->now() - item.submitted);
-  ++(error == nullptr ? totals_.completed : error->code() == Errc::cancelled ? totals_.cancelled : totals_.failed);
+  if (error == nullptr) {
+    ++totals_.completed;
+  } else {
+    ++(error->code() == Errc::cancelled ? totals_.cancelled : totals_.failed);
+  }
   const auto batch = batches_.find(item.batch);
   if (batch == batches_.end() || --batch->second.items > 0) return;
   batches_.erase(batch);  // gives the lease back

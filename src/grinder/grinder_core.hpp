@@ -91,6 +91,7 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   void take_back_request();
   void lease_came(std::uint64_t batch_id, Result<ExecutorLease> lease);
   void fail_batch(const Error& error);
+  void count_flush(std::size_t size);
   void begin_batch(std::uint64_t batch_id, ExecutorLease lease);
   void run_on(Batch& batch, std::uint64_t batch_id, WorkItems items);
   void arm_age_timer();

@@ -17,11 +17,12 @@ namespace leasepool::detail {
 // Verbs has make_item<Receiver>(state, arguments...), grinder() and settings(); ResultOf<Arguments...>::Type is what an
 // item of such arguments gives.
 template <class Verbs, template <class...> class ResultOf>
-class ItemVerbs {
+class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs stands between
  public:
   /// Awaitable of the result; the item is queued when awaited. Throws what the function threw, or LeasePoolError:
   /// not_started, queue_full, or what can befall a call on a lease. A coroutine destroyed while it waits detaches.
   template <class... A>
+  // NOLINTNEXTLINE(cppcoreguidelines-missing-std-forward): they are, into the capture
   auto submit(A&&... arguments) const {
     check_grinder_thread(*self().grinder(), "submit");
     auto start = [grinder = self().grinder(), item = make_awaited(std::forward<A>(arguments)...)](
@@ -42,6 +43,7 @@ class ItemVerbs {
   /// submit() that waits, in order, while max_pending items are queued, instead of failing with queue_full. A coroutine
   /// destroyed while it waits for room leaves the queue.
   template <class... A>
+  // NOLINTNEXTLINE(cppcoreguidelines-missing-std-forward): they are, into the capture
   auto submit_when_room(A&&... arguments) const {
     check_grinder_thread(*self().grinder(), "submit_when_room");
     auto start = [grinder = self().grinder(), item = make_awaited(std::forward<A>(arguments)...)](

@@ -34,8 +34,8 @@ enum class ItemPhase { outside, waiting_for_room, waiting, in_flight, ended };
 
 // Shared by an item, its receiver and its Pending. Loop thread only, once the item is submitted.
 struct ItemState {
-  ItemState(std::weak_ptr<GrinderCore> core, const ItemSettings& options)
-      : grinder(std::move(core)), settings(options) {}
+  ItemState(std::weak_ptr<GrinderCore> core, ItemSettings options)
+      : grinder(std::move(core)), settings(std::move(options)) {}
 
   const std::weak_ptr<GrinderCore> grinder;
   const ItemSettings settings;
