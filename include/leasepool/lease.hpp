@@ -164,6 +164,9 @@ class ExecutorLease {
   /// Whether it holds a lease that is neither released nor revoked.
   [[nodiscard]] bool active() const noexcept;
 
+  /// For the library itself.
+  [[nodiscard]] const std::shared_ptr<detail::LeaseRecord>& record() const noexcept { return record_; }
+
  private:
   [[nodiscard]] LeaseCalls calls() const { return {record_, {}}; }
   void release_from_any_thread() noexcept;

@@ -2,11 +2,15 @@
 #pragma once
 
 #include "leasepool/awaitable.hpp"
+#include "leasepool/batch_function.hpp"
 #include "leasepool/crash.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
 #include "leasepool/fd.hpp"
 #include "leasepool/function.hpp"
+#include "leasepool/grinder.hpp"
+#include "leasepool/grinder_options.hpp"
+#include "leasepool/grinder_stats.hpp"
 #include "leasepool/histogram.hpp"
 #include "leasepool/init.hpp"
 #include "leasepool/initializer.hpp"
@@ -15,6 +19,7 @@
 #include "leasepool/loop.hpp"
 #include "leasepool/manager.hpp"
 #include "leasepool/options.hpp"
+#include "leasepool/pending.hpp"
 #include "leasepool/sandbox.hpp"
 #include "leasepool/shared_buffer.hpp"
 #include "leasepool/stats.hpp"

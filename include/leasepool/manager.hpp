@@ -112,6 +112,10 @@ class LeasedExecutorManager {
   [[nodiscard]] ExecutorBackend backend() const noexcept;
   [[nodiscard]] ManagerStats stats() const;
 
+  /// For the library itself.
+  [[nodiscard]] const std::shared_ptr<detail::LoopCore>& loop() const noexcept { return loop_; }
+  [[nodiscard]] const std::shared_ptr<detail::ManagerCore>& core() const noexcept { return core_; }
+
  private:
   std::shared_ptr<detail::LoopCore> loop_;
   std::shared_ptr<detail::ManagerCore> core_;

@@ -132,8 +132,18 @@ Task<T> TaskPromise<T>::get_return_object() noexcept {
   return Task<T>(std::coroutine_handle<TaskPromise<T>>::from_promise(*this));
 }
 
+// What co_await asks of an awaitable: itself, or what its operator co_await gives.
 template <class A>
-using AwaitResult = decltype(std::declval<A&>().await_resume());
+decltype(auto) awaiter_of(A& awaitable) {
+  if constexpr (requires { awaitable.operator co_await(); }) {
+    return awaitable.operator co_await();
+  } else {
+    return (awaitable);
+  }
+}
+
+template <class A>
+using AwaitResult = decltype(awaiter_of(std::declval<A&>()).await_resume());
 
 // Counts branches that are still running; the last one resumes the waiter.
 struct BranchCounter {

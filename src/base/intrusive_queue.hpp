@@ -50,6 +50,7 @@ class IntrusiveQueue {
     head_ = added;
     ++size_;
   }
+  [[nodiscard]] T& front() const noexcept { return *head_; }
   [[nodiscard]] std::unique_ptr<T> pop_front() noexcept { return remove(*head_); }
 
   // Takes out an element that is in this queue.

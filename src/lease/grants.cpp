@@ -208,6 +208,7 @@ void ManagerCore::revoke(LeaseRecord& record) {
   const Error error = *lease->refusal();
   lease->end_queued(error);
   lease->interrupt_running(error);
+  if (lease->gives_up_at_expiry) (void)lease->give_up_running(error);
   retire(slot);
   resize();
   add_pools_for_waiters();

@@ -80,14 +80,34 @@ std::optional<Error> LeaseRecord::refusal() const {
 }
 
 void LeaseRecord::submit(std::unique_ptr<Job> job, const CallSettings& settings) {
+  if (auto admitted = admit(std::move(job), settings)) pool_->submit(std::move(admitted));
+}
+
+void LeaseRecord::submit_batch(std::vector<Submission> submissions) {
+  IntrusiveQueue<Job> admitted;
+  for (Submission& submission : submissions) {
+    auto job = admit(std::move(submission.job), submission.settings);
+    if (!job) continue;
+    job->booking.of_batch = true;
+    admitted.push_back(std::move(job));
+  }
+  if (!admitted.empty()) pool_->submit_batch(std::move(admitted));
+}
+
+// Takes the job into the lease's books; null if it failed instead.
+std::unique_ptr<Job> LeaseRecord::admit(std::unique_ptr<Job> job, const CallSettings& settings) {
   JobBooking& booking = job->booking;
   booking.id = next_job_id();
   booking.lease = shared_from_this();
   booking.submitted = scheduler->now();
-  if (auto error = refusal()) return fail_now(std::move(job), std::move(*error));
+  if (auto error = refusal()) {
+    fail_now(std::move(job), std::move(*error));
+    return nullptr;
+  }
   if (settings.stop.stop_requested()) {
     Error error(Errc::cancelled, cancellation_text(*job) + " before it was submitted");
-    return fail_now(std::move(job), std::move(error));
+    fail_now(std::move(job), std::move(error));
+    return nullptr;
   }
   if (settings.options.timeout && *settings.options.timeout != Duration::max()) {
     booking.timeout = settings.options.timeout;
@@ -97,7 +117,7 @@ void LeaseRecord::submit(std::unique_ptr<Job> job, const CallSettings& settings)
   if (job->takes_stop_token()) booking.stop = std::stop_source();
   if (settings.stop.stop_possible()) watch_cancellation(*job, settings.stop);
   add(*job);
-  pool_->submit(std::move(job));
+  return job;
 }
 
 void LeaseRecord::fail_now(std::unique_ptr<Job> job, Error error) {
@@ -111,7 +131,7 @@ void LeaseRecord::watch_cancellation(Job& job, const std::stop_token& token) {
   // Any thread may request the stop; the loop then looks whether the call is still there.
   auto request = [loop = scheduler, weak = weak_from_this(), job_id = job.booking.id] {
     loop->post([weak, job_id] {
-      if (const auto record = weak.lock()) record->cancel(job_id);
+      if (const auto record = weak.lock()) record->cancelled_by_token(job_id);
     });
   };
   job.booking.cancellation = std::make_shared<std::stop_callback<decltype(request)>>(token, std::move(request));
@@ -130,10 +150,13 @@ void LeaseRecord::watch_queue(Job& job, Duration timeout) {
       });
 }
 
-void LeaseRecord::cancel(std::uint64_t job_id) {
+void LeaseRecord::cancelled_by_token(std::uint64_t job_id) {
+  if (const Job* const job = find(job_id)) cancel(job_id, {Errc::cancelled, cancellation_text(*job)});
+}
+
+void LeaseRecord::cancel(std::uint64_t job_id, const Error& error) {
   Job* const job = find(job_id);
   if (job == nullptr || job->booking.delivered) return;
-  const Error error(Errc::cancelled, cancellation_text(*job));
   if (!pool_->withdraw(*job, error)) pool_->interrupt(*job, error);
 }
 
@@ -268,10 +291,14 @@ LeaseStats LeaseRecord::stats(TimePoint now) const {
                    .until_soft_expiry = until(soft_expires_at, now),
                    .until_hard_expiry = until(hard_expires_at, now),
                    .draining = state_ == LeaseState::released};
-  // Calls start in order, so those that run are among the oldest.
+  // Calls start in order or nearly so, so those that run are among the oldest.
   std::size_t left = ledger_->workers_per_pool;
-  for (const Job* job = first_; job != nullptr && left > 0; job = job->booking.in_flight_next, --left) {
-    if (!runs(*job)) continue;
+  for (const Job* job = first_; job != nullptr && left > 0; job = job->booking.in_flight_next) {
+    if (!runs(*job)) {
+      if (!job->booking.of_batch) --left;
+      continue;
+    }
+    --left;
     stats.running.push_back({.call_id = job->booking.id,
                              .function = std::string(job->function_name()),
                              .running_for = now - job->booking.started.load(std::memory_order_relaxed)});

@@ -7,6 +7,7 @@
 #include <memory>
 #include <source_location>
 #include <string>
+#include <vector>
 
 #include "leasepool/detail/job.hpp"
 #include "leasepool/histogram.hpp"
@@ -81,8 +82,21 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   TimePoint hard_expires_at;
   TimerId expiry_timer = 0;  // the manager's
 
+  // At hard expiry the callers of what still runs are told, too, where it cannot be ended.
+  bool gives_up_at_expiry = false;
+
   // Starts a call, or has it fail; its outcome is delivered later in any case.
   void submit(std::unique_ptr<Job> job, const CallSettings& settings);
+
+  // The same for several, which may go to the workers together.
+  struct Submission {
+    std::unique_ptr<Job> job;
+    CallSettings settings;
+  };
+  void submit_batch(std::vector<Submission> submissions);
+
+  // Ends a call as a stop token does: at once where it waits or can be interrupted.
+  void cancel(std::uint64_t job_id, const Error& error);
 
   void release();
   void extend(Duration duration);
@@ -117,10 +131,11 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void job_ended(std::unique_ptr<Job> job) override;
   [[nodiscard]] std::string_view lease_owner() const noexcept override { return owner; }
 
+  [[nodiscard]] std::unique_ptr<Job> admit(std::unique_ptr<Job> job, const CallSettings& settings);
   void say_whose_call(Job& job) const;
   [[nodiscard]] std::string cancellation_text(const Job& job) const;
   void watch_cancellation(Job& job, const std::stop_token& token);
-  void cancel(std::uint64_t job_id);
+  void cancelled_by_token(std::uint64_t job_id);
   void watch_queue(Job& job, Duration timeout);
   void watch_run(Job& job, TimePoint started);
   void run_nearly_time_out(std::uint64_t job_id, TimePoint deadline);

@@ -8,20 +8,10 @@
 #include "base/check.hpp"
 #include "base/clock.hpp"
 #include "base/log.hpp"
+#include "lease/duration_summary.hpp"
 #include "lease/text.hpp"
 
 namespace leasepool::detail {
-
-namespace {
-
-DurationSummary summary_of(const Histogram& histogram) {
-  return {.count = histogram.count(),
-          .p50 = histogram.percentile(50),
-          .p99 = histogram.percentile(99),
-          .max = histogram.max()};
-}
-
-}  // namespace
 
 ManagerCore::ManagerCore(std::shared_ptr<Scheduler> scheduler, ManagerOptions options, PoolFactory make_pool)
     : scheduler_(std::move(scheduler)),

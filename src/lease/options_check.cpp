@@ -14,6 +14,18 @@ constexpr std::size_t kMostWorkers = 1024;
 constexpr std::size_t kMostPools = 65'536;
 constexpr std::size_t kLongestManagerName = 64;
 
+void check_worker_limits(const WorkerLimits& limits) {
+  if (limits.memory) check_range("WorkerLimits::memory", *limits.memory, 1, SIZE_MAX);
+  if (limits.cpu_time) check_positive("WorkerLimits::cpu_time", *limits.cpu_time);
+  if (limits.open_files) check_range("WorkerLimits::open_files", *limits.open_files, 16, SIZE_MAX);
+  if (limits.niceness < 0 || limits.niceness > 19) {
+    throw std::invalid_argument("leasepool: WorkerLimits::niceness = " + std::to_string(limits.niceness) +
+                                " must be 0 to 19");
+  }
+}
+
+}  // namespace
+
 void check_range(std::string_view field, std::size_t value, std::size_t least, std::size_t most) {
   if (value >= least && value <= most) return;
   throw std::invalid_argument("leasepool: " + std::string(field) + " = " + std::to_string(value) +
@@ -39,18 +51,6 @@ void check_name(std::string_view field, std::string_view name) {
   throw std::invalid_argument("leasepool: " + std::string(field) + " = " + quoted(name) + " must be 1 to " +
                               std::to_string(kLongestManagerName) + " bytes of UTF-8 without control characters");
 }
-
-void check_worker_limits(const WorkerLimits& limits) {
-  if (limits.memory) check_range("WorkerLimits::memory", *limits.memory, 1, SIZE_MAX);
-  if (limits.cpu_time) check_positive("WorkerLimits::cpu_time", *limits.cpu_time);
-  if (limits.open_files) check_range("WorkerLimits::open_files", *limits.open_files, 16, SIZE_MAX);
-  if (limits.niceness < 0 || limits.niceness > 19) {
-    throw std::invalid_argument("leasepool: WorkerLimits::niceness = " + std::to_string(limits.niceness) +
-                                " must be 0 to 19");
-  }
-}
-
-}  // namespace
 
 void check_positive(std::string_view field, Duration value) {
   if (value > Duration::zero()) return;

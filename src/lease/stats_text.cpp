@@ -1,16 +1,23 @@
 // ManagerStats as a table for people, as JSON, and as Prometheus text.
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <string>
 #include <string_view>
 
+#include "lease/stats_format.hpp"
 #include "lease/text.hpp"
 #include "leasepool/stats.hpp"
 
 namespace leasepool {
 
 namespace {
+
+using stats_format::Exposition;
+using stats_format::in_short;
+using stats_format::json_array;
+using stats_format::JsonObject;
+using stats_format::line;
+using stats_format::seconds;
 
 std::string_view name_of(ExecutorBackend backend) { return backend == ExecutorBackend::thread ? "thread" : "process"; }
 
@@ -31,33 +38,6 @@ std::string name_of(Errc code) {
       "not_serializable", "payload_too_large", "bad_payload",       "unsupported"};
   const auto index = static_cast<std::size_t>(code);
   return std::string(kNames[index < kNames.size() ? index : 0]);
-}
-
-// Exact, without trailing zeros.
-std::string seconds(Duration duration) {
-  constexpr std::uint64_t kPerSecond = 1'000'000'000;
-  const std::int64_t count = duration.count();
-  const std::uint64_t size = count < 0 ? -static_cast<std::uint64_t>(count) : static_cast<std::uint64_t>(count);
-  std::string text = (count < 0 ? "-" : "") + std::to_string(size / kPerSecond);
-  if (size % kPerSecond == 0) return text;
-  std::string fraction = std::to_string(kPerSecond + size % kPerSecond);  // the leading 1 keeps its zeros
-  fraction.erase(fraction.find_last_not_of('0') + 1);
-  fraction[0] = '.';
-  return text + fraction;
-}
-
-// Text.
-
-std::string line(std::string_view label, const std::string& value) {
-  std::string text = "  " + std::string(label);
-  text.resize(18, ' ');
-  return text + value + "\n";
-}
-
-std::string in_short(const DurationSummary& summary) {
-  if (summary.count == 0) return "none yet";
-  return "p50 " + detail::in_words(summary.p50) + ", p99 " + detail::in_words(summary.p99) + ", max " +
-         detail::in_words(summary.max) + " (" + std::to_string(summary.count) + ")";
 }
 
 std::string in_short(const SandboxStats& sandbox) {
@@ -84,64 +64,6 @@ std::string text_of(const LeaseStats& lease) {
             detail::in_words(call.running_for) + "\n";
   }
   return text;
-}
-
-// JSON.
-
-std::string quoted(std::string_view text) {
-  std::string json = "\"";
-  while (!text.empty()) {
-    const std::size_t length = detail::printable_length(text.substr(0, 4));
-    const auto byte = static_cast<unsigned char>(text.front());
-    if (length > 0) {
-      if (byte == '"' || byte == '\\') json += '\\';
-      json += text.substr(0, length);
-    } else {  // bytes that are no UTF-8 are shown as Unicode's replacement character
-      std::array<char, 8> escape{};
-      std::snprintf(escape.data(), escape.size(), "\\u%04x", byte < 0x80 ? byte : 0xfffdU);
-      json += escape.data();
-    }
-    text.remove_prefix(std::max<std::size_t>(length, 1));
-  }
-  return json + "\"";
-}
-
-class JsonObject {
- public:
-  JsonObject& raw(std::string_view key, std::string_view value) {  // keys are ours and need no escapes
-    if (!text_.empty()) text_ += ',';
-    text_.append("\"").append(key).append("\":").append(value);
-    return *this;
-  }
-  JsonObject& add(std::string_view key, std::string_view value) { return raw(key, quoted(value)); }
-  JsonObject& add(std::string_view key, const char* value) { return raw(key, quoted(value)); }
-  JsonObject& add(std::string_view key, std::uint64_t value) { return raw(key, std::to_string(value)); }
-  JsonObject& add(std::string_view key, bool value) { return raw(key, value ? "true" : "false"); }
-  JsonObject& add(std::string_view key, Duration value) {
-    return raw(key, value == Duration::max() ? "null" : seconds(value));
-  }
-  JsonObject& add(std::string_view key, const DurationSummary& value) {
-    return raw(key, JsonObject()
-                        .add("count", value.count)
-                        .add("p50", value.p50)
-                        .add("p99", value.p99)
-                        .add("max", value.max)
-                        .text());
-  }
-  [[nodiscard]] std::string text() const { return "{" + text_ + "}"; }
-
- private:
-  std::string text_;
-};
-
-template <class Items, class Format>
-std::string json_array(const Items& items, Format format) {
-  std::string text;
-  for (const auto& item : items) {
-    if (!text.empty()) text += ',';
-    text += format(item);
-  }
-  return "[" + text + "]";
 }
 
 std::string json_of(const RunningCall& call) {
@@ -183,51 +105,6 @@ std::string json_of(const SandboxStats& sandbox) {
       .add("complete", sandbox.complete)
       .text();
 }
-
-// Prometheus.
-
-class Exposition {
- public:
-  explicit Exposition(const ManagerStats& stats) {
-    for (const char c : stats.manager) {  // label values escape these three
-      if (c == '\n') {
-        manager_ += "\\n";
-      } else {
-        if (c == '"' || c == '\\') manager_ += '\\';
-        manager_ += c;
-      }
-    }
-    manager_ = "manager=\"" + manager_ + "\",backend=\"" + std::string(name_of(stats.backend)) + "\"";
-  }
-  void metric(std::string_view name, std::string_view type, std::string_view help) {
-    text_ += "# HELP leasepool_" + std::string(name) + " " + std::string(help) + "\n# TYPE leasepool_" +
-             std::string(name) + " " + std::string(type) + "\n";
-  }
-  void sample(std::string_view name, const std::string& value, const std::string& label = {}) {
-    text_ +=
-        "leasepool_" + std::string(name) + "{" + manager_ + (label.empty() ? "" : "," + label) + "} " + value + "\n";
-  }
-  void gauge(std::string_view name, std::uint64_t value, std::string_view help) {
-    metric(name, "gauge", help);
-    sample(name, std::to_string(value));
-  }
-  void counter(std::string_view name, std::uint64_t value, std::string_view help) {
-    metric(name, "counter", help);
-    sample(name, std::to_string(value));
-  }
-  void summary(const std::string& name, const DurationSummary& value, std::string_view help) {
-    metric(name, "summary", help);
-    sample(name, seconds(value.p50), "quantile=\"0.5\"");
-    sample(name, seconds(value.p99), "quantile=\"0.99\"");
-    sample(name, seconds(value.max), "quantile=\"1\"");
-    sample(name + "_count", std::to_string(value.count));
-  }
-  [[nodiscard]] const std::string& text() const noexcept { return text_; }
-
- private:
-  std::string manager_;
-  std::string text_;
-};
 
 template <class Items, class Age>
 Duration oldest(const Items& items, Age age) {
@@ -323,7 +200,8 @@ std::string to_json(const ManagerStats& stats) {
 }
 
 std::string to_prometheus(const ManagerStats& stats) {
-  Exposition out(stats);
+  Exposition out(stats_format::label("manager", stats.manager) + "," +
+                 stats_format::label("backend", name_of(stats.backend)));
   out.gauge("up", stats.started ? 1 : 0, "Whether the manager is running.");
   out.gauge("pools_desired", stats.desired, "Pools that there should be.");
   out.gauge("pools_max", stats.max_pools, "Pools that there may be.");

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/intrusive_queue.hpp"
 #include "leasepool/detail/job.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
@@ -58,6 +59,11 @@ class Pool {
 
   // Runs the job when a worker is free, in order; it ends in job->booking.lease. Only after start() succeeded.
   virtual void submit(std::unique_ptr<Job> job) = 0;
+
+  // The same for several jobs at once, which may then go to the workers together.
+  virtual void submit_batch(IntrusiveQueue<Job> jobs) {
+    while (!jobs.empty()) submit(jobs.pop_front());
+  }
 
   // Ends a job that waits for a worker, at once, with `error`. False when it runs already.
   virtual bool withdraw(Job& job, Error error) = 0;

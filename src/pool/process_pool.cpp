@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <ranges>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -138,53 +139,135 @@ void ProcessPool::submit(std::unique_ptr<Job> job) {
   dispatch();
 }
 
-void ProcessPool::dispatch() {
-  while (!queue_.empty() && !idle_.empty()) {
-    std::unique_ptr<Job> job = queue_.pop_front();
-    Job& running = *job;
-    if (auto error = idle_.back()->run(job)) {
-      end_job(std::move(job), std::move(*error));
-      continue;
-    }
-    idle_.pop_back();
-    const TimePoint now = loop_.now();
-    running.booking.started.store(now, std::memory_order_relaxed);
-    running.booking.lease->job_started(running.booking.id, now);
+void ProcessPool::submit_batch(IntrusiveQueue<Job> jobs) {
+  check(!closing_, "a closing pool gets no jobs");
+  while (!jobs.empty()) {
+    auto job = jobs.pop_front();
+    broken_ ? end_job(std::move(job), {Errc::pool_broken, *broken_}) : queue_.push_back(std::move(job));
   }
+  dispatch();
+}
+
+void ProcessPool::dispatch() {
+  if (closing_) return;
+  while (!queue_.empty() && !idle_.empty()) {
+    Worker& worker = *idle_.back();
+    if (send(worker, queue_.pop_front())) idle_.pop_back();
+  }
+  send_ahead();
+  share_out();
+  for (Worker* const worker : std::exchange(unflushed_, {})) worker->flush();
+}
+
+// False if it could not be encoded.
+bool ProcessPool::send(Worker& worker, std::unique_ptr<Job> job) {
+  Job& sent = *job;
+  if (auto error = worker.queue(job)) {
+    end_job(std::move(job), std::move(*error));
+    return false;
+  }
+  unflushed_.push_back(&worker);
+  if (worker.job() == &sent) note_start(sent);
+  return true;
+}
+
+// The rest of a batch goes to the workers that are busy, before they ask for it, evenly and in order.
+void ProcessPool::send_ahead() {
+  while (!queue_.empty() && queue_.front().booking.of_batch) {
+    Worker* best = nullptr;
+    for (const auto& worker : workers_) {
+      if (worker->idle() || !worker->has_room()) continue;
+      if (best == nullptr || worker->jobs_waiting() < best->jobs_waiting()) best = worker.get();
+    }
+    if (best == nullptr) return;
+    (void)send(*best, queue_.pop_front());
+  }
+}
+
+// Workers that have nothing to do take over half of what waits behind the busiest one.
+void ProcessPool::share_out() {
+  while (queue_.empty() && !idle_.empty()) {
+    const auto longest =
+        std::ranges::max_element(workers_, {}, [](const auto& worker) { return worker->jobs_waiting(); });
+    auto taken = (*longest)->take_back_last(((*longest)->jobs_waiting() + 1) / 2);
+    if (taken.empty()) return;
+    Worker& worker = *idle_.back();
+    for (auto& job : taken) {
+      worker.idle() || worker.has_room() ? void(send(worker, std::move(job))) : queue_.push_back(std::move(job));
+    }
+    if (!worker.idle()) idle_.pop_back();
+  }
+}
+
+void ProcessPool::note_start(Job& job) {
+  const TimePoint now = loop_.now();
+  job.booking.started.store(now, std::memory_order_relaxed);
+  job.booking.lease->job_started(job.booking.id, now);
+}
+
+Worker* ProcessPool::holder_of(const Job& job) const {
+  const auto found = std::ranges::find_if(workers_, [&](const auto& worker) { return worker->has_job(job); });
+  return found == workers_.end() ? nullptr : found->get();
+}
+
+// What waits behind the call that a worker runs goes to the head of the queue.
+void ProcessPool::take_back_from(Worker& worker) {
+  auto taken = worker.take_back_last(worker.jobs_waiting());
+  for (auto& job : taken | std::views::reverse) give_back(std::move(job));
+}
+
+// A job that has not begun on the worker that it was sent to.
+void ProcessPool::give_back(std::unique_ptr<Job> job) {
+  if (closing_) return end_job(std::move(job), {Errc::cancelled, options_.name + " closed before the call began"});
+  if (broken_) return end_job(std::move(job), {Errc::pool_broken, *broken_});
+  job->booking.started.store(TimePoint{}, std::memory_order_relaxed);
+  queue_.push_front(std::move(job));
 }
 
 bool ProcessPool::withdraw(Job& job, Error error) {
   if (job.booking.started.load(std::memory_order_relaxed) != TimePoint{}) return false;
-  end_job(queue_.remove(job), std::move(error));
+  Worker* const worker = job.booking.of_batch ? holder_of(job) : nullptr;
+  std::unique_ptr<Job> waiting = worker == nullptr ? queue_.remove(job) : worker->take_back(job);
+  if (!waiting) {  // begun a moment ago
+    note_start(job);
+    return false;
+  }
+  end_job(std::move(waiting), std::move(error));
   return true;
 }
 
 bool ProcessPool::interrupt(Job& job, Error error) {
-  const auto worker = runner_of(job);
-  if (StackTrace stack = worker->noted_stack(); !stack.empty()) {
+  Worker* const running = holder_of(job);
+  check(running != nullptr, "a job that runs is with one of the pool's workers");
+  const auto worker = running->shared_from_this();
+  if (StackTrace stack = worker->noted_stack(job); !stack.empty()) {
     const std::string where = "; late in its time it was in " + in_a_line(stack);
     error = error.with_message(error.message() + where)
                 .with_details(std::make_shared<ErrorDetails>(ErrorDetails{.crash = {}, .stack = std::move(stack)}));
   }
-  std::unique_ptr<Job> taken = worker->take_job();
-  if (!worker->dying()) {
-    retire(*worker);
-    deaths_.push_back(loop_.now());
-  }
-  worker->kill();
-  ++options_.totals->workers_killed;
+  take_back_from(*worker);
+  std::unique_ptr<Job> taken = worker->take_job(job);
+  if (!worker->has_jobs()) kill_for_nothing_wanted(*worker);  // else it is between two calls
   end_job(std::move(taken), std::move(error));
   spawn_missing_workers();
+  dispatch();
   return true;
 }
 
-std::shared_ptr<Worker> ProcessPool::runner_of(const Job& job) const {
-  const auto running = std::ranges::find_if(workers_, [&](const auto& worker) { return worker->job() == &job; });
-  check(running != workers_.end(), "a job that runs is with one of the pool's workers");
-  return *running;
+void ProcessPool::note_stack(const Job& job) {
+  Worker* const worker = holder_of(job);
+  if (worker != nullptr && worker->job() == &job) worker->note_stack();
 }
 
-void ProcessPool::note_stack(const Job& job) { runner_of(job)->note_stack(); }
+// Nobody waits for what it runs any more.
+void ProcessPool::kill_for_nothing_wanted(Worker& worker) {
+  if (!worker.dying()) {
+    retire(worker);
+    deaths_.push_back(loop_.now());
+  }
+  worker.kill();
+  ++options_.totals->workers_killed;
+}
 
 // Takes a worker out of those that can be used.
 void ProcessPool::retire(Worker& worker) {
@@ -221,8 +304,14 @@ void ProcessPool::worker_ready(Worker& worker) {
 }
 
 void ProcessPool::worker_finished(Worker& worker, std::unique_ptr<Job> job) {
-  const auto lease = job->booking.lease;
-  if (closing_) {
+  if (!worker.idle() && worker.has_served()) take_back_from(worker);
+  if (!worker.idle() && !worker.has_jobs()) {
+    kill_for_nothing_wanted(worker);
+    spawn_missing_workers();
+  } else if (!worker.idle()) {
+    Job* const next = worker.job();
+    if (next != nullptr && next->booking.started.load(std::memory_order_relaxed) == TimePoint{}) note_start(*next);
+  } else if (closing_) {
     retire(worker);
     worker.dismiss();
   } else if (is_due_for_recycling(worker)) {
@@ -230,7 +319,10 @@ void ProcessPool::worker_finished(Worker& worker, std::unique_ptr<Job> job) {
   } else if (!worker.dying()) {
     idle_.push_back(&worker);
   }
-  lease->job_ended(std::move(job));
+  if (job) {
+    const auto lease = job->booking.lease;
+    lease->job_ended(std::move(job));
+  }
   if (!closing_) dispatch();
 }
 
@@ -249,6 +341,7 @@ void ProcessPool::recycle(Worker& worker) {
 
 void ProcessPool::worker_dying(Worker& worker) {
   retire(worker);
+  take_back_from(worker);
   if (closing_ || !worker.ready()) return;  // one that did not come up is replaced when it has been counted as such
   ++options_.totals->workers_crashed;
   deaths_.push_back(loop_.now());
@@ -266,7 +359,10 @@ void ProcessPool::worker_gone(Worker& worker, std::unique_ptr<Job> job) {
       log(LogLevel::warning, options_.name + ": idle " + gone->describe_end());
     }
   }
+  take_back_from(*gone);
   if (job) requeue_or_fail(*gone, std::move(job));
+  for (auto& other : gone->take_jobs()) requeue_or_fail(*gone, std::move(other));
+  dispatch();
   spawn_missing_workers();
   finish_if_empty();
 }
@@ -277,10 +373,7 @@ void ProcessPool::requeue_or_fail(const Worker& worker, std::unique_ptr<Job> job
     log(LogLevel::warning, error.message());
     return end_job(std::move(job), std::move(error));
   }
-  if (closing_) return end_job(std::move(job), {Errc::cancelled, options_.name + " closed before the call began"});
-  job->booking.started.store(TimePoint{}, std::memory_order_relaxed);
-  queue_.push_front(std::move(job));
-  dispatch();
+  give_back(std::move(job));
 }
 
 Error ProcessPool::crash_error(const Worker& worker, const Job& job) const {

@@ -30,6 +30,7 @@ class ProcessPool final : public Pool,
 
   void start(std::move_only_function<void(Result<void>)> ready) override;
   void submit(std::unique_ptr<Job> job) override;
+  void submit_batch(IntrusiveQueue<Job> jobs) override;
   bool withdraw(Job& job, Error error) override;
   bool interrupt(Job& job, Error error) override;
   [[nodiscard]] bool can_note_stacks() const noexcept override { return true; }
@@ -63,9 +64,16 @@ class ProcessPool final : public Pool,
   void recycle(Worker& worker);
   void cancel_start_timer(std::uint64_t worker_id);
   void dispatch();
+  bool send(Worker& worker, std::unique_ptr<Job> job);
+  void send_ahead();
+  void share_out();
+  void note_start(Job& job);
+  [[nodiscard]] Worker* holder_of(const Job& job) const;
+  void take_back_from(Worker& worker);
+  void give_back(std::unique_ptr<Job> job);
+  void kill_for_nothing_wanted(Worker& worker);
   void requeue_or_fail(const Worker& worker, std::unique_ptr<Job> job);
   [[nodiscard]] Error crash_error(const Worker& worker, const Job& job) const;
-  [[nodiscard]] std::shared_ptr<Worker> runner_of(const Job& job) const;
   [[nodiscard]] std::shared_ptr<Worker> find(std::uint64_t worker_id) const;
   void start_failed(Error error);
   void kill_workers() noexcept;
@@ -83,9 +91,10 @@ class ProcessPool final : public Pool,
   std::vector<Worker*> idle_;                     // the last one that finished is the next to be used
   std::size_t live_ = 0;                          // workers that are not dying
   IntrusiveQueue<Job> queue_;
-  std::deque<TimePoint> deaths_;   // whose replacements are not ready yet
-  std::size_t failed_starts_ = 0;  // in a row
-  std::size_t lost_servers_ = 0;   // in a row, with requests unanswered
+  std::vector<Worker*> unflushed_;  // that have been queued jobs in this dispatch
+  std::deque<TimePoint> deaths_;    // whose replacements are not ready yet
+  std::size_t failed_starts_ = 0;   // in a row
+  std::size_t lost_servers_ = 0;    // in a row, with requests unanswered
   TimerId backoff_ = 0;
   std::unordered_map<std::uint64_t, TimerId> start_timers_;
   std::optional<std::string> broken_;                  // the last cause

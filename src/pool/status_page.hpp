@@ -4,7 +4,9 @@
 // say more of an end.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
@@ -23,6 +25,11 @@ struct WorkerStatus {
   std::atomic<std::uint64_t> blocked_call;   // the system call for which the sandbox ended it, see blocked_call.hpp
   std::atomic<std::uint32_t> seccomp;        // whether the sandbox's filter is in force, when it says hello
   std::atomic<std::uint32_t> landlock_abi;   // the same of Landlock; 0: not in force
+
+  // The ids of calls that were sent and not begun: the n-th call's is in claims[n % kClaims] until the worker clears it
+  // to begin it, or the parent to take it back, whoever is first.
+  static constexpr std::size_t kClaims = 64;
+  std::array<std::atomic<std::uint64_t>, kClaims> claims;
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "shared between processes");
 

@@ -41,9 +41,6 @@ constexpr Duration kDeathPatience = std::chrono::milliseconds(200);
 constexpr Duration kFirstRemoval = std::chrono::milliseconds(1);
 constexpr Duration kLastRemoval = std::chrono::seconds(1);
 
-// No call of a caller's has this id.
-constexpr std::uint64_t kInitializerCall = UINT64_MAX;
-
 WorkerSettings settings_of(const PoolOptions& options) {
   constexpr std::uint64_t kNoLimit = WorkerSettings::kNoLimit;
   WorkerSettings settings{.max_payload = options.max_payload,
@@ -84,6 +81,8 @@ TimePoint end_of_age(TimePoint now, Duration most) {
       now, Duration(static_cast<std::int64_t>(nine_to_ten_tenths(static_cast<std::uint64_t>(most.count())))));
 }
 
+std::string_view owner_of(const Job& job) { return job.booking.lease ? job.booking.lease->lease_owner() : ""; }
+
 // What was killed in it may still be on its way out.
 void remove_cgroup(LoopCore& loop, std::shared_ptr<const WorkerCgroup> cgroup, Duration pause) {
   if (cgroup->remove() || pause > kLastRemoval) return;
@@ -109,6 +108,7 @@ SpawnRequest Worker::prepare(const std::shared_ptr<const UniqueFd>& delegated_cg
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   auto [page, page_fd] = StatusPage::create();
   status_ = std::move(page);
+  sent_ = SentCalls(status_.operator->());
   const std::uint64_t limit = std::max<std::uint64_t>(settings_.max_payload, report_limit(settings_.max_payload));
   channel_ = std::make_shared<Channel>(loop_, std::move(ours), limit, *this);
   channel_->open(carries_descriptors() ? Channel::Receives::descriptors : Channel::Receives::bytes);
@@ -187,34 +187,52 @@ void Worker::check_gone() {
   channel_->let_go();
   if (cgroup_) remove_cgroup(loop_, std::move(cgroup_), kFirstRemoval);
   output_->finish();  // what it said before its end comes before what is said of it
-  if (owner_ != nullptr) owner_->worker_gone(*this, std::move(job_));
+  if (owner_ != nullptr) {
+    Job* const job = sent_.running();
+    owner_->worker_gone(*this, job == nullptr ? nullptr : sent_.forget(*job));
+  }
 }
 
 std::optional<Error> Worker::run(std::unique_ptr<Job>& job) {
-  check(ready() && !dying_ && job_ == nullptr, "a job goes to an idle worker");
-  if (auto error = send_call(*job, job->booking.id)) return error;
-  job_ = std::move(job);
+  auto error = queue(job);
+  flush();
+  return error;
+}
+
+std::optional<Error> Worker::queue(std::unique_ptr<Job>& job) {
+  check(ready() && !dying_ && (idle() || has_room()), "a job goes to an idle worker, or to one that has room");
+  Bytes frame = begin_frame();
+  Descriptors descriptors;
+  const Result<FunctionId> function = job->encode(frame, descriptors, settings_.max_payload);
+  if (!function) return function.error();
+  const std::uint64_t call_id = job->booking.id;
+  finish_frame(frame, FrameType::call, call_id, *function, descriptors.size());
+  sent_.add(std::move(job), frame.size());
   ++calls_;
-  const std::string_view owner = job_->booking.lease ? job_->booking.lease->lease_owner() : "";
-  if (last_owner_ != owner) last_owner_ = owner;
-  if (const std::string_view name = job_->function_name(); last_function_ != name) last_function_ = name;
+  channel_->queue(std::move(frame), std::move(descriptors), call_id);
   return std::nullopt;
 }
 
-std::optional<Error> Worker::send_call(const Job& job, std::uint64_t call_id) {
-  Bytes frame = begin_frame();
-  Descriptors descriptors;
-  const Result<FunctionId> function = job.encode(frame, descriptors, settings_.max_payload);
-  if (!function) return function.error();
-  finish_frame(frame, FrameType::call, call_id, *function, descriptors.size());
-  channel_->send(std::move(frame), std::move(descriptors));
-  return std::nullopt;
+std::unique_ptr<Job> Worker::take_back(const Job& job) {
+  auto taken = sent_.take_back(job.booking.id);
+  if (taken) --calls_;
+  return taken;
+}
+
+std::vector<std::unique_ptr<Job>> Worker::take_back_last(std::size_t count) {
+  auto taken = sent_.take_back_last(count);
+  calls_ -= taken.size();
+  return taken;
 }
 
 void Worker::initialize() {
   initializing_ = initializer_.make_job();
-  if (const auto error = send_call(*initializing_, kInitializerCall))
-    give_up("has no initializer: " + error->message());
+  Bytes frame = begin_frame();
+  Descriptors descriptors;
+  const Result<FunctionId> function = initializing_->encode(frame, descriptors, settings_.max_payload);
+  if (!function) return give_up("has no initializer: " + function.error().message());
+  finish_frame(frame, FrameType::call, kInitializerCall, *function, descriptors.size());
+  channel_->send(std::move(frame), std::move(descriptors), kInitializerCall);
 }
 
 void Worker::initialized(const Frame& frame) {
@@ -243,7 +261,7 @@ void Worker::frame_received(const Frame& frame) {
     case FrameType::failure:
       if (!said_hello_ && frame.type == FrameType::failure) return refused_to_start(frame);
       if (initializing_) return initialized(frame);
-      if (job_ == nullptr || frame.call_id != job_->booking.id) return violated("an outcome of a call it does not run");
+      if (!sent_.is_due(frame.call_id)) return violated("an outcome of a call it does not run");
       return accept_outcome(frame);
     case FrameType::call: return violated("a call");
     case FrameType::sandbox: return violated("a sandbox");
@@ -268,8 +286,12 @@ std::optional<std::string> Worker::take_outcome(Job& job, const Frame& frame) {
 }
 
 void Worker::accept_outcome(const Frame& frame) {
-  if (const auto wrong = take_outcome(*job_, frame)) return violated(*wrong);
-  if (owner_ != nullptr) owner_->worker_finished(*this, std::move(job_));
+  if (Job* const job = sent_.running(); job != nullptr) {
+    if (const auto wrong = take_outcome(*job, frame)) return violated(*wrong);
+    remember(*job);
+  }
+  auto ended = sent_.answered();
+  if (owner_ != nullptr) owner_->worker_finished(*this, std::move(ended));
 }
 
 void Worker::take_value(Job& job, const Frame& frame) {
@@ -278,15 +300,24 @@ void Worker::take_value(Job& job, const Frame& frame) {
                                   "raise ulimit -n, or close some"));
 }
 
-// What was refused is the call that it was given last; it has not begun, and would be refused again.
-void Worker::descriptors_refused(int error) {
+// The call has not begun, and would be refused again.
+void Worker::descriptors_refused(std::uint64_t call_id, int error) {
   if (initializing_) {
     return give_up("has no initializer: " +
                    refused_descriptors_error(initializing_->function_name(), "sending its arguments", error).message());
   }
-  if (job_ == nullptr || killed_ || !failure_.empty()) return;
-  job_->fail(refused_descriptors_error(job_->function_name(), "sending its arguments", error));
-  if (owner_ != nullptr) owner_->worker_finished(*this, std::move(job_));
+  if (killed_ || !failure_.empty()) return;
+  auto job = sent_.take_back(call_id);
+  if (!job) return;
+  job->fail(refused_descriptors_error(job->function_name(), "sending its arguments", error));
+  if (owner_ != nullptr) owner_->worker_finished(*this, std::move(job));
+}
+
+// For what it prints between two calls.
+void Worker::remember(const Job& job) {
+  const std::string_view owner = owner_of(job);
+  if (last_owner_ != owner) last_owner_ = owner;
+  if (const std::string_view name = job.function_name(); last_function_ != name) last_function_ = name;
 }
 
 void Worker::channel_ended(std::string_view violation) {
@@ -352,14 +383,15 @@ void Worker::printed(LogSource source, LogLevel level, std::string_view text) {
   const std::uint64_t dropped = status_->dropped_lines.load();
   if (dropped > dropped_lines_) owner_->worker_dropped_lines(dropped - dropped_lines_);
   dropped_lines_ = dropped;
+  const Job* const running = sent_.running();
   owner_->worker_printed(*this, {.time = std::chrono::system_clock::now(),
                                  .level = level,
                                  .source = source,
                                  .text = text,
                                  .worker_id = id_,
                                  .pid = pid_,
-                                 .owner = last_owner_,
-                                 .function = last_function_});
+                                 .owner = running == nullptr ? last_owner_ : owner_of(*running),
+                                 .function = running == nullptr ? last_function_ : running->function_name()});
 }
 
 bool Worker::has_served() const noexcept {
@@ -384,7 +416,9 @@ std::string Worker::describe_blocked_call() const {
          sandbox_name(settings_.sandbox) + " blocks";
 }
 
-bool Worker::had_begun(const Job& job) const noexcept { return status_->begun.load() == job.booking.id; }
+bool Worker::had_begun(const Job& job) const noexcept {
+  return status_->begun.load() == job.booking.id || sent_.has_begun(job.booking.id);
+}
 
 bool Worker::ran_out_of_memory() const noexcept {
   const std::uint64_t call = status_->out_of_memory.load();
@@ -416,7 +450,7 @@ WorkerCrash Worker::report_end(const Job& job) const {
                     .stack_overflow = status_->stack.stack_overflow == 1,
                     .function = std::string(job.function_name()),
                     .call_id = job.booking.id,
-                    .owner = last_owner_,
+                    .owner = std::string(owner_of(job)),
                     .ran_for = loop_.now() - job.booking.started.load(std::memory_order_relaxed),
                     .worker_id = id_,
                     .pid = pid_,
@@ -434,8 +468,8 @@ void Worker::note_stack() const noexcept {
   if (pidfd_) ::syscall(SYS_pidfd_send_signal, pidfd_->get(), kStackSignal, nullptr, 0);
 }
 
-StackTrace Worker::noted_stack() const {
-  if (job_ == nullptr || status_->stack.call_id.load() != job_->booking.id) return {};
+StackTrace Worker::noted_stack(const Job& job) const {
+  if (status_->stack.call_id.load() != job.booking.id) return {};
   return read_stack(status_->stack);
 }
 

@@ -8,11 +8,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/unique_fd.hpp"
 #include "leasepool/detail/job.hpp"
 #include "loop/loop_core.hpp"
 #include "pool/pool.hpp"
+#include "pool/sent_calls.hpp"
 #include "pool/spawner.hpp"
 #include "pool/status_page.hpp"
 #include "pool/worker_cgroup.hpp"
@@ -29,7 +31,7 @@ class WorkerOwner {
  public:
   // Takes jobs from now on.
   virtual void worker_ready(Worker& worker) = 0;
-  // Its job has an outcome and it can take the next.
+  // A job has an outcome, null if nobody waits for it; the worker has begun the next one, or can take one.
   virtual void worker_finished(Worker& worker, std::unique_ptr<Job> job) = 0;
   // It is dead, or about to be: a replacement can be made. Once, before worker_gone.
   virtual void worker_dying(Worker& worker) = 0;
@@ -37,7 +39,7 @@ class WorkerOwner {
   virtual void worker_printed(Worker& worker, LogRecord record) = 0;
   // It logged lines for which there was no room.
   virtual void worker_dropped_lines(std::uint64_t lines) = 0;
-  // Nothing of it is left. `job` is what it was running, if anything.
+  // Nothing of it is left. `job` is what it was running, if anything; what waited behind can be taken back.
   virtual void worker_gone(Worker& worker, std::unique_ptr<Job> job) = 0;
 
  protected:
@@ -63,8 +65,18 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   // Sends a job. Gives why it could not be encoded, and then the job is still the caller's.
   std::optional<Error> run(std::unique_ptr<Job>& job);
 
-  // Takes the job away, so that its outcome is the caller's to make up.
-  [[nodiscard]] std::unique_ptr<Job> take_job() noexcept { return std::move(job_); }
+  // The same in two steps, so that several go together: to an idle worker, or ahead of time to one that has room.
+  std::optional<Error> queue(std::unique_ptr<Job>& job);
+  void flush() { channel_->flush(); }
+  [[nodiscard]] bool has_room() const noexcept { return ready() && !dying_ && sent_.room_ahead() && !has_served(); }
+
+  // Takes jobs away, so that their outcomes are the caller's to make up: one, or all.
+  [[nodiscard]] std::unique_ptr<Job> take_job(const Job& job) { return sent_.forget(job); }
+  [[nodiscard]] std::vector<std::unique_ptr<Job>> take_jobs() { return sent_.forget_all(); }
+
+  // Takes back jobs that the worker has not begun, and now never will: one, or the last so many.
+  [[nodiscard]] std::unique_ptr<Job> take_back(const Job& job);
+  [[nodiscard]] std::vector<std::unique_ptr<Job>> take_back_last(std::size_t count);
 
   // SIGKILL. Its death is then reported like any other.
   void kill() noexcept;
@@ -79,7 +91,12 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   void let_go() noexcept;
 
   [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
-  [[nodiscard]] const Job* job() const noexcept { return job_.get(); }
+  // The job that it runs; null when nobody waits for its outcome any more.
+  [[nodiscard]] Job* job() const noexcept { return sent_.running(); }
+  [[nodiscard]] bool has_jobs() const noexcept { return sent_.wanted(); }
+  [[nodiscard]] bool has_job(const Job& job) const noexcept { return sent_.holds(job); }
+  [[nodiscard]] std::size_t jobs_waiting() const noexcept { return sent_.waiting(); }
+  [[nodiscard]] bool idle() const noexcept { return sent_.empty(); }
   // It said hello, ran its initializer, and is known as a process.
   [[nodiscard]] bool ready() const noexcept { return said_hello_ && !initializer_ && pidfd_ != nullptr; }
   [[nodiscard]] bool dying() const noexcept { return dying_; }
@@ -103,8 +120,8 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
 
   // Asks the worker to note where its job is; noted_stack() then has it, soon after.
   void note_stack() const noexcept;
-  // Where its job was when it was asked, or crashed; empty if that is not known.
-  [[nodiscard]] StackTrace noted_stack() const;
+  // Where the job was when it was asked, or crashed; empty if that is not known.
+  [[nodiscard]] StackTrace noted_stack(const Job& job) const;
 
   // After worker_dying: how it ended, in words.
   [[nodiscard]] std::string describe_end() const;
@@ -115,17 +132,17 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   void printed(LogSource source, LogLevel level, std::string_view text);
   void frame_received(const Frame& frame) override;
   void channel_ended(std::string_view violation) override;
-  void descriptors_refused(int error) override;
+  void descriptors_refused(std::uint64_t call_id, int error) override;
   void violated(std::string_view violation);
   void refused_to_start(const Frame& frame);
   void give_up(std::string reason);
-  std::optional<Error> send_call(const Job& job, std::uint64_t call_id);
   void initialize();
   void initialized(const Frame& frame);
   // Gives what is wrong with the outcome itself.
   static std::optional<std::string> take_outcome(Job& job, const Frame& frame);
   void accept_outcome(const Frame& frame);
   static void take_value(Job& job, const Frame& frame);
+  void remember(const Job& job);
   [[nodiscard]] std::string describe_blocked_call() const;
   void send_sigkill() const noexcept;
   void watch_death();
@@ -153,8 +170,8 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   OperationId death_watch_ = 0;
   Initializer initializer_;  // until it has run
   std::unique_ptr<Job> initializing_;
-  std::unique_ptr<Job> job_;
-  std::uint64_t calls_ = 0;  // that it was sent
+  SentCalls sent_;
+  std::uint64_t calls_ = 0;  // that it was sent, without those taken back
   bool said_hello_ = false;
   bool killed_ = false;
   bool dying_ = false;

@@ -75,6 +75,7 @@ class WorkerProcess {
   void say_hello(int cgroup_error);
   std::optional<Error> settle_in(int cgroup_error);
   SandboxPaths receive_paths();
+  bool claim(std::uint64_t call_id);
   void note_begin(std::uint64_t call_id) const;
   void note_end(std::uint64_t call_id) const;
   [[nodiscard]] Reply execute(const Frame& call) const;
@@ -86,7 +87,8 @@ class WorkerProcess {
   const WorkerSettings settings_;
   UniqueFd memory_use_file_;
   FrameDecoder decoder_;
-  Message message_;  // in or out: one at a time
+  Message message_;             // in or out: one at a time
+  std::size_t next_claim_ = 0;  // where the next call's is, unless the parent has dropped one
 };
 
 void WorkerProcess::serve(int cgroup_error) {
@@ -95,6 +97,7 @@ void WorkerProcess::serve(int cgroup_error) {
     while (const auto frame = decoder_.next()) {
       if (frame->type != FrameType::call) ::_exit(kChannelBroken);
       const std::uint64_t call_id = frame->call_id;
+      if (!claim(call_id)) continue;
       note_begin(call_id);
       const Reply reply = execute(*frame);
       note_end(call_id);
@@ -137,6 +140,17 @@ SandboxPaths WorkerProcess::receive_paths() {
   decode(reader, none, paths.readable, paths.writable);
   std::swap(decoder, decoder_);
   return paths;
+}
+
+// False when the parent has taken the call back, which then is not this worker's to run.
+bool WorkerProcess::claim(std::uint64_t call_id) {
+  if (call_id == kInitializerCall) return true;
+  for (std::size_t tried = 0; tried < WorkerStatus::kClaims; ++tried) {
+    std::uint64_t unbegun = call_id;
+    const std::size_t at = next_claim_++ % WorkerStatus::kClaims;
+    if (status_->claims[at].compare_exchange_strong(unbegun, 0)) return true;
+  }
+  return false;
 }
 
 void WorkerProcess::note_begin(std::uint64_t call_id) const {

@@ -8,6 +8,9 @@
 
 namespace leasepool::detail {
 
+// No call of a caller's has this id.
+inline constexpr std::uint64_t kInitializerCall = UINT64_MAX;
+
 struct WorkerSettings {
   static constexpr std::uint64_t kNoLimit = UINT64_MAX;
 

@@ -51,9 +51,19 @@ void Channel::end(std::string_view violation) {
   owner_->channel_ended(violation);
 }
 
-void Channel::send(Bytes frame, Descriptors descriptors) {
-  outgoing_.push_back({std::move(frame), std::move(descriptors)});
-  if (!sending_) send_front();
+void Channel::queue(Bytes frame, Descriptors descriptors, std::uint64_t call_id) {
+  constexpr std::size_t kTogether = std::size_t{64} << 10;
+  const bool back_may_grow = outgoing_.size() > (sending_ ? 1U : 0U);  // the kernel reads what is being sent
+  if (back_may_grow && descriptors.empty() && outgoing_.back().descriptors.empty() &&
+      outgoing_.back().frame.size() + frame.size() <= kTogether) {
+    outgoing_.back().frame.append(frame.view());
+  } else {
+    outgoing_.push_back({.frame = std::move(frame), .descriptors = std::move(descriptors), .call_id = call_id});
+  }
+}
+
+void Channel::flush() {
+  if (!sending_ && !outgoing_.empty()) send_front();
 }
 
 void Channel::send_front() {
@@ -74,8 +84,9 @@ void Channel::sent(Completion completion) {
   if (completion.result < 0) {
     const bool is_gone = completion.result == -EPIPE || completion.result == -ECONNRESET;
     if (is_gone || outgoing_.front().descriptors.empty()) return stop_sending();
+    const std::uint64_t call_id = outgoing_.front().call_id;
     drop_front();
-    if (owner_ != nullptr) owner_->descriptors_refused(-completion.result);
+    if (owner_ != nullptr) owner_->descriptors_refused(call_id, -completion.result);
   } else {
     outgoing_.front().descriptors.clear();  // they went with the first byte
     sent_of_front_ += static_cast<std::size_t>(completion.result);

@@ -3,10 +3,12 @@
 // so its owner may let go at any time.
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/unique_fd.hpp"
 #include "leasepool/detail/bytes.hpp"
@@ -26,7 +28,7 @@ class ChannelOwner {
   virtual void channel_ended(std::string_view violation) = 0;
 
   // The kernel refused a frame's descriptors, with an errno: the frame was not sent, later ones are.
-  virtual void descriptors_refused(int error) = 0;
+  virtual void descriptors_refused(std::uint64_t call_id, int error) = 0;
 
  protected:
   ~ChannelOwner() = default;
@@ -41,8 +43,16 @@ class Channel : public std::enable_shared_from_this<Channel> {
   enum class Receives { bytes, descriptors };
   void open(Receives what = Receives::bytes);
 
-  // Queues a finished frame and what travels beside it. Failures show as the channel's end.
-  void send(Bytes frame, Descriptors descriptors = {});
+  // Sends a finished frame and what travels beside it; the id is for descriptors_refused(). Failures show as the
+  // channel's end.
+  void send(Bytes frame, Descriptors descriptors = {}, std::uint64_t call_id = 0) {
+    queue(std::move(frame), std::move(descriptors), call_id);
+    flush();
+  }
+
+  // The same in two steps, so that small frames go together.
+  void queue(Bytes frame, Descriptors descriptors = {}, std::uint64_t call_id = 0);
+  void flush();
 
   // Has the rest of what the other end sent received, and then the channel end, even while somebody else still holds
   // the other end open.
@@ -55,6 +65,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   struct Outgoing {
     Bytes frame;
     Descriptors descriptors;  // until the kernel has them
+    std::uint64_t call_id = 0;
   };
 
   void receive();

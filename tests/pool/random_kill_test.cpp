@@ -23,7 +23,7 @@ using pool_functions::shared;
 
 namespace {
 
-constexpr std::uint32_t kCalls = test::kSanitized ? 2000 : 100'000;
+constexpr std::uint32_t kCalls = test::kSanitized ? 2000 : 100'000;  // each way
 constexpr std::uint32_t kMostCalls = std::extent_v<decltype(pool_functions::SharedPage::runs)>;
 constexpr int kKills = test::kSanitized ? 200 : 10'000;
 
@@ -71,6 +71,8 @@ class Killer {
 }  // namespace
 
 TEST_CASE("under random kills each call ends once and none runs twice", "[crash][W2][W3]") {
+  const bool in_batches = GENERATE(false, true);
+  CAPTURE(in_batches);
   pool_functions::reset_shared();
   Loop loop;
   detail::PoolOptions options = TestPool::options_for(4);
@@ -87,9 +89,25 @@ TEST_CASE("under random kills each call ends once and none runs twice", "[crash]
     const auto keep_busy = [&] {
       ended = pool.sink->ended.size();
       // As long as there are kills to come there are calls: those past kCalls are no more than company.
-      while (submitted < ended + 16 && (submitted < kCalls || (killer.kills() < kKills && submitted < kMostCalls))) {
+      const auto more_to_come = [&] {
+        return submitted < kCalls || (killer.kills() < kKills && submitted < kMostCalls);
+      };
+      while (!in_batches && submitted < ended + 16 && more_to_come()) {
         calls.push_back(pool.call(pool_functions::count_run, submitted, 100));
         ++submitted;
+      }
+      if (in_batches && submitted < ended + 16 && more_to_come()) {
+        detail::IntrusiveQueue<detail::Job> batch;
+        for (int i = 0; i < 64 && submitted < kMostCalls; ++i, ++submitted) {
+          std::shared_ptr<test::Call<std::uint32_t>> call;
+          auto job = test::make_test_job(call, pool_functions::count_run, submitted, 100);
+          job->booking.id = submitted + 1;
+          job->booking.lease = pool.sink;
+          job->booking.of_batch = true;
+          batch.push_back(std::move(job));
+          calls.push_back(std::move(call));
+        }
+        pool.pool->submit_batch(std::move(batch));
       }
       return ended == submitted && (killer.kills() == kKills || submitted == kMostCalls);
     };

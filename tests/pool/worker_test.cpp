@@ -251,7 +251,7 @@ TEST_CASE("a worker that was killed before it was spawned is killed then", "[wor
 TEST_CASE("a job whose outcome is no longer wanted can be taken from a worker", "[worker_view][E6]") {
   Fixture fixture;
   const auto call = fixture.begin();
-  const std::unique_ptr<Job> taken = fixture.worker->take_job();
+  const std::unique_ptr<Job> taken = fixture.worker->take_job(*fixture.worker->job());
   REQUIRE(taken != nullptr);
   fixture.worker->kill();
   fixture.send_value(3);  // too late
@@ -269,4 +269,33 @@ TEST_CASE("a worker that was let go of tells nobody anything", "[worker_view]") 
   fixture.worker->exited(SIGKILL, {});
   for (int i = 0; i < 10; ++i) test::turn(fixture.loop);
   CHECK(fixture.owner.is({"ready"}));
+}
+
+TEST_CASE("calls that are queued together arrive in one piece", "[worker_view]") {
+  Fixture fixture;
+  fixture.spawned();
+  fixture.send(FrameType::hello);
+  REQUIRE(fixture.until({"ready"}));
+  std::vector<std::shared_ptr<Call<std::int64_t>>> calls;
+  for (std::uint64_t id = 1; id <= 20; ++id) {
+    auto job = test::make_test_job(calls.emplace_back(), pool_functions::add, 1, 2);
+    job->booking.id = id;
+    REQUIRE_FALSE(fixture.worker->queue(job).has_value());
+  }
+  CHECK(fixture.worker->jobs_waiting() == 19);
+  fixture.worker->flush();
+  test::turn(fixture.loop);
+  std::array<std::byte, 1U << 16U> bytes{};
+  const ssize_t size = ::recv(fixture.channel.get(), bytes.data(), bytes.size(), 0);
+  CHECK(size == 20 * static_cast<ssize_t>(detail::kFrameHeaderSize + 2 * sizeof(std::int64_t)));
+  // Answered in order, each by itself; another order is a lie.
+  const std::int64_t three = 3;
+  const std::string_view value{reinterpret_cast<const char*>(&three), sizeof three};
+  fixture.send(FrameType::value, 1, value);
+  CHECK(fixture.until({"ready", "finished"}));
+  CHECK(calls[0]->result->value() == 3);
+  CHECK(fixture.worker->jobs_waiting() == 18);
+  fixture.send(FrameType::value, 3, value);
+  CHECK(fixture.until({"ready", "finished", "dying"}));
+  CHECK_FALSE(calls[2]->ended());
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "errors_table.hpp"
+#include "grinder_failures.hpp"
 #include "support.hpp"
 #include "want_of.hpp"
 
@@ -336,6 +337,8 @@ TEST_CASE("every message is in the table of docs/errors.md, and every row there 
   on_a_loop(fail_calls);
   on_a_loop(fail_in_processes);
   on_a_loop(fail_to_start);
+  on_a_loop([](Failures& all, lp::Loop& loop) { return fail_items(all, loop, kOwner); });
+  fail_items_without_a_loop(failures, kOwner);
   fail_off_the_thread(failures);
 
   auto rows = read_errors_table(LEASEPOOL_DOCS_DIR "/errors.md", "errors", R"("an \x22owner\x22\x0a")");

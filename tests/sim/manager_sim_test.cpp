@@ -1,8 +1,6 @@
 // Random sequences of everything that can be done to a manager, against the model. LEASEPOOL_SIM_SEQUENCES sets how
 // many; LEASEPOOL_SIM_SEED replays one.
 #include <chrono>
-#include <cstdlib>
-#include <iostream>
 #include <memory>
 #include <optional>
 #include <random>
@@ -14,6 +12,7 @@
 #include "manager_model.hpp"
 #include "sim_pool.hpp"
 #include "sim_scheduler.hpp"
+#include "sim_sequences.hpp"
 
 using namespace std::chrono_literals;
 using leasepool::Duration;
@@ -201,31 +200,8 @@ class Sequence {
   std::shared_ptr<ManagerCore> manager_;
 };
 
-std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
-  const char* const text = std::getenv(variable);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
-
-void run_seed(std::uint64_t seed) {
-  try {
-    Sequence(seed).run();
-  } catch (const std::exception& error) {
-    FAIL("sequence " << seed << " " << error.what() << "; replay it with LEASEPOOL_SIM_SEED=" << seed);
-  }
-}
-
 }  // namespace
 
 TEST_CASE("whatever is done to a manager, the model holds", "[model]") {
-  if (std::getenv("LEASEPOOL_SIM_SEED") != nullptr) return run_seed(number_from("LEASEPOOL_SIM_SEED", 0));
-  const std::uint64_t sequences = number_from("LEASEPOOL_SIM_SEQUENCES", 100'000);
-  auto last_line = std::chrono::steady_clock::now();
-  for (std::uint64_t seed = 1; seed <= sequences; ++seed) {
-    run_seed(seed);
-    if (seed % 1000 == 0 && std::chrono::steady_clock::now() - last_line > 10s) {
-      last_line = std::chrono::steady_clock::now();
-      std::cerr << seed << " of " << sequences << " sequences\n";
-    }
-  }
-  SUCCEED(sequences << " sequences");
+  leasepool::test::run_sequences([](std::uint64_t seed) { Sequence(seed).run(); });
 }

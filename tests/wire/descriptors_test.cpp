@@ -73,7 +73,7 @@ class CountingOwner final : public leasepool::detail::ChannelOwner {
     }
   }
   void channel_ended(std::string_view violation) override { ends.emplace_back(violation); }
-  void descriptors_refused(int error) override { refusals.push_back(error); }
+  void descriptors_refused(std::uint64_t /*call_id*/, int error) override { refusals.push_back(error); }
   bool keeps = false;
   std::vector<Seen> seen;
   Descriptors kept;

@@ -17,13 +17,6 @@ namespace lpbench {
 
 inline constexpr std::size_t kMostPayload = std::size_t{64} << 20;
 
-// What each call does.
-struct Work {
-  std::string text = "noop";
-  CallFunction function = &noop;
-  std::uint64_t microseconds = 0;
-};
-
 struct CallsOptions {
   leasepool::ExecutorBackend backend = leasepool::ExecutorBackend::thread;
   std::size_t workers = core_count();

@@ -1,6 +1,4 @@
 // `lpbench calls` on the command line.
-#include <fmt/format.h>
-
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -9,26 +7,6 @@
 #include "cli.hpp"
 
 namespace lpbench {
-
-namespace {
-
-// noop, spin:US or sleep:US. Throws what CLI11 shows as the option's error.
-Work parse_work(const std::string& text) {
-  if (text == "noop") return {};
-  const std::size_t colon = text.find(':');
-  const std::string kind = text.substr(0, colon);
-  std::string microseconds = colon == std::string::npos ? "" : text.substr(colon + 1);
-  if (kind != "spin" && kind != "sleep") {
-    throw CLI::ValidationError("--work", fmt::format("'{}' will not do: give noop, spin:US or sleep:US", text));
-  }
-  if (const std::string error = whole_number(0, 60'000'000)(microseconds); !error.empty()) {
-    throw CLI::ValidationError(
-        "--work", fmt::format("'{}' will not do: after '{}:' give whole microseconds from 0 to 60000000", text, kind));
-  }
-  return {.text = text, .function = kind == "spin" ? &spin : &sleep, .microseconds = std::stoull(microseconds)};
-}
-
-}  // namespace
 
 void add_calls_command(CLI::App& app, Action& action) {
   CLI::App* const command =

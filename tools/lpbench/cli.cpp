@@ -30,8 +30,25 @@ CLI::Validator whole_number(std::uint64_t least, std::uint64_t most) {
   return number_between("a whole number", least, most);
 }
 
+CLI::Validator real_number(double least, double most) { return number_between("a number", least, most); }
+
 CLI::Validator number_of_seconds(double least, double most) {
   return number_between("a number of seconds", least, most);
+}
+
+Work parse_work(const std::string& text) {
+  if (text == "noop") return {};
+  const std::size_t colon = text.find(':');
+  const std::string kind = text.substr(0, colon);
+  std::string microseconds = colon == std::string::npos ? "" : text.substr(colon + 1);
+  if (kind != "spin" && kind != "sleep") {
+    throw CLI::ValidationError("--work", fmt::format("'{}' will not do: give noop, spin:US or sleep:US", text));
+  }
+  if (const std::string error = whole_number(0, 60'000'000)(microseconds); !error.empty()) {
+    throw CLI::ValidationError(
+        "--work", fmt::format("'{}' will not do: after '{}:' give whole microseconds from 0 to 60000000", text, kind));
+  }
+  return {.text = text, .function = kind == "spin" ? &spin : &sleep, .microseconds = std::stoull(microseconds)};
 }
 
 }  // namespace lpbench

@@ -5,6 +5,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
+
+#include "workloads.hpp"
 
 namespace lpbench {
 
@@ -19,11 +22,18 @@ inline constexpr int kUsage = 2;
 // Each adds its subcommand, which sets `action` when it is chosen.
 void add_calls_command(CLI::App& app, Action& action);
 void add_files_command(CLI::App& app, Action& action);
+void add_grind_command(CLI::App& app, Action& action);
 
 // A whole number from `least` to `most`.
 CLI::Validator whole_number(std::uint64_t least, std::uint64_t most);
 
+// A number from `least` to `most`, with or without decimals.
+CLI::Validator real_number(double least, double most);
+
 // Seconds from `least` to `most`, with or without decimals.
 CLI::Validator number_of_seconds(double least, double most);
+
+// noop, spin:US or sleep:US. Throws what CLI11 shows as the error of --work.
+Work parse_work(const std::string& text);
 
 }  // namespace lpbench

@@ -18,6 +18,7 @@ int run(int argc, char** argv) {
   lpbench::Action action;
   lpbench::add_files_command(app, action);
   lpbench::add_calls_command(app, action);
+  lpbench::add_grind_command(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -39,4 +39,11 @@ std::uint64_t noop(std::uint64_t microseconds, const std::vector<std::uint8_t>& 
 std::uint64_t spin(std::uint64_t microseconds, const std::vector<std::uint8_t>& payload);  // of CPU time
 std::uint64_t sleep(std::uint64_t microseconds, const std::vector<std::uint8_t>& payload);
 
+// What each call does.
+struct Work {
+  std::string text = "noop";
+  CallFunction function = &noop;
+  std::uint64_t microseconds = 0;
+};
+
 }  // namespace lpbench

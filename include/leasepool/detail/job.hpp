@@ -43,6 +43,7 @@ struct JobBooking {
   std::shared_ptr<void> cancellation;       // watches the caller's stop token
   bool delivered = false;                   // the caller was told before the function ended
   bool reports_start = false;               // a thread tells the loop when it begins
+  bool of_batch = false;                    // may be sent to a busy worker process, together with others
   std::uint64_t timer = 0;
   TimePoint submitted{};
   std::atomic<TimePoint> started{TimePoint{}};  // TimePoint{}: it waits for a worker; set by whoever runs it

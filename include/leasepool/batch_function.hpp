@@ -1,0 +1,72 @@
+// Functions that a grinder calls once a batch, while each submitter still awaits its own result.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "leasepool/detail/batch_call.hpp"
+#include "leasepool/detail/item_verbs.hpp"
+
+namespace leasepool {
+
+namespace detail {
+
+template <class R>
+struct ResultOfBatch {
+  template <class... A>
+  struct Of {
+    using Type = R;
+  };
+};
+
+}  // namespace detail
+
+/// The verbs for the items of a batch function: what WorkGrinder::batch() gives; submit(argument) and so on. Copies
+/// share their batches, two of WorkGrinder::batch() do not. May outlive the grinder: items then fail with not_started.
+template <class Arg, class R>
+class BatchVerbs : public detail::ItemVerbs<BatchVerbs<Arg, R>, detail::ResultOfBatch<R>::template Of> {
+ public:
+  BatchVerbs(std::shared_ptr<detail::GrinderCore> grinder, std::shared_ptr<detail::BatchFunction> function,
+             detail::ItemSettings settings)
+      : grinder_(std::move(grinder)), function_(std::move(function)), settings_(std::move(settings)) {}
+
+  /// The verbs with an owner, a priority or a time-out.
+  [[nodiscard]] BatchVerbs with(ItemOptions options) const {
+    return {grinder_, function_, detail::make_item_settings(options)};
+  }
+
+  template <class Receiver, class A>
+  auto make_item(std::shared_ptr<detail::ItemState> state, A&& argument) const {
+    static_assert(std::is_convertible_v<A, Arg>, "leasepool: the argument is no element of the function's vector");
+    return std::make_unique<detail::BoundBatchItem<Arg, R, Receiver>>(std::move(state), function_,
+                                                                      std::forward<A>(argument));
+  }
+  [[nodiscard]] const std::shared_ptr<detail::GrinderCore>& grinder() const noexcept { return grinder_; }
+  [[nodiscard]] const detail::ItemSettings& settings() const noexcept { return settings_; }
+
+ private:
+  std::shared_ptr<detail::GrinderCore> grinder_;
+  std::shared_ptr<detail::BatchFunction> function_;
+  detail::ItemSettings settings_;
+};
+
+namespace detail {
+
+template <class F>
+auto make_batch_verbs(const std::shared_ptr<GrinderCore>& grinder, F function, BatchOptions options) {
+  using Types = BatchTypes<F>;
+  auto bound = std::make_shared<BoundBatchFunction<F>>(std::move(function), options, needs_encoding(*grinder));
+  return BatchVerbs<typename Types::Argument, typename Types::Result>(grinder, std::move(bound), {});
+}
+
+}  // namespace detail
+
+}  // namespace leasepool

@@ -1,0 +1,228 @@
+// One call of a batch function: the arguments of several items go in, and each item gets its own result.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "leasepool/detail/work_item.hpp"
+
+namespace leasepool::detail {
+
+using WorkItems = std::vector<std::unique_ptr<WorkItem>>;
+
+// What a call of a batch function needs of the grinder when it has ended. Loop thread only.
+struct BatchCall {
+  std::weak_ptr<GrinderCore> grinder;
+  std::uint64_t batch = 0;
+  std::shared_ptr<BatchFunction> function;
+
+  // Each item has a result: hands them out.
+  void succeeded(WorkItems items) const;
+  // Fails them, or calls again with halves.
+  void failed(WorkItems items, const Error& error) const;
+  // The function returned so many results.
+  [[nodiscard]] Error wrong_length(std::size_t items, std::size_t results) const;
+};
+
+class BatchFunction {
+ public:
+  explicit BatchFunction(BatchOptions batch_options) : options(batch_options) {}
+  BatchFunction(const BatchFunction&) = delete;
+  BatchFunction& operator=(const BatchFunction&) = delete;
+  virtual ~BatchFunction() = default;
+
+  // A job that calls it with the arguments of these items.
+  virtual std::unique_ptr<Job> bind(BatchCall call, WorkItems items) = 0;
+  [[nodiscard]] virtual std::string_view name() const = 0;
+
+  const BatchOptions options;
+};
+
+template <class Arg, class R>
+class BatchItem : public WorkItem {
+ public:
+  template <class A>
+  BatchItem(std::shared_ptr<ItemState> item_state, std::shared_ptr<BatchFunction> function, A&& item_argument)
+      : WorkItem(std::move(item_state)),
+        argument(static_cast<Arg>(std::forward<A>(item_argument))),
+        function_(std::move(function)) {}
+
+  void set_result(R result) { outcome.emplace(std::move(result)); }
+  void fail(Error error) override { outcome.emplace(std::unexpect, std::move(error)); }
+  std::unique_ptr<Job> take_job() override { return nullptr; }
+  [[nodiscard]] const std::shared_ptr<BatchFunction>* batch_function() const noexcept override { return &function_; }
+  [[nodiscard]] std::string_view function_name() const override { return function_->name(); }
+
+  Arg argument;
+  std::optional<Result<R>> outcome;
+
+ private:
+  const std::shared_ptr<BatchFunction> function_;
+};
+
+template <class Arg, class R, class Receiver>
+class BoundBatchItem final : public BatchItem<Arg, R> {
+ public:
+  using BatchItem<Arg, R>::BatchItem;
+  void set_receiver(Receiver receiver) { receiver_.emplace(ItemReceiver<Receiver>(this->state, std::move(receiver))); }
+  void deliver() override { (*receiver_)(std::move(*this->outcome)); }
+
+ private:
+  std::optional<ItemReceiver<Receiver>> receiver_;
+};
+
+// Gives each item its result.
+template <class Arg, class R>
+class BatchReceiver {
+ public:
+  BatchReceiver(BatchCall call, WorkItems items) : call_(std::move(call)), items_(std::move(items)) {}
+  void operator()(Result<std::vector<R>> results) {
+    if (!results) return call_.failed(std::move(items_), results.error());
+    if (results->size() != items_.size()) {
+      const Error error = call_.wrong_length(items_.size(), results->size());
+      return call_.failed(std::move(items_), error);
+    }
+    for (std::size_t i = 0; i < items_.size(); ++i) {
+      static_cast<BatchItem<Arg, R>&>(*items_[i]).set_result(std::move((*results)[i]));
+    }
+    call_.succeeded(std::move(items_));
+  }
+
+ private:
+  BatchCall call_;
+  WorkItems items_;
+};
+
+// The types of a batch function, from its one parameter and its return type.
+template <class T>
+struct BatchParameter {};
+template <class T, class Allocator>
+struct BatchParameter<std::vector<T, Allocator>> {
+  using Element = T;
+  static constexpr bool kIsSpan = false;
+};
+template <class T>
+struct BatchParameter<std::span<T>> {
+  using Element = std::remove_const_t<T>;
+  static constexpr bool kIsSpan = true;
+};
+template <class T>
+struct BatchReturn {};
+template <class T>
+struct BatchReturn<std::vector<T>> {
+  using Element = T;
+};
+
+// The function type behind a callable.
+template <class F>
+struct PlainSignature : PlainSignature<decltype(&F::operator())> {};
+template <FunctionPointer F>
+struct PlainSignature<F> : Signature<F> {};
+template <class C, class R, class... P>
+struct PlainSignature<R (C::*)(P...)> : Signature<R (*)(P...)> {};
+template <class C, class R, class... P>
+struct PlainSignature<R (C::*)(P...) const> : Signature<R (*)(P...)> {};
+template <class C, class R, class... P>
+struct PlainSignature<R (C::*)(P...) noexcept> : Signature<R (*)(P...)> {};
+template <class C, class R, class... P>
+struct PlainSignature<R (C::*)(P...) const noexcept> : Signature<R (*)(P...)> {};
+
+template <class List>
+struct OnlyParameter {};
+template <class P>
+struct OnlyParameter<TypeList<P>> {
+  using Type = std::remove_cvref_t<P>;
+  static constexpr bool kByReference = std::is_lvalue_reference_v<P> && !std::is_const_v<std::remove_reference_t<P>>;
+};
+
+template <class F>
+concept TakesBatch = requires {
+  typename BatchParameter<typename OnlyParameter<typename PlainSignature<F>::Parameters>::Type>::Element;
+  typename BatchReturn<std::remove_cvref_t<typename PlainSignature<F>::Return>>::Element;
+} && !OnlyParameter<typename PlainSignature<F>::Parameters>::kByReference;
+
+template <class F>
+struct BatchTypes {
+  static_assert(TakesBatch<F>,
+                "leasepool: a batch function takes one std::vector<Arg> (or, on threads, one std::span<Arg>) and "
+                "returns std::vector<Result>; overloads and generic lambdas need a cast or types that pick one");
+  using Parameter = BatchParameter<typename OnlyParameter<typename PlainSignature<F>::Parameters>::Type>;
+  using Argument = typename Parameter::Element;
+  using Result = typename BatchReturn<std::remove_cvref_t<typename PlainSignature<F>::Return>>::Element;
+};
+
+// Whether calls go to another process.
+bool needs_encoding(const GrinderCore& grinder);
+std::invalid_argument not_copyable(std::string_view type);
+
+template <class F>
+class BoundBatchFunction final : public BatchFunction, public std::enable_shared_from_this<BoundBatchFunction<F>> {
+ public:
+  BoundBatchFunction(F function, BatchOptions batch_options, bool encodes)
+      : BatchFunction(batch_options), function_(std::move(function)), encodes_(encodes) {
+    if (options.isolate_failures && !std::is_copy_constructible_v<Argument>) throw not_copyable(type_name<Argument>());
+  }
+
+  std::unique_ptr<Job> bind(BatchCall call, WorkItems items) override {
+    std::vector<Argument> arguments;
+    arguments.reserve(items.size());
+    for (const auto& item : items) arguments.push_back(argument_of(*item));
+    BatchReceiver<Argument, Result> receiver(std::move(call), std::move(items));
+    if constexpr (!Types::Parameter::kIsSpan)
+      return with_receiver(std::move(receiver), function_, std::move(arguments));
+    // A span cannot go to another process, and encoding the call says so.
+    else if (encodes_)
+      return with_receiver(std::move(receiver), function_, std::span<Argument>{});
+    else
+      return with_receiver(std::move(receiver), SpanCaller{this->shared_from_this()}, std::move(arguments));
+  }
+
+  [[nodiscard]] std::string_view name() const override {
+    if constexpr (FunctionPointer<F>) {
+      const RegisteredFunction* const known = find_function(reinterpret_cast<FunctionAddress>(function_));
+      if (known != nullptr) return known->name;
+    }
+    return type_name<F>();
+  }
+
+ private:
+  using Types = BatchTypes<F>;
+  using Argument = typename Types::Argument;
+  using Result = typename Types::Result;
+
+  // Keeps the arguments for the time of the call.
+  struct SpanCaller {
+    std::shared_ptr<BoundBatchFunction> self;
+    std::vector<Result> operator()(std::vector<Argument> arguments) { return self->function_(std::span(arguments)); }
+  };
+
+  // Kept where the call may have to be made again.
+  Argument argument_of(WorkItem& item) {
+    Argument& argument = static_cast<BatchItem<Argument, Result>&>(item).argument;
+    if constexpr (std::is_copy_constructible_v<Argument>) {
+      if (options.isolate_failures) return argument;
+    }
+    return std::move(argument);
+  }
+  template <class Callable, class Arguments>
+  static std::unique_ptr<Job> with_receiver(BatchReceiver<Argument, Result> receiver, Callable callable,
+                                            Arguments arguments) {
+    auto job = make_job<BatchReceiver<Argument, Result>>(std::move(callable), std::move(arguments));
+    job->set_receiver(std::move(receiver));
+    return job;
+  }
+
+  F function_;
+  const bool encodes_;
+};
+
+}  // namespace leasepool::detail

@@ -1,0 +1,118 @@
+// ItemVerbs: the verbs that submit an item, for all that have them.
+#pragma once
+
+#include <cstddef>
+#include <future>
+#include <memory>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "leasepool/awaitable.hpp"
+#include "leasepool/detail/work_item.hpp"
+#include "leasepool/pending.hpp"
+
+namespace leasepool::detail {
+
+// Verbs has make_item<Receiver>(state, arguments...), grinder() and settings(); ResultOf<Arguments...>::Type is what an
+// item of such arguments gives.
+template <class Verbs, template <class...> class ResultOf>
+class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs stands between
+ public:
+  /// Awaitable of the result; the item is queued when awaited. Throws what the function threw, or LeasePoolError:
+  /// not_started, queue_full, or what can befall a call on a lease. A coroutine destroyed while it waits detaches.
+  template <class... A>
+  // NOLINTNEXTLINE(cppcoreguidelines-missing-std-forward): they are, into the capture
+  auto submit(A&&... arguments) const {
+    check_grinder_thread(*self().grinder(), "submit");
+    auto start = [grinder = self().grinder(), item = make_awaited(std::forward<A>(arguments)...)](
+                     AwaitReceiver<typename ResultOf<A...>::Type> receiver) mutable {
+      item->set_receiver(std::move(receiver));
+      submit_item(grinder, std::move(item), WithoutRoom::fail);
+    };
+    return Awaitable<typename ResultOf<A...>::Type, decltype(start)>(std::move(start));
+  }
+
+  /// The same with a callback(Result<R>) behind the arguments instead of a coroutine.
+  template <class... Rest>
+  void submit_async(Rest&&... arguments_and_callback) const {
+    check_grinder_thread(*self().grinder(), "submit_async");
+    submit_with_callback(WithoutRoom::fail, std::forward<Rest>(arguments_and_callback)...);
+  }
+
+  /// submit() that waits, in order, while max_pending items are queued, instead of failing with queue_full. A coroutine
+  /// destroyed while it waits for room leaves the queue.
+  template <class... A>
+  // NOLINTNEXTLINE(cppcoreguidelines-missing-std-forward): they are, into the capture
+  auto submit_when_room(A&&... arguments) const {
+    check_grinder_thread(*self().grinder(), "submit_when_room");
+    auto start = [grinder = self().grinder(), item = make_awaited(std::forward<A>(arguments)...)](
+                     AwaitReceiver<typename ResultOf<A...>::Type> receiver) mutable {
+      item->set_receiver(std::move(receiver));
+      RoomTicket ticket(item->state);
+      submit_item(grinder, std::move(item), WithoutRoom::wait);
+      return ticket;
+    };
+    return Awaitable<typename ResultOf<A...>::Type, decltype(start)>(std::move(start));
+  }
+  template <class... Rest>
+  void submit_when_room_async(Rest&&... arguments_and_callback) const {
+    check_grinder_thread(*self().grinder(), "submit_when_room_async");
+    submit_with_callback(WithoutRoom::wait, std::forward<Rest>(arguments_and_callback)...);
+  }
+
+  /// Queues the item now; gives a Pending, to be awaited later, cancelled, or dropped.
+  template <class... A>
+  auto enqueue(A&&... arguments) const {
+    check_grinder_thread(*self().grinder(), "enqueue");
+    using R = typename ResultOf<A...>::Type;
+    auto outcome = std::make_shared<PendingOutcome<R>>();
+    auto item = make<PendingReceiver<R>>(std::forward<A>(arguments)...);
+    item->set_receiver(PendingReceiver<R>(outcome));
+    Pending<R> pending(item->state, std::move(outcome));
+    submit_item(self().grinder(), std::move(item), WithoutRoom::fail);
+    return pending;
+  }
+
+  /// A std::future of the result, for threads other than the loop's; on the loop's own it throws wrong_thread, as
+  /// waiting there would never end.
+  template <class... A>
+  auto submit_from_thread(A&&... arguments) const {
+    check_other_thread(*self().grinder(), "submit_from_thread", "submit()");
+    using R = typename ResultOf<A...>::Type;
+    std::promise<R> promise;
+    std::future<R> future = promise.get_future();
+    auto item = make<PromiseReceiver<R>>(std::forward<A>(arguments)...);
+    item->set_receiver(PromiseReceiver<R>(std::move(promise)));
+    submit_item_from_thread(self().grinder(), std::move(item));
+    return future;
+  }
+
+ private:
+  [[nodiscard]] const Verbs& self() const noexcept { return static_cast<const Verbs&>(*this); }
+
+  template <class Receiver, class... A>
+  auto make(A&&... arguments) const {
+    auto state = std::make_shared<ItemState>(self().grinder(), self().settings());
+    return self().template make_item<Receiver>(std::move(state), std::forward<A>(arguments)...);
+  }
+  template <class... A>
+  auto make_awaited(A&&... arguments) const {
+    return make<AwaitReceiver<typename ResultOf<A...>::Type>>(std::forward<A>(arguments)...);
+  }
+
+  template <class... Rest>
+  void submit_with_callback(WithoutRoom without_room, Rest&&... arguments_and_callback) const {
+    static_assert(sizeof...(Rest) > 0, "leasepool: the last argument is a callback(Result<R>)");
+    auto rest = std::forward_as_tuple(std::forward<Rest>(arguments_and_callback)...);
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      using Callback = std::decay_t<std::tuple_element_t<sizeof...(I), std::tuple<Rest...>>>;
+      auto item = make<Callback>(std::get<I>(std::move(rest))...);
+      // NOLINTNEXTLINE(bugprone-use-after-move): each get() moves one element
+      item->set_receiver(Callback(std::get<sizeof...(I)>(std::move(rest))));
+      submit_item(self().grinder(), std::move(item), without_room);
+    }(std::make_index_sequence<sizeof...(Rest) - 1>());
+  }
+};
+
+}  // namespace leasepool::detail

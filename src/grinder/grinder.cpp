@@ -1,0 +1,158 @@
+// The public grinder over GrinderCore: which thread may call what, and what an option may be.
+#include "leasepool/grinder.hpp"
+
+#include <future>
+#include <string>
+#include <utility>
+
+#include "base/check.hpp"
+#include "grinder/grinder_core.hpp"
+#include "grinder/grinder_options_check.hpp"
+#include "lease/options_check.hpp"
+#include "loop/loop_core.hpp"
+
+namespace leasepool {
+
+namespace detail {
+
+namespace {
+
+Error loop_gone(const GrinderCore& grinder) {
+  return {Errc::not_started, grinder.options().owner_prefix + ": its loop was destroyed"};
+}
+
+// An item on its way to the loop's thread. Dropped there or on the way, because the loop or the grinder is gone, it
+// fails.
+class ItemSubmission {
+ public:
+  ItemSubmission(const std::shared_ptr<GrinderCore>& grinder, std::unique_ptr<WorkItem> item)
+      : grinder_(grinder), name_(grinder->options().owner_prefix), item_(std::move(item)) {}
+  ItemSubmission(ItemSubmission&&) = default;
+  ItemSubmission& operator=(ItemSubmission&&) = delete;
+  ~ItemSubmission() {
+    if (!item_) return;
+    item_->fail({Errc::not_started, name_ + ": the grinder or its loop was destroyed before the item came there"});
+    item_->deliver();
+  }
+  void operator()() {
+    if (const auto grinder = grinder_.lock()) grinder->submit(std::move(item_), WithoutRoom::fail);
+  }
+
+ private:
+  std::weak_ptr<GrinderCore> grinder_;
+  std::string name_;
+  std::unique_ptr<WorkItem> item_;
+};
+
+}  // namespace
+
+void check_grinder_thread(const GrinderCore& grinder, const char* verb) {
+  if (!grinder.scheduler().on_thread()) {
+    throw LeasePoolError(Errc::wrong_thread, grinder.options().owner_prefix + ": " + verb +
+                                                 "() was called off the loop's thread; use submit_from_thread(), "
+                                                 "stats_from_thread(), or Loop::post() to get there");
+  }
+  if (grinder.scheduler().closed()) loop_gone(grinder).raise();
+}
+
+void check_other_thread(const GrinderCore& grinder, const char* verb, const char* instead) {
+  if (!grinder.scheduler().on_thread()) return;
+  throw LeasePoolError(Errc::wrong_thread, grinder.options().owner_prefix + ": " + verb +
+                                               "() was called on the loop's own thread, where waiting for it would "
+                                               "never end; use " +
+                                               instead);
+}
+
+ItemSettings make_item_settings(const ItemOptions& options) {
+  check_item_options(options);
+  return {.owner = std::string(options.owner), .priority = options.priority, .timeout = options.timeout};
+}
+
+bool needs_encoding(const GrinderCore& grinder) { return grinder.backend() == ExecutorBackend::process; }
+
+void submit_item(const std::shared_ptr<GrinderCore>& grinder, std::unique_ptr<WorkItem> item,
+                 WithoutRoom without_room) {
+  check_grinder_thread(*grinder, "submit");
+  grinder->submit(std::move(item), without_room);
+}
+
+void submit_item_from_thread(const std::shared_ptr<GrinderCore>& grinder, std::unique_ptr<WorkItem> item) {
+  grinder->scheduler().post(ItemSubmission(grinder, std::move(item)));
+}
+
+void item_ended(ItemState& item, const Error* error) {
+  if (item.phase != ItemPhase::in_flight) return;
+  if (const auto grinder = item.grinder.lock()) grinder->item_ended(item, error);
+}
+
+void cancel_item(const std::shared_ptr<ItemState>& item) {
+  const auto grinder = item->grinder.lock();
+  if (!grinder) return;
+  check_grinder_thread(*grinder, "Pending::cancel");
+  grinder->cancel(*item);
+}
+
+RoomTicket::~RoomTicket() {
+  if (!item_) return;
+  if (const auto grinder = item_->grinder.lock()) grinder->leave_room_queue(*item_);
+}
+
+void start_grinder(const std::shared_ptr<GrinderCore>& grinder, DoneCallback done) {
+  check_grinder_thread(*grinder, "start");
+  grinder->start(std::move(done));
+}
+
+void stop_grinder(const std::shared_ptr<GrinderCore>& grinder, bool cancel_pending, DoneCallback done) {
+  check_grinder_thread(*grinder, "stop");
+  grinder->stop(cancel_pending, std::move(done));
+}
+
+}  // namespace detail
+
+WorkGrinder::WorkGrinder(LeasedExecutorManager& manager, const GrinderOptions& options, std::source_location where)
+    : loop_(manager.loop()) {
+  loop_->check_thread("WorkGrinder");
+  detail::check_grinder_options(options);
+  core_ = std::make_shared<detail::GrinderCore>(loop_, manager.core(), options, where);
+  loop_->attach(*core_);
+}
+
+WorkGrinder::~WorkGrinder() {
+  detail::check(loop_->on_thread(), "a grinder is destroyed on its loop's thread");
+  core_->shut_down();
+  loop_->detach(*core_);
+}
+
+void WorkGrinder::start_async(detail::DoneCallback done) {
+  detail::check_callback("start_async", done != nullptr);
+  detail::start_grinder(core_, std::move(done));
+}
+
+void WorkGrinder::stop_async(bool cancel_pending, detail::DoneCallback done) {
+  detail::check_callback("stop_async", done != nullptr);
+  detail::stop_grinder(core_, cancel_pending, std::move(done));
+}
+
+GrinderStats WorkGrinder::stats() const {
+  if (!loop_->on_thread()) detail::check_grinder_thread(*core_, "stats");
+  return core_->stats();
+}
+
+GrinderStats WorkGrinder::stats_from_thread() const {
+  detail::check_other_thread(*core_, "stats_from_thread", "stats()");
+  auto answer = std::make_shared<std::promise<GrinderStats>>();
+  std::future<GrinderStats> stats = answer->get_future();
+  loop_->post([answer = std::move(answer), grinder = core_] { answer->set_value(grinder->stats()); });
+  try {
+    return stats.get();
+  } catch (const std::future_error&) {
+    detail::loop_gone(*core_).raise();  // the question was dropped
+  }
+}
+
+const detail::ItemSettings& WorkGrinder::settings() noexcept {
+  static const detail::ItemSettings none;
+  return none;
+}
+
+}  // namespace leasepool

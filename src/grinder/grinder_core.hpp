@@ -1,0 +1,119 @@
+// GrinderCore: collects items, asks the manager for a lease for each batch that is due, runs the batch on it and waits
+// for its items. Which items a batch takes is decided when its lease is there, so that what waits for capacity can
+// still be cancelled, overtaken and joined. It sees time and pools through interfaces only, so a simulation can run it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "grinder/batch.hpp"
+#include "grinder/grinder_totals.hpp"
+#include "lease/manager_core.hpp"
+#include "leasepool/detail/batch_call.hpp"
+#include "leasepool/detail/work_item.hpp"
+#include "leasepool/grinder_options.hpp"
+#include "leasepool/grinder_stats.hpp"
+#include "loop/loop_core.hpp"
+#include "loop/scheduler.hpp"
+
+namespace leasepool::detail {
+
+// Loop thread only. Shared with the callbacks that are on their way to it.
+class GrinderCore final : public LoopClient, public std::enable_shared_from_this<GrinderCore> {
+ public:
+  GrinderCore(std::shared_ptr<Scheduler> scheduler, const std::shared_ptr<ManagerCore>& manager, GrinderOptions options,
+              std::source_location where);
+  GrinderCore(const GrinderCore&) = delete;
+  GrinderCore& operator=(const GrinderCore&) = delete;
+  ~GrinderCore();
+
+  void start(DoneCallback done);
+  void stop(bool cancel_pending, DoneCallback done);
+
+  void submit(std::unique_ptr<WorkItem> item, WithoutRoom without_room);
+  void cancel(ItemState& item);
+  void leave_room_queue(const ItemState& item);
+
+  // An item of this grinder has its outcome, which is about to be delivered.
+  void item_ended(ItemState& item, const Error* error);
+
+  // A call of a batch function has failed: calls it again for each half of the items. False if that makes no sense.
+  bool split(const BatchCall& call, WorkItems& items, const Error& error);
+
+  // The handle is destroyed, or the loop closes: everything in flight is cancelled.
+  void shut_down() noexcept;
+
+  [[nodiscard]] GrinderStats stats() const;
+
+  [[nodiscard]] const GrinderOptions& options() const noexcept { return options_; }
+  [[nodiscard]] Scheduler& scheduler() const noexcept { return *scheduler_; }
+  [[nodiscard]] ExecutorBackend backend() const noexcept { return backend_; }
+
+  // Hands what came of an item to its receiver, later.
+  void deliver(std::unique_ptr<WorkItem> item) const;
+
+ private:
+  enum class Phase { stopped, running, stopping };
+  using Items = BatchQueue<std::unique_ptr<WorkItem>>;
+  struct Batch {
+    ExecutorLease lease;
+    std::size_t items = 0;  // that have not ended
+  };
+
+  // Life.
+  void begin_stop();
+  void cancel_everything(const std::string& reason);
+  void cancel_batch(Batch& batch, const Error& error) const;
+  void finish_stop_if_empty();
+  void call_all(std::vector<DoneCallback>& callbacks);
+  void loop_closing() noexcept override { shut_down(); }
+
+  // Items.
+  void refuse(std::unique_ptr<WorkItem> item, Error error);
+  [[nodiscard]] Error not_running(const WorkItem& item) const;
+  [[nodiscard]] Error no_room(const WorkItem& item) const;
+  void queue(std::unique_ptr<WorkItem> item);
+  void fail_waiting(std::unique_ptr<WorkItem> item, const Error& error);
+  void admit_who_waits_for_room();
+  [[nodiscard]] std::string describe(const WorkItem& item) const;
+
+  // Batches.
+  void pump();
+  void ask_for_lease();
+  void take_back_request();
+  void lease_came(std::uint64_t batch_id, Result<ExecutorLease> lease);
+  void fail_batch(const Error& error);
+  void count_flush(std::size_t size);
+  void begin_batch(std::uint64_t batch_id, ExecutorLease lease);
+  void run_on(Batch& batch, std::uint64_t batch_id, WorkItems items);
+  void arm_age_timer();
+
+  const std::shared_ptr<Scheduler> scheduler_;
+  const std::weak_ptr<ManagerCore> manager_;
+  const ExecutorBackend backend_;
+  const GrinderOptions options_;  // with max_inflight_batches as it is in force
+  const std::source_location where_;
+  Phase phase_ = Phase::stopped;
+  bool shut_down_ = false;
+  Items items_;
+  std::map<std::uint64_t, std::unique_ptr<WorkItem>> without_room_;  // oldest first
+  std::uint64_t last_without_room_ = 0;
+  std::map<std::uint64_t, std::uint64_t> requests_;  // batches that wait for a lease, and the manager's waiters
+  std::unordered_map<std::uint64_t, Batch> batches_;
+  std::uint64_t last_batch_ = 0;
+  TimerId age_timer_ = 0;
+  TimerId stop_timer_ = 0;
+  std::vector<DoneCallback> stop_callbacks_;
+  std::vector<DoneCallback> start_callbacks_;  // asked for while it stops
+  GrinderTotals totals_;
+};
+
+}  // namespace leasepool::detail

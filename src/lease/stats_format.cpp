@@ -1,0 +1,68 @@
+// Numbers and strings as each format has them.
+#include "lease/stats_format.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "lease/text.hpp"
+
+namespace leasepool::stats_format {
+
+std::string seconds(Duration duration) {
+  constexpr std::uint64_t kPerSecond = 1'000'000'000;
+  const std::int64_t count = duration.count();
+  const std::uint64_t size = count < 0 ? -static_cast<std::uint64_t>(count) : static_cast<std::uint64_t>(count);
+  std::string text = (count < 0 ? "-" : "") + std::to_string(size / kPerSecond);
+  if (size % kPerSecond == 0) return text;
+  std::string fraction = std::to_string(kPerSecond + size % kPerSecond);  // the leading 1 keeps its zeros
+  fraction.erase(fraction.find_last_not_of('0') + 1);
+  fraction[0] = '.';
+  return text + fraction;
+}
+
+std::string line(std::string_view label, const std::string& value) {
+  std::string text = "  " + std::string(label);
+  text.resize(18, ' ');
+  return text + value + "\n";
+}
+
+std::string in_short(const DurationSummary& summary) {
+  if (summary.count == 0) return "none yet";
+  return "p50 " + detail::in_words(summary.p50) + ", p99 " + detail::in_words(summary.p99) + ", max " +
+         detail::in_words(summary.max) + " (" + std::to_string(summary.count) + ")";
+}
+
+std::string json_string(std::string_view text) {
+  std::string json = "\"";
+  while (!text.empty()) {
+    const std::size_t length = detail::printable_length(text.substr(0, 4));
+    const auto byte = static_cast<unsigned char>(text.front());
+    if (length > 0) {
+      if (byte == '"' || byte == '\\') json += '\\';
+      json += text.substr(0, length);
+    } else {  // bytes that are no UTF-8 are shown as Unicode's replacement character
+      std::array<char, 8> escape{};
+      std::snprintf(escape.data(), escape.size(), "\\u%04x", byte < 0x80 ? byte : 0xfffdU);
+      json += escape.data();
+    }
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return json + "\"";
+}
+
+std::string label(std::string_view name, std::string_view value) {
+  std::string text(name);
+  text += "=\"";
+  for (const char c : value) {  // label values escape these three
+    if (c == '\n') {
+      text += "\\n";
+    } else {
+      if (c == '"' || c == '\\') text += '\\';
+      text += c;
+    }
+  }
+  return text + "\"";
+}
+
+}  // namespace leasepool::stats_format

@@ -1,0 +1,105 @@
+// Claims set, cleared and outlived.
+#include "pool/sent_calls.hpp"
+
+#include <algorithm>
+#include <ranges>
+#include <utility>
+
+#include "base/check.hpp"
+
+namespace leasepool::detail {
+
+void SentCalls::add(std::unique_ptr<Job> job, std::size_t size) {
+  check(calls_.size() < WorkerStatus::kClaims, "each call that was sent has a claim of its own");
+  const std::uint64_t id = job->booking.id;
+  const std::uint64_t number = sent_++;
+  status_->claims[number % WorkerStatus::kClaims].store(id);
+  calls_.push_back({.id = id, .number = number, .size = size, .job = std::move(job)});
+  ++live_;
+  bytes_ += size;
+}
+
+// Half of the claims stay free: an idle worker can be sent a call however many it has still to pass over.
+bool SentCalls::room_ahead() const noexcept {
+  static_assert(kMostAhead <= WorkerStatus::kClaims / 2);
+  return calls_.size() < kMostAhead && bytes_ < kMostBytesAhead;
+}
+
+bool SentCalls::holds(const Job& job) const noexcept {
+  return std::ranges::any_of(calls_, [&](const Call& call) { return call.job.get() == &job; });
+}
+
+const SentCalls::Call* SentCalls::first() const noexcept {
+  const auto found = std::ranges::find_if(calls_, [](const Call& call) { return !call.taken_back; });
+  return found == calls_.end() ? nullptr : &*found;
+}
+
+Job* SentCalls::running() const noexcept {
+  const Call* const call = first();
+  return call == nullptr ? nullptr : call->job.get();
+}
+
+bool SentCalls::is_due(std::uint64_t call_id) const noexcept {
+  const Call* const call = first();
+  return call != nullptr && call->id == call_id;
+}
+
+std::unique_ptr<Job> SentCalls::answered() {
+  while (calls_.front().taken_back) calls_.pop_front();  // it was passed over, or a later one would not be answered
+  Call call = std::move(calls_.front());
+  calls_.pop_front();
+  --live_;
+  bytes_ -= call.size;
+  return std::move(call.job);
+}
+
+std::unique_ptr<Job> SentCalls::forget(const Job& job) {
+  const auto found = std::ranges::find_if(calls_, [&](const Call& call) { return call.job.get() == &job; });
+  return found == calls_.end() ? nullptr : std::move(found->job);
+}
+
+std::vector<std::unique_ptr<Job>> SentCalls::forget_all() {
+  std::vector<std::unique_ptr<Job>> forgotten;
+  for (Call& call : calls_) {
+    if (call.job) forgotten.push_back(std::move(call.job));
+  }
+  return forgotten;
+}
+
+bool SentCalls::wanted() const noexcept {
+  return std::ranges::any_of(calls_, [](const Call& call) { return call.job != nullptr; });
+}
+
+bool SentCalls::has_begun(std::uint64_t call_id) const noexcept {
+  const auto found = std::ranges::find(calls_, call_id, &Call::id);
+  return found != calls_.end() && status_->claims[found->number % WorkerStatus::kClaims].load() != call_id;
+}
+
+std::unique_ptr<Job> SentCalls::take_back(Call& call) {
+  std::uint64_t unbegun = call.id;
+  if (!status_->claims[call.number % WorkerStatus::kClaims].compare_exchange_strong(unbegun, 0)) return nullptr;
+  call.taken_back = true;
+  --live_;
+  bytes_ -= call.size;
+  return std::move(call.job);
+}
+
+std::unique_ptr<Job> SentCalls::take_back(std::uint64_t call_id) {
+  const auto found = std::ranges::find_if(calls_, [&](const Call& call) { return call.id == call_id && call.job; });
+  return found == calls_.end() ? nullptr : take_back(*found);
+}
+
+std::vector<std::unique_ptr<Job>> SentCalls::take_back_last(std::size_t count) {
+  std::vector<std::unique_ptr<Job>> taken;
+  for (Call& call : calls_ | std::views::reverse) {
+    if (taken.size() == count) break;
+    if (call.taken_back || call.job == nullptr) continue;
+    auto job = take_back(call);
+    if (!job) break;  // begun, and so is what was sent before it
+    taken.push_back(std::move(job));
+  }
+  std::ranges::reverse(taken);
+  return taken;
+}
+
+}  // namespace leasepool::detail

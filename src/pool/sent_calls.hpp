@@ -1,0 +1,76 @@
+// SentCalls: the calls that a worker process has been sent and has not answered, in order. The first of them runs;
+// those behind it were sent ahead, so that a batch crosses in one piece. A call can be taken back as long as the worker
+// has not begun it: whoever is first to clear its claim in the page that they share, the worker or its parent, has it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "leasepool/detail/job.hpp"
+#include "pool/status_page.hpp"
+
+namespace leasepool::detail {
+
+// Loop thread only.
+class SentCalls {
+ public:
+  // How much may wait behind the call that runs.
+  static constexpr std::size_t kMostAhead = 32;
+  static constexpr std::size_t kMostBytesAhead = std::size_t{64} << 10;
+
+  explicit SentCalls(WorkerStatus* status = nullptr) noexcept : status_(status) {}
+
+  // Before its frame is sent. `size` is the frame's.
+  void add(std::unique_ptr<Job> job, std::size_t size);
+
+  // Nothing is to be answered.
+  [[nodiscard]] bool empty() const noexcept { return live_ == 0; }
+  [[nodiscard]] bool room_ahead() const noexcept;
+  // How many calls wait behind the one that runs, as far as is known.
+  [[nodiscard]] std::size_t waiting() const noexcept { return live_ < 2 ? 0 : live_ - 1; }
+  [[nodiscard]] bool holds(const Job& job) const noexcept;
+
+  // The first call whose answer is due; null if nobody waits for it any more, or none is.
+  [[nodiscard]] Job* running() const noexcept;
+  // Whether this is the call whose answer is due.
+  [[nodiscard]] bool is_due(std::uint64_t call_id) const noexcept;
+  // It was answered: gives its job, if somebody waits for it.
+  std::unique_ptr<Job> answered();
+  // Nobody waits for a call's answer any more; should it come, it is dropped.
+  std::unique_ptr<Job> forget(const Job& job);
+  // The jobs of all calls that somebody waits for.
+  std::vector<std::unique_ptr<Job>> forget_all();
+  // Whether somebody waits for any.
+  [[nodiscard]] bool wanted() const noexcept;
+
+  // Whether the worker has begun it, of one that was sent and not taken back.
+  [[nodiscard]] bool has_begun(std::uint64_t call_id) const noexcept;
+
+  // Null if the worker has begun it.
+  std::unique_ptr<Job> take_back(std::uint64_t call_id);
+  // From the end, in their order: those of the last `count` that the worker has not begun.
+  std::vector<std::unique_ptr<Job>> take_back_last(std::size_t count);
+
+ private:
+  struct Call {
+    std::uint64_t id = 0;
+    std::uint64_t number = 0;  // of this worker's calls
+    std::size_t size = 0;
+    std::unique_ptr<Job> job;
+    bool taken_back = false;  // the worker passes over it
+  };
+
+  [[nodiscard]] const Call* first() const noexcept;
+  std::unique_ptr<Job> take_back(Call& call);
+
+  WorkerStatus* status_;
+  std::deque<Call> calls_;
+  std::size_t live_ = 0;   // that were not taken back
+  std::size_t bytes_ = 0;  // of those
+  std::uint64_t sent_ = 0;
+};
+
+}  // namespace leasepool::detail

@@ -1,0 +1,41 @@
+// Runs a simulation for many seeds. LEASEPOOL_SIM_SEQUENCES sets how many; LEASEPOOL_SIM_SEED replays one.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+
+#include "catch.hpp"
+
+namespace leasepool::test {
+
+inline std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
+  const char* const text = std::getenv(variable);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+template <class Run>
+void run_sequences(Run run) {
+  const auto run_seed = [&run](std::uint64_t seed) {
+    try {
+      run(seed);
+    } catch (const std::exception& error) {
+      FAIL("sequence " << seed << " " << error.what() << "; replay it with LEASEPOOL_SIM_SEED=" << seed);
+    }
+  };
+  if (std::getenv("LEASEPOOL_SIM_SEED") != nullptr) return run_seed(number_from("LEASEPOOL_SIM_SEED", 0));
+  const std::uint64_t sequences = number_from("LEASEPOOL_SIM_SEQUENCES", 100'000);
+  auto last_line = std::chrono::steady_clock::now();
+  for (std::uint64_t seed = 1; seed <= sequences; ++seed) {
+    run_seed(seed);
+    if (seed % 1000 == 0 && std::chrono::steady_clock::now() - last_line > std::chrono::seconds(10)) {
+      last_line = std::chrono::steady_clock::now();
+      std::cerr << seed << " of " << sequences << " sequences\n";
+    }
+  }
+  SUCCEED(sequences << " sequences");
+}
+
+}  // namespace leasepool::test
