@@ -50,7 +50,9 @@ void stats(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(many.manager->stats());
 }
 
-template <auto Format>
+using FormatManager = std::string (*)(const leasepool::ManagerStats&);
+
+template <FormatManager Format>
 void text_of(benchmark::State& state) {
   const ManyLeases many(static_cast<std::size_t>(state.range(0)));
   const leasepool::ManagerStats taken = many.manager->stats();
@@ -69,9 +71,7 @@ void acquire_and_release(benchmark::State& state) {
 }
 
 BENCHMARK(stats)->Arg(1)->Arg(100)->Arg(1000)->Unit(benchmark::kMicrosecond);
-BENCHMARK(text_of<static_cast<std::string (*)(const leasepool::ManagerStats&)>(leasepool::to_text)>)
-    ->Arg(1000)
-    ->Unit(benchmark::kMicrosecond);
+BENCHMARK(text_of<leasepool::to_text>)->Arg(1000)->Unit(benchmark::kMicrosecond);
 BENCHMARK(text_of<leasepool::to_json>)->Arg(1000)->Unit(benchmark::kMicrosecond);
 BENCHMARK(text_of<leasepool::to_prometheus>)->Arg(1000)->Unit(benchmark::kMicrosecond);
 BENCHMARK(acquire_and_release);

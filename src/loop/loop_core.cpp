@@ -77,6 +77,12 @@ void LoopCore::defer(Handler handler) {
   deferred_.push_back(std::make_unique<PostedFunction>(std::move(handler)));
 }
 
+void LoopCore::report(Handler handler) {
+  if (closed_) return;
+  wake_if_driven_from_outside();
+  reports_.push_back(std::make_unique<PostedFunction>(std::move(handler)));
+}
+
 void LoopCore::deliver(std::unique_ptr<Job> job) {
   if (closed_) return;
   wake_if_driven_from_outside();
@@ -152,8 +158,8 @@ int LoopCore::poll_fd() {
 }
 
 bool LoopCore::has_work() const noexcept {
-  return ring_.has_reaped() || !deferred_.empty() || !ended_.empty() || !deliveries_.empty() || !posted_.empty() ||
-         !arrived_.empty() || !inbox_->empty() || timers_.earliest() <= turn_time_;
+  return ring_.has_reaped() || !deferred_.empty() || !reports_.empty() || !ended_.empty() || !deliveries_.empty() ||
+         !posted_.empty() || !arrived_.empty() || !inbox_->empty() || timers_.earliest() <= turn_time_;
 }
 
 void LoopCore::turn(bool may_sleep) {
@@ -200,6 +206,7 @@ void LoopCore::run_inbox() {
 }
 
 void LoopCore::run_deferred() {
+  for (std::size_t left = reports_.size(); left > 0; --left) reports_.pop_front()->function();
   for (std::size_t left = deliveries_.size(); left > 0; --left) deliveries_.pop_front()->deliver();
   for (std::size_t left = deferred_.size(); left > 0; --left) deferred_.pop_front()->function();
   while (!ended_.empty()) {
@@ -250,6 +257,7 @@ void LoopCore::close() noexcept {
   ring_.cancel(doorbell_);
   (void)settle([this] { return ring_.in_flight() == 0; }, kNever);
   deferred_.clear();
+  reports_.clear();
   deliveries_.clear();
   posted_.clear();
   arrived_.clear();

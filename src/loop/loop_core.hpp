@@ -47,6 +47,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   TimerId call_at(TimePoint deadline, Handler handler) override;
   bool cancel_timer(TimerId id) override;
   void defer(Handler handler) override;
+  void report(Handler handler) override;
   void deliver(std::unique_ptr<Job> job) override;
   // What is posted may be what ends the loop, before this has returned: so the inbox is held.
   void post(Handler handler) override { std::shared_ptr(inbox_)->post(std::move(handler)); }
@@ -104,6 +105,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   const std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
   TimerQueue timers_;
   TimePoint turn_time_ = monotonic_now();  // what is due in a turn is decided by one reading
+  IntrusiveQueue<PostedFunction> reports_;
   IntrusiveQueue<PostedFunction> deferred_;
   IntrusiveQueue<PostedFunction> posted_;
   IntrusiveQueue<Job> arrived_;

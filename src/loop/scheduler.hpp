@@ -24,6 +24,9 @@ class Scheduler {
   // Runs `handler` later in this turn or in the next, in order: how everything of the caller's own is called back.
   virtual void defer(Handler handler) = 0;
 
+  // The same, before the outcomes of this turn are delivered: for what was said before them.
+  virtual void report(Handler handler) = 0;
+
   // The same for a job's delivery.
   virtual void deliver(std::unique_ptr<Job> job) = 0;
 

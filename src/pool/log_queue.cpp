@@ -28,7 +28,7 @@ void LogQueue::count_dropped(std::uint64_t lines, std::string_view pool) {
 
 void LogQueue::schedule_delivery() {
   if (std::exchange(scheduled_, true)) return;
-  scheduler_.defer([self = shared_from_this()] { self->deliver(); });
+  scheduler_.report([self = shared_from_this()] { self->deliver(); });
 }
 
 void LogQueue::deliver() noexcept {

@@ -18,6 +18,7 @@ class SimScheduler final : public detail::Scheduler {
   }
   bool cancel_timer(detail::TimerId id) override { return timers_.cancel(id); }
   void defer(Handler handler) override { due_.push_back(std::move(handler)); }
+  void report(Handler handler) override { due_.push_back(std::move(handler)); }
   void deliver(std::unique_ptr<detail::Job> job) override {
     due_.push_back([job = std::move(job)] { job->deliver(); });
   }
