@@ -17,7 +17,7 @@ std::string hexadecimal(std::uint64_t number) {
   return text;
 }
 
-std::string line(const char* what, const std::string& value) {
+std::string report_line(const char* what, const std::string& value) {
   std::string text = "  ";
   text.append(what).append(12 - std::min<std::size_t>(11, std::char_traits<char>::length(what)), ' ');
   return text + value + "\n";
@@ -47,11 +47,12 @@ std::string to_text(const StackTrace& stack) {
 
 std::string to_text(const WorkerCrash& crash) {
   std::string text = "worker " + std::to_string(crash.worker_id) + ", process " + std::to_string(crash.pid) + "\n";
-  text += line("end", end_of(crash));
-  text += line("call", crash.function + " (" + std::to_string(crash.call_id) + ") of " +
-                           detail::quoted_owner(crash.owner) + ", ran for " + detail::in_words(crash.ran_for));
-  text += line("used", detail::in_words(crash.user_time) + " of user and " + detail::in_words(crash.system_time) +
-                           " of system time, at most " + std::to_string(crash.max_resident_bytes >> 10) + " KiB");
+  text += report_line("end", end_of(crash));
+  text += report_line("call", crash.function + " (" + std::to_string(crash.call_id) + ") of " +
+                                  detail::quoted_owner(crash.owner) + ", ran for " + detail::in_words(crash.ran_for));
+  text +=
+      report_line("used", detail::in_words(crash.user_time) + " of user and " + detail::in_words(crash.system_time) +
+                              " of system time, at most " + std::to_string(crash.max_resident_bytes >> 10) + " KiB");
   if (!crash.stderr_tail.empty()) {
     text += "  stderr\n";
     detail::for_each_line(crash.stderr_tail,

@@ -300,7 +300,8 @@ void Worker::take_value(Job& job, const Frame& frame) {
                                   "raise ulimit -n, or close some"));
 }
 
-// The call has not begun, and would be refused again.
+// The call has not begun, and would be refused again. Calls are told apart by their place in what was sent: an empty
+// frame takes this one's, whose claim is cleared before.
 void Worker::descriptors_refused(std::uint64_t call_id, int error) {
   if (initializing_) {
     return give_up("has no initializer: " +
@@ -308,6 +309,9 @@ void Worker::descriptors_refused(std::uint64_t call_id, int error) {
   }
   if (killed_ || !failure_.empty()) return;
   auto job = sent_.take_back(call_id);
+  Bytes placeholder = begin_frame();
+  finish_frame(placeholder, FrameType::call, call_id, 0);
+  channel_->queue_next(std::move(placeholder));
   if (!job) return;
   job->fail(refused_descriptors_error(job->function_name(), "sending its arguments", error));
   if (owner_ != nullptr) owner_->worker_finished(*this, std::move(job));

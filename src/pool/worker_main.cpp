@@ -88,7 +88,7 @@ class WorkerProcess {
   UniqueFd memory_use_file_;
   FrameDecoder decoder_;
   Message message_;             // in or out: one at a time
-  std::size_t next_claim_ = 0;  // where the next call's is, unless the parent has dropped one
+  std::uint64_t received_ = 0;  // calls
 };
 
 void WorkerProcess::serve(int cgroup_error) {
@@ -145,12 +145,7 @@ SandboxPaths WorkerProcess::receive_paths() {
 // False when the parent has taken the call back, which then is not this worker's to run.
 bool WorkerProcess::claim(std::uint64_t call_id) {
   if (call_id == kInitializerCall) return true;
-  for (std::size_t tried = 0; tried < WorkerStatus::kClaims; ++tried) {
-    std::uint64_t unbegun = call_id;
-    const std::size_t at = next_claim_++ % WorkerStatus::kClaims;
-    if (status_->claims[at].compare_exchange_strong(unbegun, 0)) return true;
-  }
-  return false;
+  return status_->claims[received_++ % WorkerStatus::kClaims].compare_exchange_strong(call_id, 0);
 }
 
 void WorkerProcess::note_begin(std::uint64_t call_id) const {

@@ -54,6 +54,9 @@ class Channel : public std::enable_shared_from_this<Channel> {
   void queue(Bytes frame, Descriptors descriptors = {}, std::uint64_t call_id = 0);
   void flush();
 
+  // From inside of descriptors_refused(): is sent next, in the place of what was refused.
+  void queue_next(Bytes frame) { outgoing_.push_front({.frame = std::move(frame), .descriptors = {}}); }
+
   // Has the rest of what the other end sent received, and then the channel end, even while somebody else still holds
   // the other end open.
   void finish() noexcept;
