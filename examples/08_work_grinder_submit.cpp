@@ -26,6 +26,7 @@ leasepool::Task<> app(leasepool::Loop& loop) {
   co_await grinder.start();
 
   std::vector<leasepool::Task<int>> tasks;
+  tasks.reserve(20);
   for (int number = 0; number < 20; ++number) tasks.push_back(square_of(grinder, number));
   const std::vector<int> squares = co_await leasepool::when_all(std::move(tasks));
   for (const int square : squares) std::cout << (square == 0 ? "" : ", ") << square;

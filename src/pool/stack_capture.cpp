@@ -84,6 +84,7 @@ void note_stack(const void* context) noexcept {
   const int depth = ::backtrace(addresses.data(), static_cast<int>(addresses.size()));
   // Without the handler's own; where the unwinder could not get past it, the place itself.
   auto* const end = addresses.data() + std::max(depth, 0);
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): it comes as a register
   auto* const place = reinterpret_cast<void*>(registers_of(context).program_counter);
   void** first = std::find(addresses.data(), end, place);
   if (first == end && place != nullptr) *(first = addresses.data()) = place;

@@ -64,7 +64,7 @@ class WorkerOutput : public std::enable_shared_from_this<WorkerOutput> {
   void listen(Stream& stream);
   void readable(Stream& stream);
   bool read(Stream& stream);
-  void take(LogSource source, std::string_view line);
+  void take(LogSource source, std::string_view text);
   void keep_in_tail(std::string_view line);
 
   LoopCore& loop_;

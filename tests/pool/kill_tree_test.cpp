@@ -71,7 +71,7 @@ class DelegatedCgroup {
   }
   [[nodiscard]] std::size_t children() const {
     std::size_t count = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(path)) count += entry.is_directory() ? 1 : 0;
+    for (const auto& entry : std::filesystem::directory_iterator(path)) count += entry.is_directory() ? 1U : 0U;
     return count;
   }
 
