@@ -39,8 +39,8 @@ struct LogRecord {
 using LogSink = std::function<void(const LogRecord&)>;
 
 /// In a function that runs on a lease: a line for the manager's log sink, or, where there is no sink, for the program's
-/// stderr; elsewhere for stderr. Any thread. Never waits: lines that come faster than the loop takes them are dropped
-/// and counted. A text of several lines becomes several records.
+/// stderr; elsewhere for stderr. Any thread. Lines that come faster than the loop takes them are dropped and counted:
+/// nobody waits, but a worker process where there is no /proc. A text of several lines becomes several records.
 void log(LogLevel level, std::string_view text) noexcept;
 
 }  // namespace leasepool

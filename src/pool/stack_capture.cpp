@@ -83,11 +83,15 @@ void note_stack(const void* context) noexcept {
   std::array<void*, StackNote::kMostFrames + 8> addresses;  // NOLINT(cppcoreguidelines-pro-type-member-init): written
   const int depth = ::backtrace(addresses.data(), static_cast<int>(addresses.size()));
   // Without the handler's own; where the unwinder could not get past it, the place itself.
-  auto* const end = addresses.data() + std::max(depth, 0);
+  void** end = addresses.data() + std::max(depth, 0);
   // NOLINTNEXTLINE(performance-no-int-to-ptr): it comes as a register
   auto* const place = reinterpret_cast<void*>(registers_of(context).program_counter);
   void** first = std::find(addresses.data(), end, place);
-  if (first == end && place != nullptr) *(first = addresses.data()) = place;
+  if (first == end && place != nullptr) {
+    first = addresses.data();
+    *first = place;
+    end = std::max(end, first + 1);
+  }
   std::size_t frames = 0;
   std::size_t modules = 0;
   for (void** address = first; address != end && frames < StackNote::kMostFrames; ++address) {

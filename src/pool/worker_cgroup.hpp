@@ -19,6 +19,9 @@ class WorkerCgroup {
   // Makes it below `delegated`. A memory limit holds for all processes in it together, where the
   // memory controller was delegated too. Throws std::system_error.
   WorkerCgroup(std::shared_ptr<const UniqueFd> delegated, std::uint64_t worker_id, std::uint64_t memory);
+  WorkerCgroup(const WorkerCgroup&) = delete;
+  WorkerCgroup& operator=(const WorkerCgroup&) = delete;
+  ~WorkerCgroup() { (void)remove(); }  // of a worker that was never made, or a loop that ended before the next try
 
   // For the process that is to enter it, and for the fork server that is to kill it. Throws std::system_error.
   [[nodiscard]] UniqueFd share() const;
