@@ -74,7 +74,7 @@ std::uint64_t note_module(StackNote& note, void* address, std::size_t& modules) 
 }
 
 void note_stack(const void* context) noexcept {
-  if (noted().pid != ::getpid()) return;
+  if (noted().status == nullptr || noted().pid != ::getpid()) return;
   WorkerStatus& status = *noted().status;
   const std::uint64_t call = status.begun.load();
   if (call == status.ended.load()) return;  // none is running
@@ -112,7 +112,7 @@ void handle_stack_signal(int /*signal*/, siginfo_t* /*info*/, void* context) {
 // sent is sent once more.
 void handle_fatal_signal(int signal, siginfo_t* info, void* context) {
   note_stack(context);
-  if (signal == SIGSEGV && info->si_code > 0 && noted().pid == ::getpid()) {
+  if (signal == SIGSEGV && info->si_code > 0 && noted().status != nullptr && noted().pid == ::getpid()) {
     const auto fault = reinterpret_cast<std::uintptr_t>(info->si_addr);
     const std::uintptr_t stack_pointer = registers_of(context).stack_pointer;
     if (fault - stack_pointer + kNearStackPointer < 2 * kNearStackPointer) noted().status->stack.stack_overflow = 1;
