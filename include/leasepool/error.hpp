@@ -43,23 +43,26 @@ struct ErrorDetails {
 };
 }  // namespace detail
 
-/// What failed, as a value. Cheap to move; any thread.
+/// What failed, as a value. Cheap to move and to copy; any thread. A moved-from one may only be destroyed or assigned
+/// to.
 class Error {
  public:
   /// A failure that the library itself found.
-  Error(Errc code, std::string message) : code_(make_error_code(code)), message_(std::move(message)) {}
+  Error(Errc code, std::string message) : Error(State{.code = make_error_code(code), .message = std::move(message)}) {}
 
   /// An exception that the called function threw: code() is Errc::remote_exception and raise() throws `thrown`.
   Error(std::exception_ptr thrown, std::string message)
-      : code_(make_error_code(Errc::remote_exception)), message_(std::move(message)), thrown_(std::move(thrown)) {}
+      : Error(State{.code = make_error_code(Errc::remote_exception),
+                    .message = std::move(message),
+                    .thrown = std::move(thrown)}) {}
 
-  [[nodiscard]] std::error_code code() const noexcept { return code_; }
-  [[nodiscard]] const std::string& message() const noexcept { return message_; }
+  [[nodiscard]] std::error_code code() const noexcept { return state_->code; }
+  [[nodiscard]] const std::string& message() const noexcept { return state_->message; }
 
   /// Of worker_crashed: how the worker ended, and what it was doing; null of all others. Lives as long as any copy of
   /// this error.
   [[nodiscard]] const WorkerCrash* crash() const noexcept {
-    return details_ && details_->crash ? &*details_->crash : nullptr;
+    return state_->details && state_->details->crash ? &*state_->details->crash : nullptr;
   }
 
   /// Where the call was when its worker crashed, or, of one that was ended for its deadline, where it was at its
@@ -79,14 +82,19 @@ class Error {
 
   /// Equal when code and message are.
   friend bool operator==(const Error& left, const Error& right) noexcept {
-    return left.code_ == right.code_ && left.message_ == right.message_;
+    return left.code() == right.code() && left.message() == right.message();
   }
 
  private:
-  std::error_code code_;
-  std::string message_;
-  std::exception_ptr thrown_;
-  std::shared_ptr<const detail::ErrorDetails> details_;
+  struct State {
+    std::error_code code{};
+    std::string message{};
+    std::exception_ptr thrown{};
+    std::shared_ptr<const detail::ErrorDetails> details{};
+  };
+  explicit Error(State state) : state_(std::make_shared<const State>(std::move(state))) {}
+
+  std::shared_ptr<const State> state_;  // a Result has room for it in each call, though few fail
 };
 
 /// A value or the Error that took its place.

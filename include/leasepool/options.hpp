@@ -14,6 +14,10 @@
 
 namespace leasepool {
 
+namespace detail {
+bool shared_memory_by_default() noexcept;
+}
+
 /// What a pool is made of.
 enum class ExecutorBackend { thread, process };
 
@@ -85,6 +89,13 @@ struct ManagerOptions {
   std::string worker_cgroup{};
   /// What the functions of worker processes may do. A profile but none needs the process backend.
   Sandbox sandbox{};
+  /// The longest time that a worker without work, or the loop while calls run, keeps looking for what comes next
+  /// instead of sleeping: it saves the microseconds of a wake-up where calls are short and many. Less, down to nothing,
+  /// where that has not paid lately or other threads want the processor. Zero: never; at most 1 ms.
+  Duration spin = std::chrono::microseconds(50);
+  /// Whether calls cross to worker processes through memory that both share, 132 KiB a worker, instead of through a
+  /// socket: some ten times as many a second. The environment's LEASEPOOL_SHARED_MEMORY=0 makes false the default.
+  bool shared_memory = detail::shared_memory_by_default();
 };
 
 struct AcquireOptions {

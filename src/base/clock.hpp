@@ -1,6 +1,8 @@
 // Deadlines on the monotonic clock that cannot overflow: Duration::max() from any time is never.
 #pragma once
 
+#include <string>
+
 #include "leasepool/duration.hpp"
 
 namespace leasepool::detail {
@@ -16,6 +18,10 @@ inline constexpr TimePoint kNever = TimePoint::max();
 
 [[nodiscard]] constexpr Duration until(TimePoint deadline, TimePoint now) noexcept {
   return deadline == kNever ? Duration::max() : deadline - now;
+}
+
+[[nodiscard]] inline std::string in_milliseconds(Duration duration) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count()) + " ms";
 }
 
 }  // namespace leasepool::detail

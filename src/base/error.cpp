@@ -49,29 +49,30 @@ const StackTrace& stack_of(const detail::ErrorDetails* details) noexcept {
 
 }  // namespace
 
-const StackTrace& Error::stack() const noexcept { return stack_of(details_.get()); }
+const StackTrace& Error::stack() const noexcept { return stack_of(state_->details.get()); }
 
 const StackTrace& LeasePoolError::stack() const noexcept { return stack_of(details_.get()); }
 
 Error Error::with_message(std::string message) const {
-  Error error = *this;
-  error.message_ = std::move(message);
-  return error;
+  State state = *state_;
+  state.message = std::move(message);
+  return Error(std::move(state));
 }
 
 Error Error::with_details(std::shared_ptr<const detail::ErrorDetails> details) const {
-  Error error = *this;
-  error.details_ = std::move(details);
-  return error;
+  State state = *state_;
+  state.details = std::move(details);
+  return Error(std::move(state));
 }
 
 std::exception_ptr Error::exception() const {
-  return thrown_ ? thrown_ : std::make_exception_ptr(LeasePoolError(code_, message_, details_));
+  return state_->thrown ? state_->thrown
+                        : std::make_exception_ptr(LeasePoolError(state_->code, state_->message, state_->details));
 }
 
 void Error::raise() const {
-  if (thrown_) std::rethrow_exception(thrown_);
-  throw LeasePoolError(code_, message_, details_);
+  if (state_->thrown) std::rethrow_exception(state_->thrown);
+  throw LeasePoolError(state_->code, state_->message, state_->details);
 }
 
 }  // namespace leasepool

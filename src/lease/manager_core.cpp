@@ -41,6 +41,8 @@ void ManagerCore::add_pool() {
   slot->pool = make_pool_({.name = options_.name_prefix + "-" + std::to_string(++pools_made_),
                            .workers = options_.workers_per_pool,
                            .max_payload = options_.max_payload,
+                           .spin = options_.spin,
+                           .shared_memory = options_.shared_memory,
                            .worker_start_timeout = options_.worker_start_timeout,
                            .max_calls_per_worker = options_.max_calls_per_worker,
                            .max_worker_age = options_.max_worker_age,

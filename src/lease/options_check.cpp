@@ -1,6 +1,7 @@
 // The limits of each option.
 #include "lease/options_check.hpp"
 
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 
@@ -11,6 +12,7 @@ namespace leasepool::detail {
 namespace {
 
 constexpr std::size_t kMostWorkers = 1024;
+constexpr Duration kLongestSpin = std::chrono::milliseconds(1);
 constexpr std::size_t kMostPools = 65'536;
 constexpr std::size_t kLongestManagerName = 64;
 
@@ -81,6 +83,11 @@ void check_manager_options(const ManagerOptions& options) {
   check_range("ManagerOptions::max_payload", options.max_payload, 1, SIZE_MAX / 4);
   check_positive("ManagerOptions::max_worker_age", options.max_worker_age);
   check_worker_limits(options.worker_limits);
+  check_not_negative("ManagerOptions::spin", options.spin);
+  if (options.spin > kLongestSpin) {
+    throw std::invalid_argument("leasepool: ManagerOptions::spin = " + in_words(options.spin) + " must be at most " +
+                                in_words(kLongestSpin) + ": it burns a processor");
+  }
   if (options.backend != ExecutorBackend::thread && options.backend != ExecutorBackend::process) {
     throw std::invalid_argument("leasepool: ManagerOptions::backend = " +
                                 std::to_string(static_cast<int>(options.backend)) + " must be thread or process");
@@ -90,6 +97,14 @@ void check_manager_options(const ManagerOptions& options) {
         "leasepool: ManagerOptions::sandbox = Sandbox::" + std::string(name_of(options.sandbox.profile())) +
         "() needs backend = process: a thread cannot be shut in");
   }
+}
+
+bool shared_memory_by_default() noexcept {
+  static const bool off = [] {
+    const char* const value = std::getenv("LEASEPOOL_SHARED_MEMORY");
+    return value != nullptr && std::string_view(value) == "0";
+  }();
+  return !off;
 }
 
 void check_acquire_options(const AcquireOptions& options) {

@@ -134,7 +134,7 @@ void LoopCore::begin_turns(const char* verb) {
   if (turning_) {
     throw std::logic_error(std::string("leasepool: ") + verb + "() called from a callback of the same loop");
   }
-  inbox_->awake();
+  awake();
 }
 
 // From here on somebody else may sleep in this loop's place: what comes must make poll_fd() readable, and so must what
@@ -145,6 +145,9 @@ void LoopCore::end_turns() {
   ring_.submit_and_reap();
   inbox_->asleep();
   wake_set_->clear();
+  for (Poller* const poller : pollers_) {
+    if (poller != nullptr) (void)poller->prepare_sleep();
+  }
   if (has_work() || ring_.has_unreaped()) wake_set_->signal();
 }
 
@@ -159,16 +162,15 @@ int LoopCore::poll_fd() {
 
 bool LoopCore::has_work() const noexcept {
   return ring_.has_reaped() || !deferred_.empty() || !reports_.empty() || !ended_.empty() || !deliveries_.empty() ||
-         !posted_.empty() || !arrived_.empty() || !inbox_->empty() || timers_.earliest() <= turn_time_;
+         !posted_.empty() || !arrived_.empty() || !inbox_->empty() || pollers_ready() ||
+         timers_.earliest() <= turn_time_;
 }
 
 void LoopCore::turn(bool may_sleep) {
   const Turning turning(*this);
   if (doorbell_ == 0) arm_doorbell();
-  if (may_sleep && !has_work() && inbox_->prepare_sleep()) {
-    ring_.set_wakeup(timers_.earliest());
-    ring_.submit_and_wait();
-    inbox_->awake();
+  if (may_sleep && !has_work() && !comes_soon() && prepare_sleep()) {
+    sleep();
   } else {
     ring_.submit_and_reap();
   }
@@ -176,9 +178,76 @@ void LoopCore::turn(bool may_sleep) {
   run_due();
 }
 
+void LoopCore::expect(Duration spin) {
+  if (spin <= Duration::zero()) return;
+  spin_.allow(spin);
+  ++expected_;
+}
+
+void LoopCore::came(Duration spin) {
+  if (spin > Duration::zero()) --expected_;
+}
+
+// Looks for a while, where something is expected that may come before this thread could go to sleep and be woken.
+bool LoopCore::comes_soon() {
+  if (expected_ == 0) return false;
+  ring_.submit_and_reap();
+  return spin_.spin(
+      [this] { return ring_.has_reaped() || !inbox_->empty() || pollers_ready() || ring_.has_unreaped(); },
+      timers_.earliest());
+}
+
+void LoopCore::unwatch(Poller& poller) noexcept {
+  const auto found = std::ranges::find(pollers_, &poller);
+  if (found != pollers_.end()) *found = nullptr;
+}
+
+bool LoopCore::pollers_ready() const noexcept {
+  return std::ranges::any_of(pollers_, [](const Poller* poller) { return poller != nullptr && poller->ready(); });
+}
+
+// True when the loop may sleep: nothing is here, and what comes will wake it.
+bool LoopCore::prepare_sleep() noexcept {
+  std::erase(pollers_, nullptr);
+  const bool none_ready = std::ranges::all_of(pollers_, [](Poller* poller) { return poller->prepare_sleep(); });
+  if (none_ready && inbox_->prepare_sleep()) return true;
+  awake();
+  return false;
+}
+
+void LoopCore::awake() noexcept {
+  inbox_->awake();
+  for (Poller* const poller : pollers_) {
+    if (poller != nullptr) poller->awake();
+  }
+}
+
+// What was written before what they have seen, as lines to a pipe, the ring knows of by then, and comes first.
+void LoopCore::run_pollers() {
+  std::erase(pollers_, nullptr);
+  if (pollers_.empty()) return;
+  for (Poller* const poller : pollers_) poller->look();
+  if (ring_.has_unreaped()) {
+    ring_.submit_and_reap();
+    ring_.run_handlers();
+  }
+  for (std::size_t place = 0, end = pollers_.size(); place < end; ++place) {
+    if (pollers_[place] != nullptr) pollers_[place]->collect();
+  }
+}
+
+void LoopCore::sleep() {
+  const TimePoint asleep = monotonic_now();
+  ring_.set_wakeup(timers_.earliest());
+  ring_.submit_and_wait();
+  awake();
+  if (expected_ != 0) spin_.slept(monotonic_now() - asleep);
+}
+
 // An exception that leaves a callback leaves through here; what has not run yet stays queued for the next turn.
 void LoopCore::run_due() {
   ring_.run_handlers();
+  run_pollers();
   run_finished_jobs();  // before the timers: what ended in time has not timed out
   run_timers();
   run_inbox();
@@ -231,11 +300,13 @@ bool LoopCore::settle(const std::function<bool()>& ended, TimePoint deadline) {
   check(on_thread(), "a loop settles on its own thread");
   bool reached = ended();
   while (!reached && monotonic_now() < deadline) {
-    if (!ring_.has_reaped()) {
+    if (!ring_.has_reaped() && prepare_sleep()) {
       ring_.set_wakeup(deadline);
       ring_.submit_and_wait();
+      awake();
     }
     ring_.run_handlers();
+    run_pollers();
     reached = ended();
   }
   if (!turning_ && !closed_) end_turns();  // it may have handled what was to wake the outer loop

@@ -10,12 +10,15 @@
 #include <memory>
 #include <optional>
 #include <thread>
+#include <vector>
 
+#include "base/adaptive_spin.hpp"
 #include "base/clock.hpp"
 #include "base/intrusive_queue.hpp"
 #include "leasepool/detail/job.hpp"
 #include "leasepool/loop.hpp"
 #include "loop/inbox.hpp"
+#include "loop/poller.hpp"
 #include "loop/ring.hpp"
 #include "loop/scheduler.hpp"
 #include "loop/timer_queue.hpp"
@@ -50,6 +53,8 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   void report(Handler handler) override;
   void deliver(std::unique_ptr<Job> job) override;
   // What is posted may be what ends the loop, before this has returned: so the inbox is held.
+  void expect(Duration spin) override;
+  void came(Duration spin) override;
   void post(Handler handler) override { std::shared_ptr(inbox_)->post(std::move(handler)); }
   [[nodiscard]] bool on_thread() const noexcept override { return thread_ == std::this_thread::get_id(); }
 
@@ -62,6 +67,10 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
     return ring_;
   }
   [[nodiscard]] const std::shared_ptr<Inbox>& inbox() const noexcept { return inbox_; }
+
+  // Looks at what does not come through the ring, from now on or no more.
+  void watch(Poller& poller) { pollers_.push_back(&poller); }
+  void unwatch(Poller& poller) noexcept;
 
   void attach(LoopClient& client) { clients_.push_back(&client); }
   void detach(LoopClient& client) noexcept { clients_.remove(&client); }
@@ -94,6 +103,12 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   void run_inbox();
   void run_deferred();
   [[nodiscard]] bool has_work() const noexcept;
+  bool comes_soon();
+  [[nodiscard]] bool pollers_ready() const noexcept;
+  bool prepare_sleep() noexcept;
+  void awake() noexcept;
+  void run_pollers();
+  void sleep();
   void arm_doorbell();
   void wake_if_driven_from_outside() noexcept;
   void begin_turns(const char* verb);
@@ -114,6 +129,9 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   std::list<Spawned> spawned_;
   std::list<Spawned> ended_;
   OperationId doorbell_ = 0;
+  std::vector<Poller*> pollers_;  // null where one was taken out while they run
+  std::size_t expected_ = 0;      // completions that are worth looking for
+  AdaptiveSpin spin_{Duration::zero()};
   std::optional<WakeSet> wake_set_;  // once somebody has asked for poll_fd()
   bool stop_requested_ = false;
   bool turning_ = false;

@@ -33,6 +33,11 @@ class Scheduler {
   // Any thread: runs `handler` on the loop's; dropped when the loop is gone.
   virtual void post(Handler handler) = 0;
 
+  // Something is on its way that is worth looking for instead of going to sleep at once, for at most so long; and it
+  // came, or will not.
+  virtual void expect(Duration /*spin*/) {}
+  virtual void came(Duration /*spin*/) {}
+
   [[nodiscard]] virtual bool on_thread() const noexcept = 0;
 
   // The loop is gone: nothing that is added runs any more.

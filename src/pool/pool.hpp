@@ -36,6 +36,8 @@ struct PoolOptions {
   std::string name;
   std::size_t workers = 1;
   std::size_t max_payload = 0;
+  Duration spin{};
+  bool shared_memory = true;
   Duration worker_start_timeout{};
   std::size_t max_calls_per_worker = 0;
   Duration max_worker_age = Duration::max();

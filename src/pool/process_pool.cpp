@@ -36,16 +36,6 @@ std::string message_of(const std::exception& exception) {
   return error == nullptr ? what : what.substr(0, what.size() - error->code().message().size() - 2);
 }
 
-std::string milliseconds(Duration duration) {
-  return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count()) + " ms";
-}
-
-void end_job(std::unique_ptr<Job> job, Error error) {
-  job->fail(std::move(error));
-  const auto lease = job->booking.lease;
-  lease->job_ended(std::move(job));
-}
-
 }  // namespace
 
 ProcessPool::ProcessPool(LoopCore& loop, PoolOptions options)
@@ -86,7 +76,7 @@ void ProcessPool::spawn_missing_workers() {
 }
 
 void ProcessPool::spawn_worker() {
-  auto worker = std::make_shared<Worker>(loop_, *this, next_worker_id(), options_);
+  auto worker = std::make_shared<Worker>(loop_, *this, next_worker_id(), options_, run_times_);
   try {
     SpawnRequest request = worker->prepare(cgroup_);
     request.name = options_.name;
@@ -110,7 +100,7 @@ void ProcessPool::start_took_too_long(std::uint64_t worker_id) {
   retire(*worker);
   worker->kill();
   worker_failed_to_start("a worker was not ready within worker_start_timeout = " +
-                         milliseconds(options_.worker_start_timeout));
+                         in_milliseconds(options_.worker_start_timeout));
   if (closing_) forget_unanswered();  // so that a start ends that has failed because the fork server is stopped
 }
 
@@ -129,129 +119,12 @@ void ProcessPool::break_pool(const std::string& reason) {
   broken_ = options_.name + ": workers cannot be replaced after " + std::to_string(failed_starts_) +
             " tries; the last failure: " + reason;
   log(LogLevel::error, *broken_);
-  while (!queue_.empty()) end_job(queue_.pop_front(), {Errc::pool_broken, *broken_});
-}
-
-void ProcessPool::submit(std::unique_ptr<Job> job) {
-  check(!closing_, "a closing pool gets no jobs");
-  if (broken_) return end_job(std::move(job), {Errc::pool_broken, *broken_});
-  queue_.push_back(std::move(job));
-  dispatch();
-}
-
-void ProcessPool::submit_batch(IntrusiveQueue<Job> jobs) {
-  check(!closing_, "a closing pool gets no jobs");
-  while (!jobs.empty()) {
-    auto job = jobs.pop_front();
-    broken_ ? end_job(std::move(job), {Errc::pool_broken, *broken_}) : queue_.push_back(std::move(job));
+  while (!queue_.empty()) {
+    auto job = queue_.pop_front();
+    const auto lease = job->booking.lease;
+    job->fail({Errc::pool_broken, *broken_});
+    lease->job_ended(std::move(job));
   }
-  dispatch();
-}
-
-void ProcessPool::dispatch() {
-  if (closing_) return;
-  while (!queue_.empty() && !idle_.empty()) {
-    Worker& worker = *idle_.back();
-    if (send(worker, queue_.pop_front())) idle_.pop_back();
-  }
-  send_ahead();
-  share_out();
-  for (Worker* const worker : std::exchange(unflushed_, {})) worker->flush();
-}
-
-// False if it could not be encoded.
-bool ProcessPool::send(Worker& worker, std::unique_ptr<Job> job) {
-  Job& sent = *job;
-  if (auto error = worker.queue(job)) {
-    end_job(std::move(job), std::move(*error));
-    return false;
-  }
-  unflushed_.push_back(&worker);
-  if (worker.job() == &sent) note_start(sent);
-  return true;
-}
-
-// The rest of a batch goes to the workers that are busy, before they ask for it, evenly and in order.
-void ProcessPool::send_ahead() {
-  while (!queue_.empty() && queue_.front().booking.of_batch) {
-    Worker* best = nullptr;
-    for (const auto& worker : workers_) {
-      if (worker->idle() || !worker->has_room()) continue;
-      if (best == nullptr || worker->jobs_waiting() < best->jobs_waiting()) best = worker.get();
-    }
-    if (best == nullptr) return;
-    (void)send(*best, queue_.pop_front());
-  }
-}
-
-// Workers that have nothing to do take over half of what waits behind the busiest one.
-void ProcessPool::share_out() {
-  while (queue_.empty() && !idle_.empty()) {
-    const auto longest =
-        std::ranges::max_element(workers_, {}, [](const auto& worker) { return worker->jobs_waiting(); });
-    auto taken = (*longest)->take_back_last(((*longest)->jobs_waiting() + 1) / 2);
-    if (taken.empty()) return;
-    Worker& worker = *idle_.back();
-    for (auto& job : taken) {
-      worker.idle() || worker.has_room() ? void(send(worker, std::move(job))) : queue_.push_back(std::move(job));
-    }
-    if (!worker.idle()) idle_.pop_back();
-  }
-}
-
-void ProcessPool::note_start(Job& job) {
-  const TimePoint now = loop_.now();
-  job.booking.started.store(now, std::memory_order_relaxed);
-  job.booking.lease->job_started(job.booking.id, now);
-}
-
-Worker* ProcessPool::holder_of(const Job& job) const {
-  const auto found = std::ranges::find_if(workers_, [&](const auto& worker) { return worker->has_job(job); });
-  return found == workers_.end() ? nullptr : found->get();
-}
-
-// What waits behind the call that a worker runs goes to the head of the queue.
-void ProcessPool::take_back_from(Worker& worker) {
-  auto taken = worker.take_back_last(worker.jobs_waiting());
-  for (auto& job : taken | std::views::reverse) give_back(std::move(job));
-}
-
-// A job that has not begun on the worker that it was sent to.
-void ProcessPool::give_back(std::unique_ptr<Job> job) {
-  if (closing_) return end_job(std::move(job), {Errc::cancelled, options_.name + " closed before the call began"});
-  if (broken_) return end_job(std::move(job), {Errc::pool_broken, *broken_});
-  job->booking.started.store(TimePoint{}, std::memory_order_relaxed);
-  queue_.push_front(std::move(job));
-}
-
-bool ProcessPool::withdraw(Job& job, Error error) {
-  if (job.booking.started.load(std::memory_order_relaxed) != TimePoint{}) return false;
-  Worker* const worker = job.booking.of_batch ? holder_of(job) : nullptr;
-  std::unique_ptr<Job> waiting = worker == nullptr ? queue_.remove(job) : worker->take_back(job);
-  if (!waiting) {  // begun a moment ago
-    note_start(job);
-    return false;
-  }
-  end_job(std::move(waiting), std::move(error));
-  return true;
-}
-
-bool ProcessPool::interrupt(Job& job, Error error) {
-  Worker* const running = holder_of(job);
-  check(running != nullptr, "a job that runs is with one of the pool's workers");
-  const auto worker = running->shared_from_this();
-  if (StackTrace stack = worker->noted_stack(job); !stack.empty()) {
-    const std::string where = "; late in its time it was in " + in_a_line(stack);
-    error = error.with_message(error.message() + where)
-                .with_details(std::make_shared<ErrorDetails>(ErrorDetails{.crash = {}, .stack = std::move(stack)}));
-  }
-  take_back_from(*worker);
-  std::unique_ptr<Job> taken = worker->take_job(job);
-  if (!worker->has_jobs()) kill_for_nothing_wanted(*worker);  // else it is between two calls
-  end_job(std::move(taken), std::move(error));
-  spawn_missing_workers();
-  dispatch();
-  return true;
 }
 
 void ProcessPool::note_stack(const Job& job) {
@@ -294,6 +167,7 @@ void ProcessPool::worker_ready(Worker& worker) {
     deaths_.pop_front();
   }
   if (closing_) return worker.dismiss();
+  no_room_ahead_ = false;
   idle_.push_back(&worker);
   if (ready_ && idle_.size() == options_.workers) {
     loop_.defer([self = shared_from_this(), ready = std::exchange(ready_, {})]() mutable {
@@ -304,6 +178,7 @@ void ProcessPool::worker_ready(Worker& worker) {
 }
 
 void ProcessPool::worker_finished(Worker& worker, std::unique_ptr<Job> job) {
+  no_room_ahead_ = false;
   if (!worker.idle() && worker.has_served()) take_back_from(worker);
   if (!worker.idle() && !worker.has_jobs()) {
     kill_for_nothing_wanted(worker);
@@ -357,6 +232,8 @@ void ProcessPool::worker_gone(Worker& worker, std::unique_ptr<Job> job) {
       worker_failed_to_start(gone->describe_end(), gone->failure_code());
     } else if (!job) {
       log(LogLevel::warning, options_.name + ": idle " + gone->describe_end());
+    } else if (!gone->had_begun(*job)) {
+      log(LogLevel::warning, options_.name + ": " + gone->describe_end() + "; what it had not begun goes to another");
     }
   }
   take_back_from(*gone);
@@ -365,25 +242,6 @@ void ProcessPool::worker_gone(Worker& worker, std::unique_ptr<Job> job) {
   dispatch();
   spawn_missing_workers();
   finish_if_empty();
-}
-
-void ProcessPool::requeue_or_fail(const Worker& worker, std::unique_ptr<Job> job) {
-  if (worker.had_begun(*job)) {
-    Error error = crash_error(worker, *job);
-    log(LogLevel::warning, error.message());
-    return end_job(std::move(job), std::move(error));
-  }
-  give_back(std::move(job));
-}
-
-Error ProcessPool::crash_error(const Worker& worker, const Job& job) const {
-  WorkerCrash crash = worker.report_end(job);
-  std::string message = options_.name + ": " + worker.describe_end() + " while running " + crash.function + " (call " +
-                        std::to_string(crash.call_id) + "), " + milliseconds(crash.ran_for) +
-                        " after it was sent; it may have run in part";
-  if (!crash.stack.empty()) message += "; it was in " + in_a_line(crash.stack);
-  return Error(Errc::worker_crashed, std::move(message))
-      .with_details(std::make_shared<ErrorDetails>(ErrorDetails{.crash = std::move(crash), .stack = {}}));
 }
 
 std::shared_ptr<Worker> ProcessPool::find(std::uint64_t worker_id) const {

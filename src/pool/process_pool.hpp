@@ -12,6 +12,7 @@
 #include "base/intrusive_queue.hpp"
 #include "loop/loop_core.hpp"
 #include "pool/pool.hpp"
+#include "pool/run_times.hpp"
 #include "pool/spawner.hpp"
 #include "pool/worker.hpp"
 
@@ -64,8 +65,11 @@ class ProcessPool final : public Pool,
   void recycle(Worker& worker);
   void cancel_start_timer(std::uint64_t worker_id);
   void dispatch();
-  bool send(Worker& worker, std::unique_ptr<Job> job);
+  void enqueue(std::unique_ptr<Job> job);
+  bool send_front_to(Worker& worker);
   void send_ahead();
+  [[nodiscard]] Worker* next_with_room(const Job& job);
+  void take_back_from_slow_workers();
   void share_out();
   void note_start(Job& job);
   [[nodiscard]] Worker* holder_of(const Job& job) const;
@@ -92,9 +96,13 @@ class ProcessPool final : public Pool,
   std::size_t live_ = 0;                          // workers that are not dying
   IntrusiveQueue<Job> queue_;
   std::vector<Worker*> unflushed_;  // that have been queued jobs in this dispatch
-  std::deque<TimePoint> deaths_;    // whose replacements are not ready yet
-  std::size_t failed_starts_ = 0;   // in a row
-  std::size_t lost_servers_ = 0;    // in a row, with requests unanswered
+  const std::shared_ptr<RunTimes> run_times_ = std::make_shared<RunTimes>();
+  bool sent_ahead_ = false;        // calls may wait behind others
+  bool no_room_ahead_ = false;     // no busy worker takes more for now
+  std::size_t next_ahead_ = 0;     // the place of the last worker that was sent one ahead
+  std::deque<TimePoint> deaths_;   // whose replacements are not ready yet
+  std::size_t failed_starts_ = 0;  // in a row
+  std::size_t lost_servers_ = 0;   // in a row, with requests unanswered
   TimerId backoff_ = 0;
   std::unordered_map<std::uint64_t, TimerId> start_timers_;
   std::optional<std::string> broken_;                  // the last cause

@@ -2,27 +2,38 @@
 #include "pool/sent_calls.hpp"
 
 #include <algorithm>
-#include <ranges>
 #include <utility>
 
 #include "base/check.hpp"
 
 namespace leasepool::detail {
 
-void SentCalls::add(std::unique_ptr<Job> job, std::size_t size) {
+void SentCalls::add(std::unique_ptr<Job> job, const SentCall& sent) {
   check(calls_.size() < WorkerStatus::kClaims, "each call that was sent has a claim of its own");
   const std::uint64_t id = job->booking.id;
   const std::uint64_t number = sent_++;
-  status_->claims[number % WorkerStatus::kClaims].store(id);
-  calls_.push_back({.id = id, .number = number, .size = size, .job = std::move(job)});
+  status_->claims[number % WorkerStatus::kClaims].store(id, std::memory_order_release);
+  calls_.push_back({.id = id, .number = number, .sent = sent, .job = std::move(job)});
   ++live_;
-  bytes_ += size;
+  bytes_ += sent.size;
+  backlog_ += sent.expected;
+}
+
+void SentCalls::subtract(const SentCall& sent) noexcept {
+  --live_;
+  bytes_ -= sent.size;
+  backlog_ -= sent.expected;
 }
 
 // Half of the claims stay free: an idle worker can be sent a call however many it has still to pass over.
-bool SentCalls::room_ahead() const noexcept {
+bool SentCalls::room_ahead() noexcept {
   static_assert(kMostAhead <= WorkerStatus::kClaims / 2);
-  return calls_.size() < kMostAhead && bytes_ < kMostBytesAhead;
+  if (calls_.size() >= kMostAhead || bytes_ >= kMostBytesAhead) {
+    filling_ = false;
+  } else if (calls_.size() <= kMostAhead / 2 && bytes_ <= kMostBytesAhead / 2) {
+    filling_ = true;
+  }
+  return filling_;
 }
 
 bool SentCalls::holds(const Job& job) const noexcept {
@@ -44,12 +55,16 @@ bool SentCalls::is_due(std::uint64_t call_id) const noexcept {
   return call != nullptr && call->id == call_id;
 }
 
+FunctionId SentCalls::due_function() const noexcept {
+  const Call* const call = first();
+  return call == nullptr ? 0 : call->sent.function;
+}
+
 std::unique_ptr<Job> SentCalls::answered() {
   while (calls_.front().taken_back) calls_.pop_front();  // it was passed over, or a later one would not be answered
   Call call = std::move(calls_.front());
   calls_.pop_front();
-  --live_;
-  bytes_ -= call.size;
+  subtract(call.sent);
   return std::move(call.job);
 }
 
@@ -79,8 +94,7 @@ std::unique_ptr<Job> SentCalls::take_back(Call& call) {
   std::uint64_t unbegun = call.id;
   if (!status_->claims[call.number % WorkerStatus::kClaims].compare_exchange_strong(unbegun, 0)) return nullptr;
   call.taken_back = true;
-  --live_;
-  bytes_ -= call.size;
+  subtract(call.sent);
   return std::move(call.job);
 }
 
@@ -89,16 +103,14 @@ std::unique_ptr<Job> SentCalls::take_back(std::uint64_t call_id) {
   return found == calls_.end() ? nullptr : take_back(*found);
 }
 
-std::vector<std::unique_ptr<Job>> SentCalls::take_back_last(std::size_t count) {
+std::vector<std::unique_ptr<Job>> SentCalls::take_back_first(std::size_t count) {
   std::vector<std::unique_ptr<Job>> taken;
-  for (Call& call : calls_ | std::views::reverse) {
+  const Call* const due = first();
+  for (Call& call : calls_) {
     if (taken.size() == count) break;
-    if (call.taken_back || call.job == nullptr) continue;
-    auto job = take_back(call);
-    if (!job) break;  // begun, and so is what was sent before it
-    taken.push_back(std::move(job));
+    if (&call == due || call.taken_back || call.job == nullptr) continue;
+    if (auto job = take_back(call)) taken.push_back(std::move(job));
   }
-  std::ranges::reverse(taken);
   return taken;
 }
 

@@ -3,16 +3,20 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
+#include <string>
 #include <system_error>
 
 namespace leasepool::detail {
 
 namespace {
 
-constexpr std::size_t kPageSize = 4096;
-static_assert(sizeof(WorkerStatus) <= kPageSize);
+constexpr std::size_t kWithoutRings = offsetof(WorkerMemory, calls);
+static_assert(sizeof(WorkerStatus) <= kWithoutRings);
 
 [[noreturn]] void throw_errno(const char* what) {
   throw std::system_error(errno, std::generic_category(), std::string("leasepool: ") + what + " for a status page");
@@ -21,22 +25,26 @@ static_assert(sizeof(WorkerStatus) <= kPageSize);
 }  // namespace
 
 StatusPage::~StatusPage() {
-  if (status_ != nullptr) ::munmap(status_, kPageSize);
+  if (memory_ != nullptr) ::munmap(memory_, size_);
 }
 
-std::pair<StatusPage, UniqueFd> StatusPage::create() {
+std::pair<StatusPage, UniqueFd> StatusPage::create(bool with_rings) {
   UniqueFd fd(::memfd_create("leasepool-status", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) throw_errno("memfd_create");
-  if (::ftruncate(fd.get(), kPageSize) != 0) throw_errno("ftruncate");
+  const std::size_t size = with_rings ? sizeof(WorkerMemory) : kWithoutRings;
+  if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) throw_errno("ftruncate");
   if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) throw_errno("F_ADD_SEALS");
   StatusPage page = map(fd.get());
   return {std::move(page), std::move(fd)};
 }
 
 StatusPage StatusPage::map(int fd) {
-  void* const memory = ::mmap(nullptr, kPageSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  struct stat file{};
+  if (::fstat(fd, &file) != 0) throw_errno("fstat");
+  const auto size = static_cast<std::size_t>(file.st_size);
+  void* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (memory == MAP_FAILED) throw_errno("mmap");
-  return StatusPage(static_cast<WorkerStatus*>(memory));  // a fresh page is zeros: so are all counters
+  return {static_cast<WorkerMemory*>(memory), size};  // fresh pages are zeros: so are all counters
 }
 
 }  // namespace leasepool::detail

@@ -1,7 +1,7 @@
 // StatusPage: memory that a worker and its parent share, where the worker notes which call it begins and
-// ends. It outlives the worker, so the parent knows what had begun. Sealed: the worker cannot shrink it under the
-// parent. What stands in it is the worker's word, used only to choose between "not begun" and "may have run", and to
-// say more of an end.
+// ends, and behind that the rings of their frames, if they have any. It outlives the worker, so the parent knows what
+// had begun. Sealed: the worker cannot shrink it under the parent. What stands in it is the worker's word, used only to
+// choose between "not begun" and "may have run", and to say more of an end.
 #pragma once
 
 #include <array>
@@ -12,6 +12,7 @@
 
 #include "base/unique_fd.hpp"
 #include "pool/stack_note.hpp"
+#include "wire/byte_ring.hpp"
 
 namespace leasepool::detail {
 
@@ -33,12 +34,21 @@ struct WorkerStatus {
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "shared between processes");
 
+// What the two share.
+struct WorkerMemory {
+  alignas(4096) WorkerStatus status;
+  alignas(4096) ByteRing calls;
+  alignas(4096) ByteRing outcomes;
+};
+
 class StatusPage {
  public:
   StatusPage() = default;
-  StatusPage(StatusPage&& other) noexcept : status_(std::exchange(other.status_, nullptr)) {}
+  StatusPage(StatusPage&& other) noexcept
+      : memory_(std::exchange(other.memory_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   StatusPage& operator=(StatusPage&& other) noexcept {
-    std::swap(status_, other.status_);
+    std::swap(memory_, other.memory_);
+    std::swap(size_, other.size_);
     return *this;
   }
   StatusPage(const StatusPage&) = delete;
@@ -46,16 +56,22 @@ class StatusPage {
   ~StatusPage();
 
   // A new page, and a descriptor to map it elsewhere. Throws std::system_error.
-  static std::pair<StatusPage, UniqueFd> create();
+  static std::pair<StatusPage, UniqueFd> create(bool with_rings);
 
   // The page behind a descriptor. Throws std::system_error.
   static StatusPage map(int fd);
 
-  WorkerStatus* operator->() const noexcept { return status_; }
+  WorkerStatus* operator->() const noexcept { return &memory_->status; }
+
+  // Null without rings.
+  [[nodiscard]] ByteRing* calls() const noexcept { return has_rings() ? &memory_->calls : nullptr; }
+  [[nodiscard]] ByteRing* outcomes() const noexcept { return has_rings() ? &memory_->outcomes : nullptr; }
 
  private:
-  explicit StatusPage(WorkerStatus* status) noexcept : status_(status) {}
-  WorkerStatus* status_ = nullptr;
+  StatusPage(WorkerMemory* memory, std::size_t size) noexcept : memory_(memory), size_(size) {}
+  [[nodiscard]] bool has_rings() const noexcept { return size_ == sizeof(WorkerMemory); }
+  WorkerMemory* memory_ = nullptr;
+  std::size_t size_ = 0;
 };
 
 }  // namespace leasepool::detail

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <csignal>
 #include <string>
 #include <system_error>
@@ -48,7 +49,8 @@ ThreadPool::ThreadPool(Scheduler& scheduler, const std::shared_ptr<Inbox>& inbox
     : scheduler_(scheduler),
       options_(std::move(options)),
       log_(std::make_shared<LogQueue>(scheduler, options_.log, options_.totals->log)),
-      shared_(std::make_shared<Shared>(inbox, std::make_shared<ThreadLogRoute>(inbox, log_, options_.name))) {}
+      shared_(std::make_shared<Shared>(inbox, std::make_shared<ThreadLogRoute>(inbox, log_, options_.name), options_)) {
+}
 
 ThreadPool::~ThreadPool() { check(threads_.empty(), "a thread pool is closed before it is destroyed"); }
 
@@ -65,7 +67,7 @@ void ThreadPool::start(std::move_only_function<void(Result<void>)> ready) {
         ++shared_->running;
       }
       try {
-        threads_.emplace_back(thread_main, shared_, weak_from_this(), options_.initializer);
+        threads_.emplace_back(thread_main, shared_, weak_from_this(), options_.initializer, i);
       } catch (...) {
         const std::lock_guard lock(shared_->mutex);
         --shared_->running;
@@ -118,29 +120,55 @@ void ThreadPool::thread_initialized(const std::optional<std::string>& failed) {
 }
 
 void ThreadPool::submit(std::unique_ptr<Job> job) {
+  check(!closing_, "a closing pool gets no jobs");
   job->booking.pool = shared_from_this();
-  bool wake = false;
-  {
-    const std::lock_guard lock(shared_->mutex);
-    check(!shared_->closing, "a closing pool gets no jobs");
-    shared_->queue.push_back(std::move(job));
-    wake = shared_->idle > 0;
+  job->booking.waits_in_pool = true;
+  queue_.push_back(std::move(job));
+  scheduler_.expect(options_.spin);
+  hand_off();
+}
+
+// In order, as far as there is room.
+void ThreadPool::hand_off() {
+  bool any = false;
+  while (!queue_.empty()) {
+    auto job = queue_.pop_front();
+    job->booking.waits_in_pool = false;
+    job = shared_->ready.push(std::move(job));
+    if (job) {
+      job->booking.waits_in_pool = true;
+      queue_.push_front(std::move(job));
+      break;
+    }
+    any = true;
   }
-  if (wake) shared_->work.notify_one();
+  shared_->waiting.store(queue_.size(), std::memory_order_relaxed);
+  if (any) shared_->parking.wake_one();
 }
 
 bool ThreadPool::withdraw(Job& job, Error error) {
-  std::unique_ptr<Job> taken;
-  {
-    const std::lock_guard lock(shared_->mutex);
-    if (job.booking.started.load(std::memory_order_relaxed) != TimePoint{}) return false;
-    taken = shared_->queue.remove(job);
-  }
+  if (job.booking.started.load(std::memory_order_relaxed) != TimePoint{}) return false;
+  std::unique_ptr<Job> taken = job.booking.waits_in_pool ? queue_.remove(job) : shared_->ready.take_back(job);
+  if (!taken) return false;  // a thread has it
   taken->fail(std::move(error));
   taken->booking.pool.reset();
+  job_left();
   const auto lease = taken->booking.lease;
   lease->job_ended(std::move(taken));
   return true;
+}
+
+void ThreadPool::job_left() {
+  scheduler_.came(options_.spin);
+  if (queue_.empty()) return;
+  hand_off();
+  if (closing_ && queue_.empty()) announce_end();
+}
+
+// Threads leave when they find nothing more to do.
+void ThreadPool::announce_end() {
+  shared_->closing.store(true);
+  shared_->parking.wake_all();
 }
 
 bool ThreadPool::interrupt(Job& job, Error /*error*/) {
@@ -150,29 +178,24 @@ bool ThreadPool::interrupt(Job& job, Error /*error*/) {
 
 bool ThreadPool::would_wait_for_itself() const noexcept {
   if (current_pool != shared_.get()) return false;
-  const std::lock_guard lock(shared_->mutex);
-  return options_.workers - shared_->busy <= shared_->queue.size();
+  const auto free = std::ranges::count_if(shared_->threads, [](const ThreadState& thread) { return !thread.busy; });
+  return static_cast<std::size_t>(free) <= shared_->ready.size() + shared_->waiting;
 }
 
 void ThreadPool::thread_main(const std::shared_ptr<Shared>& shared, const std::weak_ptr<ThreadPool>& pool,
-                             const Initializer& initializer) {
+                             const Initializer& initializer, std::size_t index) {
   current_pool = shared.get();
   if (initializer) initialize(*shared, pool, initializer);
+  AdaptiveSpin spin(shared->spin);
+  std::atomic<bool>& busy = shared->threads[index].busy;
+  while (auto job = next_job(*shared, spin)) {
+    busy.store(true, std::memory_order_release);
+    run_job(*shared, *job);
+    busy.store(false, std::memory_order_release);
+    shared->inbox->job_done(std::move(job));
+  }
   {
-    std::unique_lock lock(shared->mutex);
-    for (;;) {
-      ++shared->idle;
-      shared->work.wait(lock, [&] { return !shared->queue.empty() || shared->closing; });
-      --shared->idle;
-      if (shared->queue.empty()) break;
-      std::unique_ptr<Job> job = shared->queue.pop_front();
-      job->booking.started.store(monotonic_now(), std::memory_order_relaxed);
-      ++shared->busy;
-      lock.unlock();
-      run_job(*shared, std::move(job));
-      lock.lock();
-      --shared->busy;
-    }
+    const std::lock_guard lock(shared->mutex);
     --shared->running;
     shared->finished.notify_all();
   }
@@ -181,23 +204,55 @@ void ThreadPool::thread_main(const std::shared_ptr<Shared>& shared, const std::w
   });
 }
 
-void ThreadPool::run_job(Shared& shared, std::unique_ptr<Job> job) {
-  if (job->booking.reports_start) {
-    shared.inbox->post(
-        [lease = job->booking.lease, id = job->booking.id,
-         started = job->booking.started.load(std::memory_order_relaxed)] { lease->job_started(id, started); });
+// Null when the pool closes and no job is left.
+std::unique_ptr<Job> ThreadPool::next_job(Shared& shared, AdaptiveSpin& spin) {
+  auto job = shared.ready.pop();
+  return job ? std::move(job) : wait_for_job(shared, spin);
+}
+
+std::unique_ptr<Job> ThreadPool::wait_for_job(Shared& shared, AdaptiveSpin& spin) {
+  const auto may_go = [&] { return !shared.ready.empty() || shared.closing.load(); };
+  bool spinning = shared.parking.begin_spinning();
+  for (;;) {
+    if (spinning) {
+      (void)spin.spin(may_go);
+      if (auto job = shared.ready.pop()) {
+        shared.parking.end_spinning();
+        if (!shared.ready.empty()) shared.parking.wake_one();
+        return job;
+      }
+    }
+    shared.parking.lie_down(spinning);
+    if (may_go()) {
+      spinning = shared.parking.get_up();
+      if (spinning) continue;
+      if (auto job = shared.ready.pop()) return job;
+      if (shared.closing.load()) return nullptr;
+      spinning = shared.parking.begin_spinning();
+      continue;
+    }
+    const TimePoint asleep = monotonic_now();
+    shared.parking.sleep();
+    spin.slept(monotonic_now() - asleep);
+    spinning = true;
   }
-  {
-    ThreadLog log(*shared.log, *job);
-    const ThreadLogTarget target(log);
-    job->run();
+}
+
+void ThreadPool::run_job(Shared& shared, Job& job) {
+  const TimePoint started = monotonic_now();
+  job.booking.started.store(started, std::memory_order_relaxed);
+  if (job.booking.reports_start) {
+    shared.inbox->post([lease = job.booking.lease, id = job.booking.id, started] { lease->job_started(id, started); });
   }
-  shared.inbox->job_done(std::move(job));
+  ThreadLog log(*shared.log, job);
+  const ThreadLogTarget target(log);
+  job.run();
 }
 
 void ThreadPool::job_started(std::uint64_t /*job_id*/, TimePoint /*started*/) {}
 
 void ThreadPool::job_ended(std::unique_ptr<Job> job) {
+  job_left();
   const auto lease = job->booking.lease;
   lease->job_ended(std::move(job));
 }
@@ -205,11 +260,7 @@ void ThreadPool::job_ended(std::unique_ptr<Job> job) {
 void ThreadPool::begin_closing() {
   closing_ = true;
   ready_ = {};
-  {
-    const std::lock_guard lock(shared_->mutex);
-    shared_->closing = true;
-  }
-  shared_->work.notify_all();
+  if (queue_.empty()) announce_end();
 }
 
 void ThreadPool::close(std::move_only_function<void()> closed) {
@@ -238,6 +289,7 @@ void ThreadPool::kill() {
 }
 
 void ThreadPool::close_now(TimePoint deadline) noexcept {
+  queue_.clear();
   begin_closing();
   bool all_finished = false;
   {

@@ -1,13 +1,18 @@
 // ThreadPool: threads that take jobs from one queue and hand them back through the loop's inbox.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
 
+#include "base/adaptive_spin.hpp"
+#include "base/handoff_ring.hpp"
 #include "base/intrusive_queue.hpp"
+#include "base/parking.hpp"
 #include "loop/inbox.hpp"
 #include "loop/scheduler.hpp"
 #include "pool/pool.hpp"
@@ -37,28 +42,39 @@ class ThreadPool final : public Pool, public JobSink, public std::enable_shared_
   void job_ended(std::unique_ptr<Job> job) override;
 
  private:
+  // Written by its thread alone.
+  struct alignas(64) ThreadState {
+    std::atomic<bool> busy = false;  // runs a job
+  };
+
   // What threads and loop share; outlives the pool when threads are abandoned.
   struct Shared {
-    Shared(std::shared_ptr<Inbox> loop_inbox, std::shared_ptr<ThreadLogRoute> log_route)
-        : inbox(std::move(loop_inbox)), log(std::move(log_route)) {}
+    Shared(std::shared_ptr<Inbox> loop_inbox, std::shared_ptr<ThreadLogRoute> log_route, const PoolOptions& options)
+        : inbox(std::move(loop_inbox)), log(std::move(log_route)), spin(options.spin), threads(options.workers) {}
     const std::shared_ptr<Inbox> inbox;
     const std::shared_ptr<ThreadLogRoute> log;
+    const Duration spin;
+    std::vector<ThreadState> threads;
+    HandoffRing<Job, 256> ready;           // jobs that a thread may take
+    Parking parking;                       // of threads that have none
+    std::atomic<std::size_t> waiting = 0;  // jobs for which the ring has no room
+    std::atomic<bool> closing = false;
     std::mutex mutex;
-    std::condition_variable work;      // a job was queued, or the pool closes
     std::condition_variable finished;  // a thread has left its loop
-    IntrusiveQueue<Job> queue;         // guarded by mutex, as all below
-    std::size_t idle = 0;              // threads that wait for work
-    std::size_t busy = 0;              // threads that run a job
-    std::size_t running = 0;           // threads that have not left their loop
-    bool closing = false;
+    std::size_t running = 0;           // threads that have not left their loop; guarded by mutex
   };
 
   static void thread_main(const std::shared_ptr<Shared>& shared, const std::weak_ptr<ThreadPool>& pool,
-                          const Initializer& initializer);
+                          const Initializer& initializer, std::size_t index);
   static void initialize(Shared& shared, const std::weak_ptr<ThreadPool>& pool, const Initializer& initializer);
   void thread_initialized(const std::optional<std::string>& failed);
   void report_start();
-  static void run_job(Shared& shared, std::unique_ptr<Job> job);
+  static std::unique_ptr<Job> next_job(Shared& shared, AdaptiveSpin& spin);
+  static std::unique_ptr<Job> wait_for_job(Shared& shared, AdaptiveSpin& spin);
+  static void run_job(Shared& shared, Job& job);
+  void hand_off();
+  void job_left();
+  void announce_end();
   void begin_closing();
   void thread_finished();
   void finish_close();
@@ -67,6 +83,7 @@ class ThreadPool final : public Pool, public JobSink, public std::enable_shared_
   const PoolOptions options_;
   const std::shared_ptr<LogQueue> log_;
   const std::shared_ptr<Shared> shared_;
+  IntrusiveQueue<Job> queue_;  // what the ring has no room for
   std::vector<std::thread> threads_;
   std::move_only_function<void(Result<void>)> ready_;  // while starting
   Result<void> start_result_;

@@ -50,6 +50,7 @@ WorkerSettings settings_of(const PoolOptions& options) {
                           .core_size = options.limits.core_size.value_or(kNoLimit),
                           .niceness = options.limits.niceness,
                           .reports_memory = options.max_worker_rss == 0 ? 0 : 1,
+                          .spin = static_cast<std::uint64_t>(options.spin.count()),
                           .sandbox = options.sandbox.profile(),
                           .best_effort = options.sandbox.is_best_effort() ? 1U : 0U};
   if (options.limits.cpu_time && *options.limits.cpu_time != Duration::max()) {
@@ -83,6 +84,11 @@ TimePoint end_of_age(TimePoint now, Duration most) {
 
 std::string_view owner_of(const Job& job) { return job.booking.lease ? job.booking.lease->lease_owner() : ""; }
 
+std::string_view name_of(FunctionId function) {
+  const RegisteredFunction* const known = find_function_by_id(function);
+  return known == nullptr ? std::string_view() : known->name;
+}
+
 // What was killed in it may still be on its way out.
 void remove_cgroup(LoopCore& loop, std::shared_ptr<const WorkerCgroup> cgroup, Duration pause) {
   if (cgroup->remove() || pause > kLastRemoval) return;
@@ -93,7 +99,8 @@ void remove_cgroup(LoopCore& loop, std::shared_ptr<const WorkerCgroup> cgroup, D
 
 }  // namespace
 
-Worker::Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolOptions& options)
+Worker::Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolOptions& options,
+               std::shared_ptr<RunTimes> run_times)
     : loop_(loop),
       owner_(&owner),
       id_(id),
@@ -102,21 +109,25 @@ Worker::Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolO
       most_calls_(options.max_calls_per_worker == 0 ? UINT64_MAX : nine_to_ten_tenths(options.max_calls_per_worker)),
       end_of_age_(end_of_age(loop.now(), options.max_worker_age)),
       most_resident_memory_(options.max_worker_rss == 0 ? UINT64_MAX : options.max_worker_rss),
+      spin_(options.spin),
+      shares_memory_(options.shared_memory),
+      run_times_(std::move(run_times)),
       initializer_(options.initializer) {}
 
 SpawnRequest Worker::prepare(const std::shared_ptr<const UniqueFd>& delegated_cgroup) {
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
-  auto [page, page_fd] = StatusPage::create();
+  auto [page, page_fd] = StatusPage::create(shares_memory_);
   status_ = std::move(page);
   sent_ = SentCalls(status_.operator->());
   const std::uint64_t limit = std::max<std::uint64_t>(settings_.max_payload, report_limit(settings_.max_payload));
-  channel_ = std::make_shared<Channel>(loop_, std::move(ours), limit, *this);
+  channel_ = std::make_shared<SharedChannel>(
+      loop_, std::move(ours), RingPair{.out = status_.calls(), .in = status_.outcomes()}, limit, spin_, *this);
   channel_->open(carries_descriptors() ? Channel::Receives::descriptors : Channel::Receives::bytes);
   output_ = std::make_shared<WorkerOutput>(
       loop_, [this](LogSource source, LogLevel level, std::string_view text) { printed(source, level, text); });
   auto [standard_output, standard_error] = output_->open();
   if (delegated_cgroup) cgroup_ = std::make_shared<WorkerCgroup>(delegated_cgroup, id_, settings_.memory);
-  if (sandbox_.profile() == Sandbox::Profile::files) channel_->send(sandbox_frame(sandbox_));
+  if (sandbox_.profile() == Sandbox::Profile::files) channel_->send_first(sandbox_frame(sandbox_));
   return {.worker_id = id_,
           .channel = std::move(theirs),
           .status_page = std::move(page_fd),
@@ -201,26 +212,33 @@ std::optional<Error> Worker::run(std::unique_ptr<Job>& job) {
 
 std::optional<Error> Worker::queue(std::unique_ptr<Job>& job) {
   check(ready() && !dying_ && (idle() || has_room()), "a job goes to an idle worker, or to one that has room");
-  Bytes frame = begin_frame();
+  begin_frame_in(frame_);
   Descriptors descriptors;
-  const Result<FunctionId> function = job->encode(frame, descriptors, settings_.max_payload);
+  const Result<FunctionId> function = job->encode(frame_, descriptors, settings_.max_payload);
   if (!function) return function.error();
   const std::uint64_t call_id = job->booking.id;
-  finish_frame(frame, FrameType::call, call_id, *function, descriptors.size());
-  sent_.add(std::move(job), frame.size());
+  finish_frame(frame_, FrameType::call, call_id, *function, descriptors.size());
+  if (idle()) busy_since_ = loop_.now();
+  sent_.add(std::move(job),
+            {.function = *function, .size = frame_.size(), .expected = run_times_->expected(*function)});
   ++calls_;
-  channel_->queue(std::move(frame), std::move(descriptors), call_id);
+  channel_->queue(frame_, std::move(descriptors), call_id);
+  expect_outcomes();
   return std::nullopt;
 }
+
+// The loop looks for outcomes while some are due.
+void Worker::expect_outcomes() { channel_->expect(!idle() || initializing_ != nullptr); }
 
 std::unique_ptr<Job> Worker::take_back(const Job& job) {
   auto taken = sent_.take_back(job.booking.id);
   if (taken) --calls_;
+  expect_outcomes();
   return taken;
 }
 
-std::vector<std::unique_ptr<Job>> Worker::take_back_last(std::size_t count) {
-  auto taken = sent_.take_back_last(count);
+std::vector<std::unique_ptr<Job>> Worker::take_back_first(std::size_t count) {
+  auto taken = sent_.take_back_first(count);
   calls_ -= taken.size();
   return taken;
 }
@@ -232,13 +250,16 @@ void Worker::initialize() {
   const Result<FunctionId> function = initializing_->encode(frame, descriptors, settings_.max_payload);
   if (!function) return give_up("has no initializer: " + function.error().message());
   finish_frame(frame, FrameType::call, kInitializerCall, *function, descriptors.size());
-  channel_->send(std::move(frame), std::move(descriptors), kInitializerCall);
+  channel_->queue(frame, std::move(descriptors), kInitializerCall);
+  channel_->flush();
+  expect_outcomes();
 }
 
 void Worker::initialized(const Frame& frame) {
   if (frame.call_id != kInitializerCall) return violated("an outcome of a call it does not run");
   if (const auto wrong = take_outcome(*initializing_, frame)) return violated(*wrong);
   const std::unique_ptr<Job> ended = std::move(initializing_);
+  expect_outcomes();
   if (const Error* const error = ended->error()) {
     return give_up("could not be initialized: " + std::string(ended->function_name()) + " failed: " + error->message());
   }
@@ -265,6 +286,8 @@ void Worker::frame_received(const Frame& frame) {
       return accept_outcome(frame);
     case FrameType::call: return violated("a call");
     case FrameType::sandbox: return violated("a sandbox");
+    case FrameType::elsewhere:
+    case FrameType::wake: return violated("a frame of its channel's own");
   }
 }
 
@@ -290,7 +313,11 @@ void Worker::accept_outcome(const Frame& frame) {
     if (const auto wrong = take_outcome(*job, frame)) return violated(*wrong);
     remember(*job);
   }
+  run_times_->ran(sent_.due_function(),
+                  Duration(static_cast<std::int64_t>(std::min(frame.function_id, std::uint64_t{INT64_MAX}))));
   auto ended = sent_.answered();
+  busy_since_ = loop_.now();
+  expect_outcomes();
   if (owner_ != nullptr) owner_->worker_finished(*this, std::move(ended));
 }
 
@@ -321,7 +348,7 @@ void Worker::descriptors_refused(std::uint64_t call_id, int error) {
 void Worker::remember(const Job& job) {
   const std::string_view owner = owner_of(job);
   if (last_owner_ != owner) last_owner_ = owner;
-  if (const std::string_view name = job.function_name(); last_function_ != name) last_function_ = name;
+  last_function_ = sent_.due_function();
 }
 
 void Worker::channel_ended(std::string_view violation) {
@@ -395,7 +422,7 @@ void Worker::printed(LogSource source, LogLevel level, std::string_view text) {
                                  .worker_id = id_,
                                  .pid = pid_,
                                  .owner = running == nullptr ? last_owner_ : owner_of(*running),
-                                 .function = running == nullptr ? last_function_ : running->function_name()});
+                                 .function = running == nullptr ? name_of(last_function_) : running->function_name()});
 }
 
 bool Worker::has_served() const noexcept {

@@ -14,13 +14,14 @@
 #include "leasepool/detail/job.hpp"
 #include "loop/loop_core.hpp"
 #include "pool/pool.hpp"
+#include "pool/run_times.hpp"
 #include "pool/sent_calls.hpp"
 #include "pool/spawner.hpp"
 #include "pool/status_page.hpp"
 #include "pool/worker_cgroup.hpp"
 #include "pool/worker_output.hpp"
 #include "pool/worker_settings.hpp"
-#include "wire/channel.hpp"
+#include "wire/shared_channel.hpp"
 
 namespace leasepool::detail {
 
@@ -49,7 +50,8 @@ class WorkerOwner {
 // Loop thread only. Shared with its operations in flight.
 class Worker final : public ChannelOwner, public std::enable_shared_from_this<Worker> {
  public:
-  Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolOptions& options);
+  Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolOptions& options,
+         std::shared_ptr<RunTimes> run_times);
 
   // Makes the channel, the status page and, below `delegated_cgroup` if there is one, a cgroup; what the process gets
   // of them. Throws std::system_error.
@@ -68,15 +70,19 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   // The same in two steps, so that several go together: to an idle worker, or ahead of time to one that has room.
   std::optional<Error> queue(std::unique_ptr<Job>& job);
   void flush() { channel_->flush(); }
-  [[nodiscard]] bool has_room() const noexcept { return ready() && !dying_ && sent_.room_ahead() && !has_served(); }
+  [[nodiscard]] bool has_room() noexcept { return ready() && !dying_ && sent_.room_ahead() && !has_served(); }
+  // Whether a call that it is sent now will not wait long.
+  [[nodiscard]] bool is_quick() const noexcept { return sent_.is_short(); }
+  // When the call that it runs became the one to be answered.
+  [[nodiscard]] TimePoint busy_since() const noexcept { return busy_since_; }
 
   // Takes jobs away, so that their outcomes are the caller's to make up: one, or all.
   [[nodiscard]] std::unique_ptr<Job> take_job(const Job& job) { return sent_.forget(job); }
   [[nodiscard]] std::vector<std::unique_ptr<Job>> take_jobs() { return sent_.forget_all(); }
 
-  // Takes back jobs that the worker has not begun, and now never will: one, or the last so many.
+  // Takes back jobs that the worker has not begun, and now never will: one, or the first so many.
   [[nodiscard]] std::unique_ptr<Job> take_back(const Job& job);
-  [[nodiscard]] std::vector<std::unique_ptr<Job>> take_back_last(std::size_t count);
+  [[nodiscard]] std::vector<std::unique_ptr<Job>> take_back_first(std::size_t count);
 
   // SIGKILL. Its death is then reported like any other.
   void kill() noexcept;
@@ -143,6 +149,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   void accept_outcome(const Frame& frame);
   static void take_value(Job& job, const Frame& frame);
   void remember(const Job& job);
+  void expect_outcomes();
   [[nodiscard]] std::string describe_blocked_call() const;
   void send_sigkill() const noexcept;
   void watch_death();
@@ -158,12 +165,16 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   const std::uint64_t most_calls_;
   const TimePoint end_of_age_;
   const std::uint64_t most_resident_memory_;
-  std::shared_ptr<Channel> channel_;
+  const Duration spin_;
+  const bool shares_memory_;
+  const std::shared_ptr<RunTimes> run_times_;
   StatusPage status_;
+  std::shared_ptr<SharedChannel> channel_;  // its rings are in the status page
+  Bytes frame_;                             // being made
   std::shared_ptr<WorkerOutput> output_;
   std::shared_ptr<const WorkerCgroup> cgroup_;  // shared with what removes it
   std::string last_owner_;                      // of the call that runs, or ran last
-  std::string last_function_;                   // the same
+  FunctionId last_function_ = 0;                // the same
   std::uint64_t dropped_lines_ = 0;
   pid_t pid_ = 0;
   std::shared_ptr<UniqueFd> pidfd_;  // shared with the poll in flight on it
@@ -171,6 +182,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   Initializer initializer_;  // until it has run
   std::unique_ptr<Job> initializing_;
   SentCalls sent_;
+  TimePoint busy_since_{};
   std::uint64_t calls_ = 0;  // that it was sent, without those taken back
   bool said_hello_ = false;
   bool killed_ = false;

@@ -2,6 +2,7 @@
 #include "pool/worker_main.hpp"
 
 #include <fcntl.h>
+#include <stdio_ext.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,6 +18,8 @@
 #include <string_view>
 #include <utility>
 
+#include "base/adaptive_spin.hpp"
+#include "base/clock.hpp"
 #include "leasepool/detail/job.hpp"
 #include "leasepool/detail/serialize.hpp"
 #include "pool/exception_codec.hpp"
@@ -26,6 +29,7 @@
 #include "pool/status_page.hpp"
 #include "pool/worker_limits.hpp"
 #include "pool/worker_log.hpp"
+#include "wire/byte_ring.hpp"
 #include "wire/frame.hpp"
 #include "wire/message.hpp"
 
@@ -59,7 +63,14 @@ Bytes refusal(const Frame& call, int error) {
 class WorkerProcess {
  public:
   WorkerProcess(UniqueFd channel, StatusPage status, const WorkerSettings& settings)
-      : channel_(std::move(channel)), status_(std::move(status)), settings_(settings), decoder_(settings.max_payload) {}
+      : channel_(std::move(channel)),
+        status_(std::move(status)),
+        settings_(settings),
+        decoder_(settings.max_payload),
+        calls_(status_.calls()),
+        outcomes_(status_.outcomes()),
+        ring_decoder_(settings.max_payload),
+        spin_(Duration(static_cast<std::int64_t>(settings.spin))) {}
 
   void serve(int cgroup_error);
 
@@ -69,6 +80,15 @@ class WorkerProcess {
     Descriptors descriptors;
   };
 
+  [[nodiscard]] bool shares_memory() const noexcept { return status_.calls() != nullptr; }
+  std::optional<Frame> next_call();
+  std::optional<Frame> next_from_socket();
+  bool decode_from_socket();
+  bool take_from_ring();
+  bool wait_for_ring();
+  void reply(const Frame& call, const Reply& reply);
+  bool write_to_ring(const Reply& reply);
+  std::span<std::byte> space_for_more();
   bool receive();
   void send(std::span<const std::byte> left) const;
   [[nodiscard]] int send(const Reply& reply);
@@ -78,7 +98,7 @@ class WorkerProcess {
   bool claim(std::uint64_t call_id);
   void note_begin(std::uint64_t call_id) const;
   void note_end(std::uint64_t call_id) const;
-  [[nodiscard]] Reply execute(const Frame& call) const;
+  [[nodiscard]] Reply execute(const Frame& call);
   FrameType run(const RegisteredFunction& function, Invocation& invocation, Bytes& reply) const;
   FrameType check_limits(const RegisteredFunction& function, const Invocation& invocation, Bytes& reply) const;
 
@@ -87,24 +107,106 @@ class WorkerProcess {
   const WorkerSettings settings_;
   UniqueFd memory_use_file_;
   FrameDecoder decoder_;
+  ByteRingReader calls_;
+  ByteRingWriter outcomes_;
+  FrameDecoder ring_decoder_;
+  AdaptiveSpin spin_;
+  std::optional<Frame> early_;  // came through the socket before the ring announced it
+  bool elsewhere_ = false;      // the next call comes through the socket
+  Bytes frame_;                 // being made
   Message message_;             // in or out: one at a time
   std::uint64_t received_ = 0;  // calls
 };
 
 void WorkerProcess::serve(int cgroup_error) {
   say_hello(cgroup_error);
-  while (receive()) {
-    while (const auto frame = decoder_.next()) {
-      if (frame->type != FrameType::call) ::_exit(kChannelBroken);
-      const std::uint64_t call_id = frame->call_id;
-      if (!claim(call_id)) continue;
-      note_begin(call_id);
-      const Reply reply = execute(*frame);
-      note_end(call_id);
-      std::fflush(stdout);  // a worker may be killed at any time: what a function printed is out before its result
-      if (const int error = send(reply); error != 0) send(refusal(*frame, error).view());
+  while (const auto frame = next_call()) {
+    if (frame->type != FrameType::call) ::_exit(kChannelBroken);
+    if (!claim(frame->call_id)) continue;
+    note_begin(frame->call_id);
+    Reply outcome = execute(*frame);
+    note_end(frame->call_id);
+    if (__fpending(stdout) != 0) std::fflush(stdout);  // a worker may be killed at any time, after a result too
+    reply(*frame, outcome);
+    frame_ = std::move(outcome.frame);
+  }
+}
+
+// None when the parent has closed the channel.
+std::optional<Frame> WorkerProcess::next_call() {
+  if (!shares_memory()) return next_from_socket();
+  for (;;) {
+    if (std::exchange(elsewhere_, false)) return next_from_socket();
+    if (const auto frame = ring_decoder_.next()) {
+      if (frame->type != FrameType::elsewhere) return frame;
+      elsewhere_ = true;
+    } else if (!take_from_ring() && !wait_for_ring()) {
+      return std::nullopt;
     }
   }
+}
+
+std::optional<Frame> WorkerProcess::next_from_socket() {
+  while (!decode_from_socket()) {
+    if (!receive()) return std::nullopt;
+  }
+  return std::exchange(early_, std::nullopt);
+}
+
+// Whether there is a call; what was sent to wake this process has done so.
+bool WorkerProcess::decode_from_socket() {
+  while (!early_) {
+    early_ = decoder_.next();
+    if (!early_) return false;
+    if (early_->type == FrameType::wake) early_.reset();
+  }
+  return true;
+}
+
+bool WorkerProcess::take_from_ring() {
+  calls_.look();
+  const std::size_t size = calls_.read(ring_decoder_.space());
+  ring_decoder_.filled(size);
+  return size != 0;
+}
+
+// False when the parent has closed the channel: that, and that there is something in the ring, comes by the socket to
+// who sleeps.
+bool WorkerProcess::wait_for_ring() {
+  if (spin_.spin([this] { return calls_.ready(); })) return true;
+  if (!calls_.prepare_sleep()) return true;
+  const TimePoint asleep = monotonic_now();
+  const bool open = receive();
+  calls_.awake();
+  spin_.slept(monotonic_now() - asleep);
+  if (open) (void)decode_from_socket();
+  return open;
+}
+
+void WorkerProcess::reply(const Frame& call, const Reply& reply) {
+  if (shares_memory() && write_to_ring(reply)) return;
+  if (const int error = send(reply); error != 0) send(refusal(call, error).view());
+}
+
+// False if it has to go through the socket; the ring then says so.
+bool WorkerProcess::write_to_ring(const Reply& reply) {
+  const std::size_t room = outcomes_.room();
+  const bool fits = reply.descriptors.empty() && reply.frame.size() + kReservedRoom <= room;
+  if (fits) {
+    outcomes_.write(reply.frame.view());
+  } else {
+    if (room < kFrameHeaderSize) ::_exit(kChannelBroken);  // the parent asks for more than it takes
+    Bytes elsewhere = begin_frame();
+    finish_frame(elsewhere, FrameType::elsewhere, 0, 0);
+    outcomes_.write(elsewhere.view());
+  }
+  outcomes_.publish();
+  if (fits && outcomes_.must_wake()) {
+    Bytes wake = begin_frame();
+    finish_frame(wake, FrameType::wake, 0, 0);
+    send(wake.view());
+  }
+  return fits;
 }
 
 // Or why not, and then the parent kills this process.
@@ -149,17 +251,30 @@ bool WorkerProcess::claim(std::uint64_t call_id) {
 }
 
 void WorkerProcess::note_begin(std::uint64_t call_id) const {
-  status_->begun.store(call_id);
+  status_->begun.store(call_id, std::memory_order_release);
   if (settings_.cpu_seconds_per_call != WorkerSettings::kNoLimit) limit_cpu_time(settings_.cpu_seconds_per_call);
 }
 
 void WorkerProcess::note_end(std::uint64_t call_id) const {
-  status_->ended.store(call_id);
+  status_->ended.store(call_id, std::memory_order_release);
   if (settings_.reports_memory != 0) status_->resident_memory.store(resident_memory(memory_use_file_));
 }
 
+// Room for more of what comes. Where there is no memory for a call's arguments, the call ends this process, and the
+// parent is told why.
+std::span<std::byte> WorkerProcess::space_for_more() {
+  try {
+    return decoder_.space();
+  } catch (const std::bad_alloc&) {
+    const std::uint64_t call_id = decoder_.pending_call_id();
+    status_->begun.store(call_id);
+    status_->out_of_memory.store(call_id);
+    ::_exit(kChannelBroken);
+  }
+}
+
 bool WorkerProcess::receive() {
-  const std::span<std::byte> space = decoder_.space();
+  const std::span<std::byte> space = space_for_more();
   const bool with_descriptors = carries_descriptors();
   ssize_t received = 0;
   do {
@@ -198,8 +313,10 @@ void WorkerProcess::send(std::span<const std::byte> left) const {
   }
 }
 
-WorkerProcess::Reply WorkerProcess::execute(const Frame& call) const {
-  Reply reply{.frame = begin_frame(), .descriptors = {}};
+WorkerProcess::Reply WorkerProcess::execute(const Frame& call) {
+  Reply reply{.frame = std::move(frame_), .descriptors = {}};
+  begin_frame_in(reply.frame);
+  const TimePoint begun = monotonic_now();
   FrameType type = FrameType::failure;
   const RegisteredFunction* const function = find_function_by_id(call.function_id);
   if (function == nullptr) {
@@ -224,7 +341,8 @@ WorkerProcess::Reply WorkerProcess::execute(const Frame& call) const {
     if (type == FrameType::value) type = check_limits(*function, invocation, reply.frame);
     if (type == FrameType::value) reply.descriptors = descriptors.take();
   }
-  finish_frame(reply.frame, type, call.call_id, 0, reply.descriptors.size());
+  const auto ran = static_cast<std::uint64_t>((monotonic_now() - begun).count());
+  finish_frame(reply.frame, type, call.call_id, ran, reply.descriptors.size());
   return reply;
 }
 

@@ -21,6 +21,7 @@ struct WorkerSettings {
   std::uint64_t core_size = kNoLimit;  // bytes
   std::int32_t niceness = 0;
   std::int32_t reports_memory = 0;  // whether to note its resident memory after each call
+  std::uint64_t spin = 0;           // nanoseconds to look for the next call before sleeping, at most
   Sandbox::Profile sandbox = Sandbox::Profile::none;
   std::uint32_t best_effort = 0;  // whether to go without what the sandbox lacks here
 };

@@ -36,6 +36,12 @@ Bytes begin_frame() {
   return frame;
 }
 
+void begin_frame_in(Bytes& used) {
+  if (used.capacity() > kKeptCapacity) used = Bytes();
+  used.reserve(256);
+  used.resize(kFrameHeaderSize);
+}
+
 void finish_frame(Bytes& frame, FrameType type, std::uint64_t call_id, std::uint64_t function_id,
                   std::size_t descriptors) {
   check(frame.size() >= kFrameHeaderSize, "a frame has room for its header");
@@ -56,7 +62,7 @@ std::size_t FrameDecoder::wanted() const {
   std::memcpy(&header, buffer_.data() + begin_, sizeof header);
   if (header.magic != kMagic) throw DecodeError("not a frame: wrong magic number");
   if (header.type < static_cast<std::uint16_t>(FrameType::hello) ||
-      header.type > static_cast<std::uint16_t>(FrameType::sandbox)) {
+      header.type > static_cast<std::uint16_t>(FrameType::wake)) {
     throw DecodeError("a frame of unknown type " + std::to_string(header.type));
   }
   if (header.descriptors > kMostDescriptors) {
@@ -90,6 +96,13 @@ std::optional<Frame> FrameDecoder::next() {
                     .lost_here = lost_here};
   begin_ += size;
   return frame;
+}
+
+std::uint64_t FrameDecoder::pending_call_id() const noexcept {
+  if (pending() < kFrameHeaderSize) return 0;
+  Header header{};
+  std::memcpy(&header, buffer_.data() + begin_, sizeof header);
+  return header.call_id;
 }
 
 // Gives how many of those that the frame announces are not there.

@@ -8,7 +8,7 @@
 //        6     2  descriptors      how many are sent with its first byte, at most kMostDescriptors
 //        8     8  payload length   bytes after the header, at most the decoder's limit
 //       16     8  call id          of the call it is about; 0 in hello
-//       24     8  function id      in call frames; else 0
+//       24     8  function id      in call frames; of an outcome: the nanoseconds that the function ran; else 0
 #pragma once
 
 #include <cstddef>
@@ -28,9 +28,15 @@ enum class FrameType : std::uint32_t {
   exception = 4,  // worker: the function threw; the payload is an encoded exception
   failure = 5,    // worker: the call failed without the function's doing; the payload is an encoded failure
   sandbox = 6,    // parent: the paths of Sandbox::files(), before the hello
+  elsewhere = 7,  // either, in a ring of shared memory: the next frame comes through the socket
+  wake = 8,       // either, through the socket: there is something in the ring; nothing else
 };
 
 inline constexpr std::size_t kFrameHeaderSize = 32;
+
+// How much of a ring is kept free for frames `elsewhere`: each frame under way needs at most one.
+inline constexpr std::size_t kMostFramesUnderWay = 64;
+inline constexpr std::size_t kReservedRoom = kMostFramesUnderWay * kFrameHeaderSize;
 
 struct Frame {
   FrameType type{};
@@ -50,6 +56,9 @@ struct Arrival {
 
 // Starts a frame: room for the header, behind which the payload is appended.
 [[nodiscard]] Bytes begin_frame();
+
+// The same in bytes that were used before.
+void begin_frame_in(Bytes& used);
 
 // Fills in the header of a frame whose payload is complete.
 void finish_frame(Bytes& frame, FrameType type, std::uint64_t call_id, std::uint64_t function_id,
@@ -71,6 +80,9 @@ class FrameDecoder {
   // The next complete frame, if there is one. Throws DecodeError when the stream is not made of frames; it is then of
   // no more use.
   [[nodiscard]] std::optional<Frame> next();
+
+  // The call that the frame is about which is not complete; 0 as long as its header is not there.
+  [[nodiscard]] std::uint64_t pending_call_id() const noexcept;
 
   // Bytes of a frame that is not complete.
   [[nodiscard]] std::size_t pending() const noexcept { return buffer_.size() - begin_; }

@@ -31,6 +31,7 @@ class Trip {
     call->id = job->booking.id = next_id_++;
     job->booking.lease = pool_.sink;
     job->booking.of_batch = true;
+    job->booking.reports_start = true;
     jobs_.push_back(std::move(job));
     return call;
   }

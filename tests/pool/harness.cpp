@@ -95,6 +95,8 @@ detail::PoolOptions TestPool::options_for(std::size_t workers) {
   return {.name = "test-pool",
           .workers = workers,
           .max_payload = std::size_t{64} << 20,
+          .spin = std::chrono::microseconds(50),
+          .shared_memory = leasepool::detail::shared_memory_by_default(),
           .worker_start_timeout = std::chrono::seconds(60),
           .log = {},
           .totals = {}};

@@ -9,8 +9,10 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "catch.hpp"
@@ -18,6 +20,7 @@
 #include "harness.hpp"
 #include "leasepool/shared_buffer.hpp"
 #include "pool/exception_codec.hpp"
+#include "pool/status_page.hpp"
 #include "support/process_state.hpp"
 #include "wire/frame.hpp"
 #include "wire/message.hpp"
@@ -54,6 +57,10 @@ enum class Lie : int {
   descriptors_announced_only,
   descriptors_too_few,
   descriptors_too_many,
+  // Only with shared memory.
+  unannounced,
+  written_too_much,
+  waking,
 };
 
 // The only socket that a worker has.
@@ -69,7 +76,33 @@ int channel() {
   return found;
 }
 
+// The memory that a worker shares with its parent.
+leasepool::detail::WorkerMemory* memory() {
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find("leasepool-status") == std::string::npos) continue;
+    const std::uintptr_t address = std::stoul(line, nullptr, 16);
+    return reinterpret_cast<leasepool::detail::WorkerMemory*>(address);
+  }
+  std::abort();
+}
+
+bool through_ring = false;
+
+void write_to_ring(const std::byte* data, std::size_t size) {
+  static leasepool::detail::ByteRing& ring = memory()->outcomes;
+  for (std::size_t i = 0; i < size; ++i) {
+    while (ring.written - ring.read >= leasepool::detail::ByteRing::kSize) std::this_thread::yield();
+    ring.bytes[ring.written % leasepool::detail::ByteRing::kSize] = data[i];
+    ring.written = ring.written + 1;
+  }
+  leasepool::detail::Bytes wake = begin_frame();
+  finish_frame(wake, FrameType::wake, 0, 0);
+  if (ring.reader_sleeps.exchange(0) != 0) (void)!::send(channel(), wake.data(), wake.size(), MSG_NOSIGNAL);
+}
+
 void write_all(const void* data, std::size_t size) {
+  if (through_ring) return write_to_ring(static_cast<const std::byte*>(data), size);
   const auto* next = static_cast<const char*>(data);
   while (size > 0) {
     const ssize_t sent = ::send(channel(), next, size, MSG_NOSIGNAL);
@@ -143,15 +176,27 @@ void tell(Lie lie, std::uint64_t call) {
     case Lie::descriptors_announced_only: return write_descriptors(call, 2, 0, "same");
     case Lie::descriptors_too_few: return write_descriptors(call, 3, 2, "same");
     case Lie::descriptors_too_many: return write_descriptors(call + 1000, 2, 3, "same");
+    case Lie::unannounced: through_ring = false; return write_frame(FrameType::value, call);
+    case Lie::written_too_much:
+      memory()->outcomes.written += leasepool::detail::ByteRing::kSize + 1;
+      return write_to_ring(nullptr, 0);
+    case Lie::waking: {
+      through_ring = false;
+      for (;;) write_frame(FrameType::wake, 0);
+    }
     case Lie::failure_of_no_kind: return write_frame(FrameType::failure, call, std::string_view("\0\1\0\0\0\0\0\0", 8));
   }
 }
 
 // Tells one lie and never ends by itself. The call's own id comes in as an argument.
-int lie(int how, std::uint64_t call) {
+int lie(int how, std::uint64_t call, bool shares_memory) {
+  through_ring = shares_memory;
   tell(static_cast<Lie>(how), call);
   for (;;) ::pause();
 }
+
+// Ends, as if nothing was.
+void lie_about_reading() { memory()->calls.read = UINT64_MAX / 2; }
 
 // Sends an outcome of its own and then goes the ordinary way, so that a second one follows.
 int answer_twice(std::uint64_t call, std::int32_t value) {
@@ -180,6 +225,7 @@ std::vector<leasepool::Fd> answer_twice_with(std::uint64_t call) {
 }  // namespace lies
 
 LEASEPOOL_REGISTER(lies::lie);
+LEASEPOOL_REGISTER(lies::lie_about_reading);
 LEASEPOOL_REGISTER(lies::answer_twice);
 LEASEPOOL_REGISTER(lies::answer_nonsense);
 LEASEPOOL_REGISTER(lies::answer_with);
@@ -189,8 +235,9 @@ using lies::Lie;
 
 namespace {
 
-detail::PoolOptions options() {
+detail::PoolOptions options(bool shared_memory = false) {
   detail::PoolOptions made = TestPool::options_for(2);
+  made.shared_memory = shared_memory;
   made.max_payload = 1'000'000;
   return made;
 }
@@ -201,6 +248,23 @@ std::uint64_t next_call_id(TestPool& pool) { return pool.call(pool_functions::no
 struct Row {
   Lie lie;
   const char* says;
+};
+const Row kLiesInTheRing[] = {
+    {Lie::wrong_magic, "not a frame: wrong magic number"},
+    {Lie::unknown_type, "a frame of unknown type 99"},
+    {Lie::too_long, "a frame of 1000001 bytes where 1000000 are allowed"},
+    {Lie::longest_length, "a frame of 18446744073709551615 bytes where 1000000 are allowed"},
+    {Lie::wrong_call, "an outcome of a call it does not run"},
+    {Lie::second_hello, "a second hello"},
+    {Lie::endless_outcomes, "an outcome of a call it does not run"},
+    {Lie::endless_noise, "not a frame: wrong magic number"},
+    {Lie::endless_frame, "an outcome of a call it does not run"},
+    {Lie::half_a_header, "closed its channel"},
+    {Lie::closed_socket, "closed its channel"},
+    {Lie::bad_exception, "more bytes"},
+    {Lie::unannounced, "a frame through its socket that its ring does not announce"},
+    {Lie::written_too_much, "it wrote more to its ring than there is room for"},
+    {Lie::waking, "it woke who did not sleep"},
 };
 const Row kLies[] = {
     {Lie::wrong_magic, "not a frame: wrong magic number"},
@@ -228,16 +292,18 @@ const Row kLies[] = {
 }  // namespace
 
 TEST_CASE("a worker that lies is killed, and its call says how it lied", "[lies][W7]") {
+  const bool shared_memory = GENERATE(false, true);
+  const auto rows = shared_memory ? std::span<const Row>(kLiesInTheRing) : std::span<const Row>(kLies);
   pool_functions::reset_shared();
   Loop loop;
-  TestPool pool(loop, ExecutorBackend::process, options());
+  TestPool pool(loop, ExecutorBackend::process, options(shared_memory));
   REQUIRE(pool.start().has_value());
   const auto neighbour = pool.call(pool_functions::hold);
   CHECK(pool.wait([] { return shared().holding == 1; }));
-  for (const Row& row : kLies) {
-    CAPTURE(static_cast<int>(row.lie), row.says);
+  for (const Row& row : rows) {
+    CAPTURE(shared_memory, static_cast<int>(row.lie), row.says);
     const pid_t worker = pool.result_of(pool_functions::process_id).value();
-    const auto lied = pool.result_of(lies::lie, static_cast<int>(row.lie), next_call_id(pool));
+    const auto lied = pool.result_of(lies::lie, static_cast<int>(row.lie), next_call_id(pool), shared_memory);
     REQUIRE_FALSE(lied.has_value());
     CAPTURE(lied.error().message());
     CHECK(lied.error().code() == Errc::worker_crashed);
@@ -246,11 +312,25 @@ TEST_CASE("a worker that lies is killed, and its call says how it lied", "[lies]
     CHECK_THAT(lied.error().message(), ContainsSubstring("process " + std::to_string(worker)));
     CHECK(pool.result_of(pool_functions::process_id).value() != worker);
   }
-  CHECK(pool.totals->workers_crashed == std::size(kLies));
+  CHECK(pool.totals->workers_crashed == rows.size());
   CHECK_FALSE(neighbour->ended());
   shared().gate = 1;
   CHECK(pool.wait([&] { return neighbour->ended(); }));
   CHECK(neighbour->succeeded());
+}
+
+// It is found out with the next call.
+TEST_CASE("a worker that says it read what it was not sent is killed, and its next call goes to another",
+          "[lies][W7]") {
+  Loop loop;
+  detail::PoolOptions one = options(true);
+  one.workers = 1;
+  TestPool pool(loop, ExecutorBackend::process, std::move(one));
+  REQUIRE(pool.start().has_value());
+  CHECK(pool.result_of(lies::lie_about_reading).has_value());
+  CHECK(pool.result_of(pool_functions::add, 1, 2).value() == 3);
+  CHECK(pool.totals->workers_crashed == 1);
+  CHECK(pool.logged("it read what was not written to its ring"));
 }
 
 TEST_CASE("of two outcomes the first counts, and the second costs the worker", "[lies][W7]") {
@@ -303,7 +383,7 @@ TEST_CASE("descriptors that no frame announces cost the worker, and the call tha
   TestPool pool(loop, ExecutorBackend::process, options());
   REQUIRE(pool.start().has_value());
   const auto before = test::open_descriptors();
-  const auto call = pool.call(lies::lie, static_cast<int>(Lie::descriptors_unannounced), next_call_id(pool));
+  const auto call = pool.call(lies::lie, static_cast<int>(Lie::descriptors_unannounced), next_call_id(pool), false);
   REQUIRE(pool.wait([&] { return call->ended() && pool.totals->workers_crashed == 1; }));
   CHECK(call->succeeded());
   CHECK(pool.wait([&] { return pool.logged("descriptors that no frame announces"); }));
@@ -338,7 +418,7 @@ TEST_CASE("liars leave no process and no descriptor", "[lies][W4][W7]") {
   {
     TestPool pool(loop, ExecutorBackend::process, options());
     REQUIRE(pool.start().has_value());
-    for (const Row& row : kLies) (void)pool.result_of(lies::lie, static_cast<int>(row.lie), next_call_id(pool));
+    for (const Row& row : kLies) (void)pool.result_of(lies::lie, static_cast<int>(row.lie), next_call_id(pool), false);
   }
   CHECK(test::run_until(loop, [&] { return test::open_descriptors() == descriptors; }));
   CHECK(test::child_processes() == processes);

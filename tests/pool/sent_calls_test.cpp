@@ -18,16 +18,16 @@ using leasepool::detail::StatusPage;
 using leasepool::detail::WorkerStatus;
 
 struct Sent {
-  StatusPage page = StatusPage::create().first;
+  StatusPage page = StatusPage::create(false).first;
   SentCalls calls{page.operator->()};
   std::uint64_t next_to_begin = 0;
 
-  Job& add(std::uint64_t id, std::size_t size = 100) {
+  Job& add(std::uint64_t id, std::size_t size = 100, leasepool::Duration expected = {}) {
     std::shared_ptr<leasepool::test::Call<std::int64_t>> call;
     auto job = leasepool::test::make_test_job(call, pool_functions::add, 1, 2);
     job->booking.id = id;
     Job& added = *job;
-    calls.add(std::move(job), size);
+    calls.add(std::move(job), {.function = 1, .size = size, .expected = expected});
     return added;
   }
   // What a worker does with the next call that it receives.
@@ -89,18 +89,18 @@ TEST_CASE("a call that was begun cannot be taken back", "[sent_calls][W2]") {
   CHECK(sent.begin(2));  // and the answer of the first has not been seen yet
   CHECK(sent.calls.take_back(2) == nullptr);
   CHECK(sent.calls.has_begun(2));
-  CHECK(ids_of(sent.calls.take_back_last(3)) == std::vector<std::uint64_t>{3});
+  CHECK(ids_of(sent.calls.take_back_first(3)) == std::vector<std::uint64_t>{3});
   CHECK_FALSE(sent.calls.holds(third));
   CHECK(sent.calls.holds(second));
 }
 
-TEST_CASE("the last ones are taken back in their order", "[sent_calls]") {
+TEST_CASE("the first that wait are taken back, in their order", "[sent_calls]") {
   Sent sent;
   for (std::uint64_t id = 1; id <= 5; ++id) sent.add(id);
   CHECK(sent.begin(1));
-  CHECK(ids_of(sent.calls.take_back_last(2)) == std::vector<std::uint64_t>{4, 5});
-  CHECK(ids_of(sent.calls.take_back_last(9)) == std::vector<std::uint64_t>{2, 3});
-  CHECK(sent.calls.take_back_last(1).empty());
+  CHECK(ids_of(sent.calls.take_back_first(2)) == std::vector<std::uint64_t>{2, 3});
+  CHECK(ids_of(sent.calls.take_back_first(9)) == std::vector<std::uint64_t>{4, 5});
+  CHECK(sent.calls.take_back_first(1).empty());
   CHECK(sent.calls.waiting() == 0);
   for (std::uint64_t id = 2; id <= 5; ++id) CHECK_FALSE(sent.begin(id));
   sent.add(6);
@@ -135,7 +135,7 @@ TEST_CASE("there is room ahead for so many calls and so many bytes, and always f
   }
   CHECK_FALSE(sent.calls.room_ahead());
   CHECK(sent.begin(1));
-  CHECK(sent.calls.take_back_last(100).size() == SentCalls::kMostAhead - 1);
+  CHECK(sent.calls.take_back_first(100).size() == SentCalls::kMostAhead - 1);
   CHECK(sent.calls.answered()->booking.id == 1);
   CHECK(sent.calls.empty());
   // The worker has still to pass over all of the others.

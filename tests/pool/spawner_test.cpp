@@ -56,7 +56,7 @@ struct Connection {
 
   void spawn(std::uint64_t id) {
     test::SocketPair pair;
-    auto [page, page_fd] = detail::StatusPage::create();
+    auto [page, page_fd] = detail::StatusPage::create(false);
     channels.insert_or_assign(id, std::move(pair.ours));
     spawner->spawn({.worker_id = id,
                     .channel = std::move(pair.theirs),

@@ -117,12 +117,14 @@ struct Fixture {
   static detail::PoolOptions options() {
     detail::PoolOptions options;
     options.max_payload = 1000;
+    options.shared_memory = false;  // the socket is what this test holds the other end of
     return options;
   }
 
   Loop loop;
   EventOwner owner;
-  std::shared_ptr<Worker> worker = std::make_shared<Worker>(*loop.core(), owner, 1, options());
+  std::shared_ptr<Worker> worker =
+      std::make_shared<Worker>(*loop.core(), owner, 1, options(), std::make_shared<detail::RunTimes>());
   UniqueFd channel;
   StatusPage page;
   pid_t child = 0;

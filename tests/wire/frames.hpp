@@ -50,7 +50,7 @@ inline std::vector<std::byte> pattern(std::size_t size, std::uint32_t seed = 1) 
 }
 
 inline Message random_message(std::mt19937& random, std::size_t largest) {
-  return {.type = static_cast<detail::FrameType>(1 + random() % 5),
+  return {.type = static_cast<detail::FrameType>(1 + random() % 8),
           .call_id = (std::uint64_t{random()} << 32) | random(),
           .function_id = (std::uint64_t{random()} << 32) | random(),
           .payload = pattern(random() % (largest + 1), static_cast<std::uint32_t>(random()))};

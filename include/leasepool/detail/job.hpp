@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -14,6 +15,7 @@
 
 #include "leasepool/detail/bytes.hpp"
 #include "leasepool/detail/descriptors.hpp"
+#include "leasepool/detail/job_memory.hpp"
 #include "leasepool/detail/registry.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
@@ -35,19 +37,23 @@ class JobSink {
 
 // What the library notes about a job on its way. Loop thread only, where nothing else is said.
 struct JobBooking {
+  // First, and so in one cache line with the job's links, what a thread touches that runs it.
+  std::atomic<TimePoint> started{TimePoint{}};  // TimePoint{}: it waits for a worker; set by whoever runs it
+  bool reports_start = false;                   // a thread tells the loop when it begins
+  bool delivered = false;                       // the caller was told before the function ended
+  bool of_batch = false;                        // is sent to busy worker processes however long they take
+  bool waits_in_pool = false;                   // the pool has not handed it to a worker
+  std::uint8_t lost_starts = 0;                 // how many workers died with it before they began it
   std::uint64_t id = 0;
-  std::shared_ptr<JobSink> lease;           // where it ends
-  std::shared_ptr<JobSink> pool;            // where a thread hands it back
-  std::optional<Duration> timeout;          // of its run, counted from its start on a worker
   std::stop_source stop{std::nostopstate};  // asks a function that takes a std::stop_token to end early; any thread
-  std::shared_ptr<void> cancellation;       // watches the caller's stop token
-  bool delivered = false;                   // the caller was told before the function ended
-  bool reports_start = false;               // a thread tells the loop when it begins
-  bool of_batch = false;                    // may be sent to a busy worker process, together with others
+
+  std::shared_ptr<JobSink> lease;      // where it ends
+  std::shared_ptr<JobSink> pool;       // where a thread hands it back
+  std::optional<Duration> timeout;     // of its run, counted from its start on a worker
+  std::shared_ptr<void> cancellation;  // watches the caller's stop token
   std::uint64_t timer = 0;
   TimePoint submitted{};
-  std::atomic<TimePoint> started{TimePoint{}};  // TimePoint{}: it waits for a worker; set by whoever runs it
-  Job* in_flight_next = nullptr;                // the lease's calls that have not ended, oldest first
+  Job* in_flight_next = nullptr;  // the lease's calls that have not ended, oldest first
   Job* in_flight_previous = nullptr;
 };
 
@@ -57,6 +63,14 @@ class Job {
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
   virtual ~Job() = default;
+
+  static void* operator new(std::size_t size) { return allocate_job(size); }
+  static void operator delete(void* job, std::size_t size) noexcept { free_job(job, size); }
+  // Of a call whose arguments want more than the usual alignment.
+  static void* operator new(std::size_t size, std::align_val_t alignment) { return ::operator new(size, alignment); }
+  static void operator delete(void* job, std::size_t size, std::align_val_t alignment) noexcept {
+    ::operator delete(job, size, alignment);
+  }
 
   // Runs the function here and keeps what came of it.
   virtual void run() noexcept = 0;
@@ -84,9 +98,9 @@ class Job {
   [[nodiscard]] virtual bool takes_stop_token() const noexcept = 0;
   [[nodiscard]] virtual std::string_view function_name() const = 0;
 
-  JobBooking booking;
   Job* next = nullptr;  // of the queue that owns it
   Job* previous = nullptr;
+  JobBooking booking;
 };
 
 }  // namespace leasepool::detail

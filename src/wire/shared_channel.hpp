@@ -1,0 +1,79 @@
+// SharedChannel: frames through memory that both ends share, with a socket beside it for what has no room there, for
+// descriptors, to wake who sleeps, and for the end. Without shared memory it is the socket's channel alone.
+//
+// The order of frames is the rings': a frame that goes through the socket leaves a frame `elsewhere` in its place.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "loop/loop_core.hpp"
+#include "loop/poller.hpp"
+#include "wire/byte_ring.hpp"
+#include "wire/channel.hpp"
+
+namespace leasepool::detail {
+
+// The two directions; null where there is no shared memory. Theirs who make the channel, for as long as it lives.
+struct RingPair {
+  ByteRing* out = nullptr;
+  ByteRing* in = nullptr;
+};
+
+// Loop thread only.
+class SharedChannel final : public ChannelOwner, public Poller, public std::enable_shared_from_this<SharedChannel> {
+ public:
+  SharedChannel(LoopCore& loop, UniqueFd socket, RingPair rings, std::size_t max_payload, Duration spin,
+                ChannelOwner& owner);
+  SharedChannel(const SharedChannel&) = delete;
+  SharedChannel& operator=(const SharedChannel&) = delete;
+  ~SharedChannel() { let_go(); }
+
+  void open(Channel::Receives what);
+
+  // Through the socket, before the first frame that comes.
+  void send_first(Bytes frame) { channel_->send(std::move(frame)); }
+
+  // As Channel's. Frames are copied, so the caller may use the bytes again.
+  void queue(const Bytes& frame, Descriptors descriptors, std::uint64_t call_id);
+  void flush();
+  void queue_next(Bytes frame) { channel_->queue_next(std::move(frame)); }
+
+  // While frames are expected, the loop looks for them.
+  void expect(bool some);
+
+  void finish() noexcept { channel_->finish(); }
+  void let_go() noexcept;
+
+  [[nodiscard]] bool ready() const noexcept override { return !elsewhere_ && !ended_ && incoming_.ready(); }
+  void look() noexcept override;
+  void collect() override;
+  [[nodiscard]] bool prepare_sleep() noexcept override;
+  void awake() noexcept override { incoming_.awake(); }
+
+ private:
+  void frame_received(const Frame& frame) override;
+  void channel_ended(std::string_view violation) override;
+  void descriptors_refused(std::uint64_t call_id, int error) override;
+  void end(std::string_view violation);
+
+  LoopCore& loop_;
+  const std::shared_ptr<Channel> channel_;
+  ChannelOwner* owner_;
+  const bool shares_memory_;
+  const Duration spin_;
+  ByteRingWriter outgoing_;
+  ByteRingReader incoming_;
+  FrameDecoder decoder_;    // of what comes through memory
+  bool elsewhere_ = false;  // the next frame comes through the socket
+  bool opened_ = false;     // the first frame came, which the socket brings
+  bool watched_ = false;
+  std::uint64_t sleeps_ = 0;  // of this end; so often the other may wake it
+  std::uint64_t wakes_ = 0;
+  bool collecting_ = false;
+  bool ended_ = false;
+};
+
+}  // namespace leasepool::detail

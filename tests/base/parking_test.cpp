@@ -1,0 +1,115 @@
+// Parking: one spinner at most, and no work that is brought while all lie down is missed.
+#include "base/parking.hpp"
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "base/adaptive_spin.hpp"
+#include "catch.hpp"
+
+using leasepool::detail::AdaptiveSpin;
+using leasepool::detail::Parking;
+using namespace std::chrono_literals;
+
+TEST_CASE("one thread spins at a time", "[parking]") {
+  Parking parking;
+  CHECK(parking.begin_spinning());
+  CHECK_FALSE(parking.begin_spinning());
+  parking.end_spinning();
+  CHECK(parking.begin_spinning());
+}
+
+TEST_CASE("whoever is told to get up spins, and others are not told while it does", "[parking]") {
+  Parking parking;
+  parking.lie_down(false);
+  parking.lie_down(false);
+  parking.wake_one();
+  CHECK_FALSE(parking.begin_spinning());  // the one that was told does
+  parking.wake_one();                     // nobody more is told
+  parking.sleep();                        // takes the call, without sleeping
+  CHECK_FALSE(parking.get_up());          // the other was not told
+  parking.end_spinning();
+  CHECK(parking.begin_spinning());
+}
+
+TEST_CASE("a thread that gets up by itself takes the call that it was given meanwhile", "[parking]") {
+  Parking parking;
+  parking.lie_down(false);
+  parking.wake_one();
+  CHECK(parking.get_up());
+  CHECK_FALSE(parking.begin_spinning());
+}
+
+// As a pool's threads do, with a counter for work.
+TEST_CASE("no work is missed", "[parking]") {
+  constexpr int kRounds = 50'000;
+  Parking parking;
+  std::atomic<int> work = 0;
+  std::atomic<int> done = 0;
+  std::atomic<bool> closing = false;
+  const auto take = [&] {
+    int left = work.load();
+    while (left > 0 && !work.compare_exchange_weak(left, left - 1)) {
+    }
+    return left > 0;
+  };
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([&] {
+      bool spinning = false;
+      for (;;) {
+        if (take()) {
+          if (std::exchange(spinning, false)) {
+            parking.end_spinning();
+            if (work.load() > 0) parking.wake_one();
+          }
+          ++done;
+          continue;
+        }
+        parking.lie_down(spinning);
+        if (work.load() > 0 || closing.load()) {
+          spinning = parking.get_up();
+          if (closing.load() && work.load() == 0) return;
+        } else {
+          parking.sleep();
+          spinning = true;
+        }
+      }
+    });
+  }
+  for (int round = 1; round <= kRounds; ++round) {
+    ++work;
+    parking.wake_one();
+    if (round % 7 == 0) {
+      while (done.load() < round) std::this_thread::yield();  // until all sleep, or nearly
+    }
+  }
+  while (done.load() < kRounds) std::this_thread::yield();
+  closing = true;
+  parking.wake_all();
+  threads.clear();
+  CHECK(done.load() == kRounds);
+}
+
+TEST_CASE("spinning is given up where it does not pay, and taken up again where it would", "[adaptive_spin]") {
+  AdaptiveSpin spin(50us);
+  CHECK(spin.bound() == 50us);
+  for (int i = 0; i < 10; ++i) spin.slept(10ms);
+  CHECK(spin.bound() == 0us);
+  CHECK(spin.spin([] { return true; }));
+  CHECK_FALSE(spin.spin([] { return false; }));  // at once: this test would hang else
+  for (int i = 0; i < 10; ++i) spin.slept(3us);
+  CHECK(spin.bound() > 20us);
+  CHECK(spin.bound() <= 50us);
+}
+
+TEST_CASE("spinning ends at its bound and at its deadline", "[adaptive_spin]") {
+  AdaptiveSpin spin(1ms);
+  CHECK_FALSE(spin.spin([] { return false; }));
+  CHECK_FALSE(spin.spin([] { return false; }, leasepool::detail::monotonic_now()));
+  AdaptiveSpin never(0us);
+  int looks = 0;
+  CHECK_FALSE(never.spin([&] { return ++looks > 1; }));
+  CHECK(looks == 1);
+}

@@ -1,0 +1,193 @@
+// SharedChannel: one order of frames over two ways, a sleeper that is woken once, and an other end that lies.
+#include "wire/shared_channel.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+#include "wire/channel_harness.hpp"
+
+using namespace leasepool::test;
+using leasepool::detail::ByteRing;
+using leasepool::detail::ByteRingReader;
+using leasepool::detail::ByteRingWriter;
+using leasepool::detail::Bytes;
+using leasepool::detail::Channel;
+using leasepool::detail::FrameDecoder;
+using leasepool::detail::FrameType;
+using leasepool::detail::kFrameHeaderSize;
+using leasepool::detail::kReservedRoom;
+using leasepool::detail::SharedChannel;
+
+namespace {
+
+Message message_of(FrameType type, std::uint64_t call_id = 0) {
+  return {.type = type, .call_id = call_id, .function_id = 0, .payload = {}};
+}
+
+// The test is the other end.
+struct SharedHarness {
+  SharedHarness() {
+    channel->open(Channel::Receives::bytes);
+    channel->expect(true);
+    REQUIRE(send(message_of(FrameType::hello)));
+    REQUIRE(drive_until([this] { return owner.frames.size() == 1; }));
+    owner.frames.clear();
+  }
+  SharedHarness(const SharedHarness&) = delete;
+  SharedHarness& operator=(const SharedHarness&) = delete;
+  ~SharedHarness() {
+    channel->let_go();
+    (void)drive_until([this] { return loop.core()->ring().in_flight() == own_operations; });
+  }
+  [[nodiscard]] bool drive_until(const std::function<bool()>& holds) {
+    return loop.core()->settle(holds, loop.core()->now() + std::chrono::seconds(60));
+  }
+  [[nodiscard]] bool send(const Message& message) const {
+    return send_all(sockets.theirs.get(), encode(message).view());
+  }
+  void write(const Message& message) {
+    their_writer.write(encode(message).view());
+    their_writer.publish();
+    if (their_writer.must_wake()) CHECK(send(message_of(FrameType::wake)));
+  }
+  [[nodiscard]] std::vector<std::uint64_t> received_ids() const {
+    std::vector<std::uint64_t> ids;
+    for (const Message& message : owner.frames) ids.push_back(message.call_id);
+    return ids;
+  }
+  [[nodiscard]] bool ends_with(const std::string& violation) {
+    return drive_until([this] { return !owner.ends.empty(); }) && owner.ends == std::vector<std::string>{violation};
+  }
+
+  leasepool::Loop loop;
+  std::size_t own_operations = loop.core()->ring().in_flight();
+  SocketPair sockets;
+  std::unique_ptr<ByteRing> calls = std::make_unique<ByteRing>();
+  std::unique_ptr<ByteRing> outcomes = std::make_unique<ByteRing>();
+  ByteRingReader their_reader{calls.get()};
+  ByteRingWriter their_writer{outcomes.get()};
+  NotingOwner owner;
+  std::shared_ptr<SharedChannel> channel = std::make_shared<SharedChannel>(
+      *loop.core(), std::move(sockets.ours), leasepool::detail::RingPair{.out = calls.get(), .in = outcomes.get()},
+      std::size_t{16} << 20, std::chrono::microseconds(50), owner);
+};
+
+}  // namespace
+
+TEST_CASE("frames come through memory, and wake a loop that sleeps", "[shared_channel]") {
+  SharedHarness ends;
+  for (std::uint64_t id = 1; id <= 5; ++id) ends.write(value_message(id, 100));
+  CHECK(ends.drive_until([&] { return ends.owner.frames.size() == 5; }));
+  CHECK(ends.received_ids() == std::vector<std::uint64_t>{1, 2, 3, 4, 5});
+  CHECK(ends.owner.frames[2].payload == value_message(3, 100).payload);
+}
+
+TEST_CASE("frames keep their order over both ways", "[shared_channel]") {
+  SharedHarness ends;
+  ends.write(value_message(1, 10));
+  ends.write(message_of(FrameType::elsewhere));
+  ends.write(value_message(3, 10));
+  CHECK(ends.drive_until([&] { return ends.owner.frames.size() == 1; }));
+  CHECK(ends.send(value_message(2, 100'000)));
+  CHECK(ends.drive_until([&] { return ends.owner.frames.size() == 3; }));
+  CHECK(ends.received_ids() == std::vector<std::uint64_t>{1, 2, 3});
+
+  // The socket may be the faster one.
+  ends.their_writer.write(encode(value_message(4, 10)).view());
+  ends.their_writer.write(encode(message_of(FrameType::elsewhere)).view());
+  ends.their_writer.write(encode(value_message(6, 10)).view());
+  ends.their_writer.publish();
+  CHECK(ends.send(value_message(5, 10)));
+  CHECK(ends.drive_until([&] { return ends.owner.frames.size() == 6; }));
+  CHECK(ends.received_ids() == std::vector<std::uint64_t>{1, 2, 3, 4, 5, 6});
+}
+
+TEST_CASE("what is sent goes through memory where there is room, else through the socket, in one order",
+          "[shared_channel]") {
+  SharedHarness ends;
+  const Bytes small = encode(value_message(1, 100));
+  const Bytes large = encode(value_message(2, ByteRing::kSize));
+  ends.channel->queue(small, {}, 1);
+  ends.channel->queue(large, {}, 2);
+  ends.channel->queue(small, {}, 3);
+  ends.channel->flush();
+
+  FrameDecoder ring(1000);
+  ends.their_reader.look();
+  ring.filled(ends.their_reader.read(ring.space()));
+  CHECK(ring.next()->type == FrameType::value);
+  CHECK(ring.next()->type == FrameType::elsewhere);
+  CHECK(ring.next()->type == FrameType::value);
+  CHECK_FALSE(ring.next().has_value());
+
+  FrameDecoder socket(std::size_t{1} << 20);
+  std::vector<Message> came;
+  REQUIRE(ends.drive_until([&] {
+    const auto space = socket.space();
+    const ssize_t size = ::recv(ends.sockets.theirs.get(), space.data(), space.size(), MSG_DONTWAIT);
+    if (size > 0) socket.filled(static_cast<std::size_t>(size));
+    if (const auto frame = socket.next()) came.push_back(to_message(*frame));
+    return came.size() == 1;
+  }));
+  CHECK(came[0].call_id == 2);
+}
+
+TEST_CASE("an other end that sleeps is woken once", "[shared_channel]") {
+  SharedHarness ends;
+  REQUIRE(ends.their_reader.prepare_sleep());
+  const Bytes frame = encode(value_message(1, 10));
+  for (int i = 0; i < 3; ++i) {
+    ends.channel->queue(frame, {}, 1);
+    ends.channel->flush();
+  }
+  std::byte bytes[1000];
+  ssize_t size = 0;
+  REQUIRE(ends.drive_until(
+      [&] { return (size = ::recv(ends.sockets.theirs.get(), bytes, sizeof bytes, MSG_DONTWAIT)) > 0; }));
+  CHECK(size == static_cast<ssize_t>(kFrameHeaderSize));
+}
+
+TEST_CASE("an other end that lies is found out", "[shared_channel][W7]") {
+  SharedHarness ends;
+  SECTION("about how much it wrote") {
+    ends.outcomes->written = UINT64_MAX / 2;
+    CHECK(ends.ends_with("it wrote more to its ring than there is room for"));
+  }
+  SECTION("about how much it read") {
+    ends.calls->read = 1;
+    ends.channel->queue(encode(value_message(1, 10)), {}, 1);
+    CHECK_FALSE(ends.channel->ready());
+    // Told in a turn, as everything is.
+    const auto timer = ends.loop.call_after(std::chrono::milliseconds(1), [&] { ends.loop.stop(); });
+    ends.loop.run();
+    CHECK(ends.owner.ends == std::vector<std::string>{"it read what was not written to its ring"});
+  }
+  SECTION("with what is no frame") {
+    ends.their_writer.write(std::vector<std::byte>(kFrameHeaderSize, std::byte{0xff}));
+    ends.their_writer.publish();
+    CHECK(ends.ends_with("not a frame: wrong magic number"));
+  }
+  SECTION("with a frame through its socket that its ring does not announce") {
+    CHECK(ends.send(value_message(1, 10)));
+    CHECK(ends.ends_with("a frame through its socket that its ring does not announce"));
+  }
+  SECTION("by waking who does not sleep") {
+    for (int i = 0; i < 100; ++i) CHECK(ends.send(message_of(FrameType::wake)));
+    CHECK(ends.ends_with("it woke who did not sleep"));
+  }
+  ends.write(value_message(9, 10));  // nothing of it is believed any more
+  CHECK_FALSE(ends.channel->ready());
+}
+
+TEST_CASE("what was written before the end is received before it", "[shared_channel]") {
+  SharedHarness ends;
+  ends.their_writer.write(encode(value_message(1, 10)).view());
+  ends.their_writer.publish();
+  ends.sockets.theirs.reset();
+  CHECK(ends.ends_with(""));
+  CHECK(ends.received_ids() == std::vector<std::uint64_t>{1});
+}
