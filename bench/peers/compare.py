@@ -1,0 +1,208 @@
+"""Runs the peer programs and leasepool in turn and prints what came of it; tools/compare builds them and calls this."""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import time
+
+import table
+from table import PROCESSES, ROWS, THREADS, Run
+
+HERE = pathlib.Path(__file__).parent
+ALL_SCENARIOS = ("one", "flight64", "flight1024", "idle", "paced")
+# Of the other Python executors two scenarios say enough, and each start of theirs takes seconds.
+PROGRAMS = {
+    THREADS: ALL_SCENARIOS,
+    PROCESSES: ALL_SCENARIOS,
+    "libuv": ALL_SCENARIOS,
+    "asio": ALL_SCENARIOS,
+    "onetbb": ALL_SCENARIOS,
+    "glib": ALL_SCENARIOS,
+    "socketpair": ("one", "idle"),
+    "ProcessPoolExecutor": ALL_SCENARIOS,
+    "ThreadPoolExecutor": ("one", "flight64"),
+    "billiard": ("one", "flight64"),
+    "pebble": ("one", "flight64"),
+    "loky": ("one", "flight64"),
+}
+IN_PYTHON = ("ProcessPoolExecutor", "ThreadPoolExecutor", "billiard", "pebble", "loky")
+NOT_INSTALLED = 3  # python_peers.py's exit code
+GROUPS = (*dict.fromkeys(row.number for row in ROWS), "peers")
+
+
+def parse_arguments() -> argparse.Namespace:
+    def at_least(kind, least):
+        def convert(text):
+            value = kind(text)
+            if not value >= least:
+                raise argparse.ArgumentTypeError(f"at least {least} (got: {text})")
+            return value
+        return convert
+
+    def file_to_write(text):
+        if not os.access(pathlib.Path(text).absolute().parent, os.W_OK):
+            raise argparse.ArgumentTypeError(f"cannot be written there: {text}")
+        return pathlib.Path(text)
+
+    parser = argparse.ArgumentParser(prog="tools/compare", add_help=False)
+    parser.add_argument("--programs", type=pathlib.Path, help=argparse.SUPPRESS)  # none: only parse
+    parser.add_argument("--rounds", type=at_least(int, 1), default=5)
+    parser.add_argument("--seconds", type=at_least(float, 0.02), default=1.0)
+    parser.add_argument("--only", nargs="+", choices=GROUPS, metavar="ROW", default=GROUPS)
+    parser.add_argument("--json", type=file_to_write, metavar="FILE")
+    parser.add_argument("--markdown", type=file_to_write, metavar="FILE")
+    return parser.parse_args()
+
+
+def plan(only: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    """One round: (group, program, scenario), leasepool right before those that it is compared with."""
+    steps = [(row.number, program, scenario) for row in ROWS if row.number in only for program, scenario in row.steps()]
+    in_rows = {(program, scenario) for row in ROWS for program, scenario in row.steps()}
+    if "peers" in only:
+        steps += [("peers", program, scenario) for program, scenarios in PROGRAMS.items() for scenario in scenarios
+                  if (program, scenario) not in in_rows]
+    return list(dict.fromkeys(steps))
+
+
+def command_of(programs: pathlib.Path, program: str) -> list[str]:
+    if program in IN_PYTHON:
+        return [sys.executable, str(HERE / "python_peers.py"), program]
+    return [str(programs / f"peer_{program}")]
+
+
+class Comparison:
+    def __init__(self, arguments: argparse.Namespace):
+        self.arguments = arguments
+        self.runs: list[Run] = []
+        self.versions: dict[str, str] = {}
+        self.left_out: list[str] = []
+        self.failures: list[str] = []
+        self.machine = describe_machine()
+
+    def run(self) -> None:
+        steps = [step for step in plan(self.arguments.only) if self.is_installed(step[1])]
+        begin = time.monotonic()
+        total = len(steps) * self.arguments.rounds
+        for number in range(self.arguments.rounds):
+            for group, program, scenario in steps:
+                self.show_progress(number, f"{group} {program} {scenario}", total, time.monotonic() - begin)
+                if program not in self.left_out:
+                    self.runs.append(Run(number, group, program, scenario, self.measure(group, program, scenario)))
+        clear_progress()
+
+    def is_installed(self, program: str) -> bool:
+        if program not in IN_PYTHON and not os.access(command_of(self.arguments.programs, program)[0], os.X_OK):
+            self.leave_out(program)
+        return program not in self.left_out
+
+    def leave_out(self, program: str) -> None:
+        if program not in self.left_out:
+            self.left_out.append(program)
+
+    def measure(self, group: str, program: str, scenario: str) -> dict | None:
+        # What has no target to reach is measured for half as long.
+        seconds = self.arguments.seconds / (2 if group == "peers" else 1)
+        command = [*command_of(self.arguments.programs, program), scenario, f"{seconds:.3f}"]
+        try:
+            run = subprocess.run(command, capture_output=True, text=True, timeout=30 + 3 * seconds, check=False)
+        except subprocess.TimeoutExpired:
+            self.failures.append(f"{program} {scenario}: did not end")
+            return None
+        if program in IN_PYTHON and run.returncode == NOT_INSTALLED:
+            self.leave_out(program)
+            return None
+        if run.returncode != 0:
+            how = f"signal {-run.returncode}" if run.returncode < 0 else f"exit code {run.returncode}"
+            self.failures.append(": ".join([f"{program} {scenario}", how, *run.stderr.strip().splitlines()[-1:]]))
+            return None
+        report = json.loads(run.stdout)
+        self.versions[program] = report["version"]
+        return report
+
+    def show_progress(self, number: int, what: str, total: int, elapsed: float) -> None:
+        done = len(self.runs)
+        left = f", {elapsed / done * (total - done):.0f} s left" if done >= 5 else ""
+        line = f"round {number + 1} of {self.arguments.rounds}: {done} of {total} done{left}: {what}"
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+        elif done % 10 == 0:
+            print(line, file=sys.stderr, flush=True)
+
+    def notes(self) -> list[str]:
+        notes = [f"left out, not installed: {', '.join(self.left_out)}"] if self.left_out else []
+        notes += [f"failed: {failure}" for failure in dict.fromkeys(self.failures)]
+        return notes + table.fell_behind(self.runs)
+
+    def sections(self, layout) -> list[str]:
+        rows = tuple(row for row in ROWS if row.number in self.arguments.only)
+        versions = ", ".join(f"{program} {version}" for program, version in self.versions.items() if version)
+        how = (f"{self.arguments.rounds} rounds of {self.arguments.seconds:g} s, two workers, 8 bytes there and back, "
+               "a function that does nothing. Figures are medians; ratios are the median of the rounds' ratios, "
+               "leasepool's figure by the peer's.")
+        sections = [f"{self.machine['text']}\n{how}"]
+        if rows:
+            sections.append(layout(table.row_cells(table.compute(self.runs, rows))))
+        sections += [layout(table.overview_cells(self.runs)), f"Versions: {versions}."]
+        return sections + ["\n".join(f"- {note}" for note in self.notes())] * bool(self.notes())
+
+    def as_json(self) -> dict:
+        return {
+            "machine": self.machine, "rounds": self.arguments.rounds, "seconds": self.arguments.seconds,
+            "versions": self.versions, "notes": self.notes(),
+            "rows": [{"number": line.row.number, "what": line.row.what, "metric": line.row.metric,
+                      "leasepool": line.ours, "peer": line.row.theirs, "peers": line.theirs, "ratio": line.ratio,
+                      "target": line.row.target(), "reached": line.reached} for line in table.compute(self.runs)
+                     if line.row.number in self.arguments.only],
+            "runs": [{"round": run.round, "group": run.group, "program": run.program, "scenario": run.scenario,
+                      "report": run.report} for run in self.runs],
+        }
+
+
+def describe_machine() -> dict:
+    def value_of(path: str, name: str) -> str:
+        try:
+            lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return "unknown"
+        found = (line for line in lines if line.startswith(name))
+        return next(found, "=unknown").replace(":", "=", 1).partition("=")[2].strip(' "')
+
+    machine = {
+        "cores": len(os.sched_getaffinity(0)), "kernel": platform.release(),
+        "processor": value_of("/proc/cpuinfo", "model name"), "system": value_of("/etc/os-release", "PRETTY_NAME"),
+        "load": round(os.getloadavg()[0], 2), "date": datetime.date.today().isoformat(),
+    }
+    machine["text"] = (f"{machine['cores']} cores ({machine['processor']}), Linux {machine['kernel']}, "
+                       f"{machine['system']}, {machine['date']}, load average {machine['load']} before it began.")
+    return machine
+
+
+def clear_progress() -> None:
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    if arguments.programs is None:
+        return 0
+    comparison = Comparison(arguments)
+    comparison.run()
+    print("\n\n".join(comparison.sections(table.as_text)))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(comparison.as_json(), indent=1) + "\n", encoding="utf-8")
+    if arguments.markdown:
+        arguments.markdown.write_text("\n\n".join(comparison.sections(table.as_markdown)) + "\n", encoding="utf-8")
+    return 1 if comparison.failures else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        clear_progress()
+        sys.exit(130)

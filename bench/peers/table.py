@@ -1,0 +1,159 @@
+"""What leasepool is compared in, with what, and what it is to reach; and the arithmetic from single runs to tables."""
+import dataclasses
+import statistics
+
+THREADS, PROCESSES = "leasepool_threads", "leasepool_processes"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One figure: `metric` of `scenario` on the programs `ours` and `theirs`, and the ratio ours / theirs to reach."""
+    number: str
+    what: str
+    scenario: str
+    metric: str
+    ours: str
+    theirs: str
+    at_most: float | None = None
+    at_least: float | None = None
+    or_ours_at_least: float | None = None  # reached by our own figure alone, too
+    their_scenario: str | None = None
+
+    def steps(self) -> list[tuple[str, str]]:
+        return [(self.ours, self.scenario), (self.theirs, self.their_scenario or self.scenario)]
+
+    def target(self) -> str:
+        text = f"<= {self.at_most:g}" if self.at_most is not None else f">= {self.at_least:g}"
+        return text + (f", or {self.or_ours_at_least:,.0f}/s" if self.or_ours_at_least is not None else "")
+
+    def reached(self, ours: float, ratio: float) -> bool:
+        if self.or_ours_at_least is not None and ours >= self.or_ours_at_least:
+            return True
+        return ratio <= self.at_most if self.at_most is not None else ratio >= self.at_least
+
+
+P50, RATE, CPU = "p50_ns", "calls_per_s", "cpu_ns_per_call"
+ROWS = (
+    Row("T1", "thread call, one at a time: p50", "one", P50, THREADS, "libuv", at_most=0.1),
+    Row("T2", "thread calls/s, 64 in flight", "flight64", RATE, THREADS, "libuv", at_least=3),
+    Row("T2", "thread calls/s, 1,024 in flight", "flight1024", RATE, THREADS, "libuv", at_least=2.5),
+    Row("T3", "thread call after 10 ms of idleness: p50", "idle", P50, THREADS, "libuv", at_most=1),
+    Row("R1", "process call, one at a time: p50", "one", P50, PROCESSES, "socketpair", at_most=0.2),
+    Row("R1", "process call, one at a time: p50", "one", P50, PROCESSES, "ProcessPoolExecutor", at_most=0.01),
+    Row("R2", "process calls/s, 64 in flight", "flight64", RATE, PROCESSES, "libuv", at_least=2),
+    Row("R2", "process calls/s, 64 in flight", "flight64", RATE, PROCESSES, "ProcessPoolExecutor", at_least=500),
+    Row("C1", "CPU time a thread call, 10,000 calls/s", "paced", CPU, THREADS, "libuv", at_most=1),
+    Row("C1", "CPU time a process call, 10,000 calls/s", "paced", CPU, PROCESSES, "libuv", at_most=1),
+    Row("G1", "grinder items/s, 1,024 in flight, against calls/s", "grinder", RATE, THREADS, "libuv", at_least=1.5,
+        or_ours_at_least=2_000_000, their_scenario="flight1024"),
+)
+
+# What all programs are shown in. A report that lacks a metric was not asked for it.
+OVERVIEW = (
+    ("one: p50", "one", P50),
+    ("p99", "one", "p99_ns"),
+    ("64: calls/s", "flight64", RATE),
+    ("1,024: calls/s", "flight1024", RATE),
+    ("after 10 ms: p50", "idle", P50),
+    ("10,000/s: CPU/call", "paced", CPU),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One program's report on one scenario: a number for each metric; none where it failed."""
+    round: int
+    group: str  # the row's number: ratios are taken within a round and group, which ran side by side
+    program: str
+    scenario: str
+    report: dict | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A row with its figures, each a median over the rounds; none where nothing was measured."""
+    row: Row
+    ours: float | None
+    theirs: float | None
+    ratio: float | None  # the median of the rounds' ratios
+    reached: bool | None
+
+
+def values(runs: list[Run], program: str, scenario: str, metric: str, group: str | None = None) -> dict[int, float]:
+    """By round; where a round has several, the last."""
+    return {run.round: run.report[metric] for run in runs
+            if (run.program, run.scenario) == (program, scenario) and group in (None, run.group)
+            and run.report is not None and metric in run.report}
+
+
+def median(numbers) -> float | None:
+    numbers = list(numbers)
+    return statistics.median(numbers) if numbers else None
+
+
+def compute(runs: list[Run], rows: tuple[Row, ...] = ROWS) -> list[Line]:
+    lines = []
+    for row in rows:
+        ours, theirs = (values(runs, program, scenario, row.metric, row.number) for program, scenario in row.steps())
+        ratio = median(ours[number] / theirs[number] for number in ours if theirs.get(number, 0) > 0)
+        ours, theirs = median(ours.values()), median(theirs.values())
+        lines.append(Line(row, ours, theirs, ratio, None if ratio is None else row.reached(ours, ratio)))
+    return lines
+
+
+def overview(runs: list[Run]) -> list[tuple[str, list[tuple[str, float | None]]]]:
+    """For each program that ran: the metric and its median over all its runs, column by column."""
+    programs = list(dict.fromkeys(run.program for run in runs))
+    return [(program, [(metric, median(run.report[metric] for run in runs
+                                       if (run.program, run.scenario) == (program, scenario)
+                                       and run.report is not None and metric in run.report))
+                       for _title, scenario, metric in OVERVIEW]) for program in programs]
+
+
+def fell_behind(runs: list[Run]) -> list[str]:
+    """Programs that did not keep up with the calls offered: their CPU time a call is that of another rate."""
+    programs = dict.fromkeys(run.program for run in runs if run.scenario == "paced")
+    behind = []
+    for program in programs:
+        share = median(run.report[RATE] / run.report["offered_per_s"] for run in runs
+                       if (run.program, run.scenario) == (program, "paced") and run.report is not None)
+        if share is not None and share < 0.98:
+            behind.append(f"{program} kept up with {share:.0%} of the calls offered")
+    return behind
+
+
+def human(metric: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    if metric == RATE:
+        return f"{value:,.0f}/s"
+    for unit, size in (("ms", 1e6), ("us", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.0f} ns"
+
+
+def row_cells(lines: list[Line]) -> list[list[str]]:
+    cells = [["", "what", "leasepool", "peer", "", "ratio", "target", "reached"]]
+    for line in lines:
+        row = line.row
+        cells.append([row.number, row.what, human(row.metric, line.ours), row.theirs, human(row.metric, line.theirs),
+                      "-" if line.ratio is None else f"{line.ratio:.3g}", row.target(),
+                      {None: "not measured", True: "yes", False: "no"}[line.reached]])
+    return cells
+
+
+def overview_cells(runs: list[Run]) -> list[list[str]]:
+    cells = [["", *(title for title, _scenario, _metric in OVERVIEW)]]
+    cells += [[program, *(human(metric, value) for metric, value in row)] for program, row in overview(runs)]
+    return cells
+
+
+def as_text(cells: list[list[str]]) -> str:
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells)
+
+
+def as_markdown(cells: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in cells]
+    return "\n".join([lines[0], "|" + "---|" * len(cells[0]), *lines[1:]])

@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""The tables' arithmetic, on numbers made up."""
+import unittest
+
+import table
+from table import PROCESSES, ROWS, THREADS, Row, Run
+
+FASTER = Row("A", "a thing: p50", "one", "p50_ns", THREADS, "libuv", at_most=0.5)
+MORE = Row("B", "things/s", "grinder", "calls_per_s", THREADS, "libuv", at_least=1.5, or_ours_at_least=1000,
+           their_scenario="flight1024")
+
+
+def run(number: int, group: str, program: str, scenario: str, **report: float) -> Run:
+    return Run(number, group, program, scenario, report or None)
+
+
+class TableTest(unittest.TestCase):
+    def test_the_ratio_is_the_median_of_the_rounds_ratios(self):
+        runs = []
+        for number, (ours, theirs) in enumerate([(10, 100), (40, 50), (30, 100)]):
+            runs += [run(number, "A", THREADS, "one", p50_ns=ours), run(number, "A", "libuv", "one", p50_ns=theirs)]
+        line, = table.compute(runs, (FASTER,))
+        self.assertEqual((line.ours, line.theirs), (30, 100))
+        self.assertAlmostEqual(line.ratio, 0.3)  # of 0.1, 0.8 and 0.3
+        self.assertTrue(line.reached)
+
+    def test_a_round_without_its_pair_has_no_ratio(self):
+        runs = [run(0, "A", THREADS, "one", p50_ns=90), run(0, "A", "libuv", "one", p50_ns=100),
+                run(1, "A", THREADS, "one", p50_ns=1), run(1, "A", "libuv", "one")]
+        line, = table.compute(runs, (FASTER,))
+        self.assertAlmostEqual(line.ratio, 0.9)
+        self.assertFalse(line.reached)
+
+    def test_another_groups_runs_are_no_pair(self):
+        runs = [run(0, "A", THREADS, "one", p50_ns=90), run(0, "peers", "libuv", "one", p50_ns=100)]
+        line, = table.compute(runs, (FASTER,))
+        self.assertEqual((line.ours, line.theirs, line.ratio, line.reached), (90, None, None, None))
+        self.assertIn("not measured", table.row_cells([line])[1])
+
+    def test_nothing_measured_is_no_error(self):
+        lines = table.compute([])
+        self.assertEqual(len(lines), len(ROWS))
+        self.assertTrue(all(line.ratio is None for line in lines))
+        self.assertEqual(table.overview_cells([])[1:], [])
+
+    def test_a_row_is_reached_by_the_ratio_or_by_our_own_figure(self):
+        for ours, theirs, reached in ((900, 600, True), (899, 600, False), (1000, 5000, True)):
+            runs = [run(0, "B", THREADS, "grinder", calls_per_s=ours),
+                    run(0, "B", "libuv", "flight1024", calls_per_s=theirs)]
+            line, = table.compute(runs, (MORE,))
+            self.assertEqual(line.reached, reached, (ours, theirs))
+        self.assertEqual(MORE.target(), ">= 1.5, or 1,000/s")
+
+    def test_each_row_has_one_target(self):
+        for row in ROWS:
+            self.assertEqual((row.at_most is None) + (row.at_least is None), 1, row)
+            self.assertIn(row.ours, (THREADS, PROCESSES))
+
+    def test_the_overview_takes_all_groups_runs(self):
+        runs = [run(0, "A", "libuv", "one", p50_ns=1500, p99_ns=2_000_000),
+                run(0, "peers", "libuv", "one", p50_ns=500, p99_ns=2_000_000),
+                run(1, "A", "libuv", "one", p50_ns=700, p99_ns=2_000_000),
+                run(0, "A", "glib", "flight64")]
+        cells = table.overview_cells(runs)
+        self.assertEqual(cells[1], ["libuv", "700 ns", "2 ms", "-", "-", "-", "-"])
+        self.assertEqual(cells[2], ["glib"] + ["-"] * 6)
+
+    def test_who_does_not_keep_up_is_named(self):
+        runs = [run(0, "C1", "glib", "paced", calls_per_s=5000, offered_per_s=10000, cpu_ns_per_call=1),
+                run(0, "C1", "libuv", "paced", calls_per_s=9999, offered_per_s=10000, cpu_ns_per_call=1)]
+        self.assertEqual(table.fell_behind(runs), ["glib kept up with 50% of the calls offered"])
+
+    def test_figures_are_short(self):
+        self.assertEqual(table.human("p50_ns", 612.4), "612 ns")
+        self.assertEqual(table.human("p50_ns", 12_345), "12.3 us")
+        self.assertEqual(table.human("calls_per_s", 1_234_567.8), "1,234,568/s")
+
+    def test_both_layouts_hold_all_cells(self):
+        cells = [["", "a"], ["row", "1"]]
+        self.assertEqual(table.as_text(cells), "     a\nrow  1")
+        self.assertEqual(table.as_markdown(cells), "|  | a |\n|---|---|\n| row | 1 |")
+
+
+if __name__ == "__main__":
+    unittest.main()
