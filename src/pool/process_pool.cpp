@@ -221,7 +221,9 @@ void ProcessPool::give_back(std::unique_ptr<Job> job) {
   if (closing_) return end_job(std::move(job), {Errc::cancelled, options_.name + " closed before the call began"});
   if (broken_) return end_job(std::move(job), {Errc::pool_broken, *broken_});
   job->booking.started.store(TimePoint{}, std::memory_order_relaxed);
+  Job& waiting = *job;
   queue_.push_front(std::move(job));
+  waiting.booking.lease->job_given_back(waiting.booking.id);
 }
 
 bool ProcessPool::withdraw(Job& job, Error error) {
