@@ -258,7 +258,9 @@ bool ProcessPool::interrupt(Job& job, Error error) {
 
 void ProcessPool::note_stack(const Job& job) {
   Worker* const worker = holder_of(job);
-  if (worker != nullptr && worker->job() == &job) worker->note_stack();
+  if (worker == nullptr || worker->job() != &job) return;
+  worker->note_stack();
+  read_symbols_ahead();
 }
 
 // Nobody waits for what it runs any more.
