@@ -169,8 +169,7 @@ void ManagerCore::return_pool(Slot slot) {
   const bool broken = slot->pool->broken();
   if (broken || (waiters_.empty() && pools_.size() > target_)) {
     retire(slot);
-    if (broken) resize();
-    return add_pools_for_waiters();
+    return broken ? resize() : add_pools_for_waiters();
   }
   idle_.push_back(slot);
   serve_waiters();
@@ -213,12 +212,13 @@ void ManagerCore::revoke(LeaseRecord& record) {
   ++leases_revoked_;
   const Error error = *lease->refusal();
   lease->end_queued(error);
+  retire(slot);  // before its workers are killed, so that it does not replace them
   lease->interrupt_running(error);
   if (lease->gives_up_at_expiry) (void)lease->give_up_running(error);
-  retire(slot);
-  resize();
-  add_pools_for_waiters();
-  log(LogLevel::warning, error.message());
+  resize_soon();
+  log(LogLevel::warning, error.message() + "; acquired at " + lease->where.file_name() + ":" +
+                             std::to_string(lease->where.line()) + ", held for " +
+                             in_words(scheduler_->now() - lease->granted_at));
 }
 
 }  // namespace leasepool::detail

@@ -79,6 +79,7 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
   void start_failed(const Error& error);
   void pool_failed_to_start(const Error& error);
   void resize();
+  void resize_soon();
   void retire_surplus();
   void arm_check_timer();
   void retire(Slot slot);
