@@ -1,6 +1,7 @@
 // ManagerCore's leases and waiters: granting, waiting in order, releasing, and expiry.
 #include <algorithm>
 #include <atomic>
+#include <span>
 #include <utility>
 
 #include "base/check.hpp"
@@ -11,6 +12,9 @@
 namespace leasepool::detail {
 
 namespace {
+
+// So many holders are named to each of those who wait, of whom there may be many.
+constexpr std::size_t kHoldersNamed = 8;
 
 std::uint64_t next_lease_id() {
   static std::atomic<std::uint64_t> last = 0;
@@ -37,14 +41,14 @@ std::uint64_t ManagerCore::acquire(AcquireRequest request, AcquireCallback callb
     refuse(std::move(callback),
            {Errc::lease_unavailable, options_.name_prefix + ": no pool is free for " + quoted_owner(request.owner) +
                                          ": max_pools = " + std::to_string(options_.max_pools) +
-                                         " are all in use, and wait = false; held by " + holders()});
+                                         " are all in use, and wait = false; held by " + holders(leases_.size())});
     return 0;
   }
   if (options_.max_waiters != 0 && waiters_.size() >= options_.max_waiters) {
     refuse(std::move(callback), {Errc::lease_unavailable,
                                  options_.name_prefix + ": " + quoted_owner(request.owner) +
                                      " cannot wait for a pool: max_waiters = " + std::to_string(options_.max_waiters) +
-                                     " acquires wait already; held by " + holders()});
+                                     " acquires wait already; held by " + holders(kHoldersNamed)});
     return 0;
   }
   const TimePoint now = scheduler_->now();
@@ -82,9 +86,9 @@ void ManagerCore::waiter_timed_out(std::uint64_t waiter_id) {
   const std::string waited = in_words(*waiter.request.timeout);
   const std::string owner = quoted_owner(waiter.request.owner);
   refuse_waiter(std::move(waiter),
-                {Errc::timed_out,
-                 options_.name_prefix + ": " + owner + " waited for AcquireOptions::timeout = " + waited +
-                     " and got none of max_pools = " + std::to_string(options_.max_pools) + "; held by " + holders()});
+                {Errc::timed_out, options_.name_prefix + ": " + owner + " waited for AcquireOptions::timeout = " +
+                                      waited + " and got none of max_pools = " + std::to_string(options_.max_pools) +
+                                      "; held by " + holders(kHoldersNamed)});
 }
 
 void ManagerCore::refuse(AcquireCallback callback, Error error) {
@@ -108,16 +112,18 @@ void ManagerCore::refuse_waiting(Waiter waiter, Errc code, const std::string& re
   refuse_waiter(std::move(waiter), {code, options_.name_prefix + ": " + owner + " waited for a pool: " + reason});
 }
 
-std::string ManagerCore::holders() const {
+std::string ManagerCore::holders(std::size_t most) const {
   std::vector<const LeaseRecord*> records;
   records.reserve(leases_.size());
   for (const auto& [id, slot] : leases_) records.push_back(slot->lease.get());
-  std::ranges::sort(records, {}, &LeaseRecord::id);
+  const std::size_t named = std::min(most, records.size());
+  std::ranges::partial_sort(records, records.begin() + static_cast<std::ptrdiff_t>(named), {}, &LeaseRecord::id);
   std::string text;
   const TimePoint now = scheduler_->now();
-  for (const LeaseRecord* const record : records) {
+  for (const LeaseRecord* const record : std::span(records).first(named)) {
     text += (text.empty() ? "" : ", ") + quoted_owner(record->owner) + " for " + in_words(now - record->granted_at);
   }
+  if (named < records.size()) text += ", and " + std::to_string(records.size() - named) + " more";
   return text.empty() ? "nobody" : text;
 }
 
@@ -163,8 +169,7 @@ void ManagerCore::return_pool(Slot slot) {
   const bool broken = slot->pool->broken();
   if (broken || (waiters_.empty() && pools_.size() > target_)) {
     retire(slot);
-    if (broken) resize();
-    return add_pools_for_waiters();
+    return broken ? resize() : add_pools_for_waiters();
   }
   idle_.push_back(slot);
   serve_waiters();
@@ -207,12 +212,13 @@ void ManagerCore::revoke(LeaseRecord& record) {
   ++leases_revoked_;
   const Error error = *lease->refusal();
   lease->end_queued(error);
+  retire(slot);  // before its workers are killed, so that it does not replace them
   lease->interrupt_running(error);
   if (lease->gives_up_at_expiry) (void)lease->give_up_running(error);
-  retire(slot);
-  resize();
-  add_pools_for_waiters();
-  log(LogLevel::warning, error.message());
+  resize_soon();
+  log(LogLevel::warning, error.message() + "; acquired at " + lease->where.file_name() + ":" +
+                             std::to_string(lease->where.line()) + ", held for " +
+                             in_words(scheduler_->now() - lease->granted_at));
 }
 
 }  // namespace leasepool::detail

@@ -89,6 +89,7 @@ void LeaseRecord::submit_batch(std::vector<Submission> submissions) {
     auto job = admit(std::move(submission.job), submission.settings);
     if (!job) continue;
     job->booking.of_batch = true;
+    watched_.emplace(job->booking.id, job.get());  // it can be cancelled
     admitted.push_back(std::move(job));
   }
   if (!admitted.empty()) pool_->submit_batch(std::move(admitted));
@@ -113,7 +114,10 @@ std::unique_ptr<Job> LeaseRecord::admit(std::unique_ptr<Job> job, const CallSett
     booking.timeout = settings.options.timeout;
     booking.reports_start = true;
   }
-  if (settings.options.queue_timeout) watch_queue(*job, *settings.options.queue_timeout);
+  booking.queue_timeout = settings.options.queue_timeout;
+  if (booking.queue_timeout || booking.timeout || settings.stop.stop_possible())
+    watched_.emplace(booking.id, job.get());
+  if (booking.queue_timeout) watch_queue(*job);
   if (job->takes_stop_token()) booking.stop = std::stop_source();
   if (settings.stop.stop_possible()) watch_cancellation(*job, settings.stop);
   add(*job);
@@ -137,17 +141,21 @@ void LeaseRecord::watch_cancellation(Job& job, const std::stop_token& token) {
   job.booking.cancellation = std::make_shared<std::stop_callback<decltype(request)>>(token, std::move(request));
 }
 
-void LeaseRecord::watch_queue(Job& job, Duration timeout) {
-  job.booking.timer = scheduler->call_at(
-      deadline_after(job.booking.submitted, timeout), [self = shared_from_this(), job_id = job.booking.id, timeout] {
-        Job* const waiting = self->find(job_id);
-        if (waiting == nullptr || runs(*waiting)) return;
-        (void)self->pool_->withdraw(
-            *waiting, {Errc::timed_out, self->description() + ": " + std::string(waiting->function_name()) +
-                                            " waited for CallOptions::queue_timeout = " + in_words(timeout) +
-                                            ", and none of workers_per_pool = " +
-                                            std::to_string(self->ledger_->workers_per_pool) + " workers came free"});
-      });
+void LeaseRecord::watch_queue(Job& job) {
+  job.booking.timer =
+      scheduler->call_at(deadline_after(job.booking.submitted, *job.booking.queue_timeout),
+                         [self = shared_from_this(), job_id = job.booking.id] { self->queue_time_out(job_id); });
+}
+
+void LeaseRecord::queue_time_out(std::uint64_t job_id) {
+  Job* const waiting = find(job_id);
+  if (waiting == nullptr || runs(*waiting)) return;
+  (void)pool_->withdraw(
+      *waiting,
+      {Errc::timed_out, description() + ": " + std::string(waiting->function_name()) +
+                            " waited for CallOptions::queue_timeout = " + in_words(*waiting->booking.queue_timeout) +
+                            ", and none of workers_per_pool = " + std::to_string(ledger_->workers_per_pool) +
+                            " workers came free"});
 }
 
 void LeaseRecord::cancelled_by_token(std::uint64_t job_id) {
@@ -163,8 +171,16 @@ void LeaseRecord::cancel(std::uint64_t job_id, const Error& error) {
 void LeaseRecord::job_started(std::uint64_t job_id, TimePoint started) {
   Job* const job = find(job_id);
   if (job == nullptr || !job->booking.timeout) return;
-  scheduler->cancel_timer(job->booking.timer);  // of its wait, or of its start on a worker that died before it began
+  scheduler->cancel_timer(job->booking.timer);  // of its wait
   watch_run(*job, started);
+}
+
+// The bound of its wait, which goes on, may have passed meanwhile.
+void LeaseRecord::job_given_back(std::uint64_t job_id) {
+  Job* const job = find(job_id);
+  if (job == nullptr) return;
+  scheduler->cancel_timer(std::exchange(job->booking.timer, 0));
+  if (job->booking.queue_timeout) watch_queue(*job);
 }
 
 void LeaseRecord::watch_run(Job& job, TimePoint started) {
@@ -317,6 +333,7 @@ void LeaseRecord::add(Job& job) noexcept {
 
 void LeaseRecord::remove(Job& job) noexcept {
   JobBooking& booking = job.booking;
+  watched_.erase(booking.id);
   (booking.in_flight_previous == nullptr ? first_ : booking.in_flight_previous->booking.in_flight_next) =
       booking.in_flight_next;
   (booking.in_flight_next == nullptr ? last_ : booking.in_flight_next->booking.in_flight_previous) =
@@ -325,9 +342,8 @@ void LeaseRecord::remove(Job& job) noexcept {
 }
 
 Job* LeaseRecord::find(std::uint64_t job_id) const noexcept {
-  Job* job = first_;
-  while (job != nullptr && job->booking.id != job_id) job = job->booking.in_flight_next;
-  return job;
+  const auto found = watched_.find(job_id);
+  return found == watched_.end() ? nullptr : found->second;
 }
 
 }  // namespace leasepool::detail

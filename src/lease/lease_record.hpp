@@ -7,6 +7,7 @@
 #include <memory>
 #include <source_location>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "leasepool/detail/job.hpp"
@@ -128,6 +129,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
 
  private:
   void job_started(std::uint64_t job_id, TimePoint started) override;
+  void job_given_back(std::uint64_t job_id) override;
   void job_ended(std::unique_ptr<Job> job) override;
   [[nodiscard]] std::string_view lease_owner() const noexcept override { return owner; }
 
@@ -136,7 +138,8 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   [[nodiscard]] std::string cancellation_text(const Job& job) const;
   void watch_cancellation(Job& job, const std::stop_token& token);
   void cancelled_by_token(std::uint64_t job_id);
-  void watch_queue(Job& job, Duration timeout);
+  void watch_queue(Job& job);
+  void queue_time_out(std::uint64_t job_id);
   void watch_run(Job& job, TimePoint started);
   void run_nearly_time_out(std::uint64_t job_id, TimePoint deadline);
   void run_time_out(std::uint64_t job_id);
@@ -144,6 +147,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void count(const Job& job);
   void add(Job& job) noexcept;
   void remove(Job& job) noexcept;
+  // A call in flight, of those that may be asked for; null if it has ended.
   [[nodiscard]] Job* find(std::uint64_t job_id) const noexcept;
 
   LeaseKeeper* keeper_;
@@ -153,6 +157,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   Job* first_ = nullptr;  // in flight, oldest first
   Job* last_ = nullptr;
   std::size_t in_flight_ = 0;
+  std::unordered_map<std::uint64_t, Job*> watched_;  // those with a time-out, with a stop token, or of a batch
 };
 
 }  // namespace leasepool::detail

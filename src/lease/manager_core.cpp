@@ -33,7 +33,7 @@ void ManagerCore::start(DoneCallback done) {
   if (phase_ != Phase::stopped) return;  // it starts already, or will when it has stopped
   phase_ = Phase::starting;
   target_ = target();
-  for (std::size_t missing = target_; missing > 0; --missing) add_pool();
+  while (phase_ == Phase::starting && pools_.size() < target_) add_pool();
 }
 
 void ManagerCore::add_pool() {
@@ -136,19 +136,32 @@ void ManagerCore::notify_scale_changed() {
 
 void ManagerCore::resize() {
   target_ = target();
+  if (!running()) return;  // the size_provider stopped it
   retire_surplus();
   while (pools_.size() < target_) add_pool();
+  add_pools_for_waiters();
   arm_check_timer();
+}
+
+// In this turn, but behind what is delivered in it: making workers takes a while, and callers are to hear of a deadline
+// at once.
+void ManagerCore::resize_soon() {
+  scheduler_->defer([weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (self && self->running()) self->resize();
+  });
 }
 
 void ManagerCore::retire_surplus() {
   while (pools_.size() > target_ && !idle_.empty()) retire(idle_.front());
 }
 
-// Without a size_provider nothing changes by itself, but for a pool that could not be replaced.
+// Without a size_provider nothing changes by itself, but for a pool that could not be made: for the target, or for who
+// waits.
 void ManagerCore::arm_check_timer() {
   scheduler_->cancel_timer(std::exchange(check_timer_, 0));
-  if (!options_.size_provider && pools_.size() >= target_) return;
+  const bool waiter_lacks_pool = pools_.size() < options_.max_pools && waiters_.size() > starting_pools();
+  if (!options_.size_provider && pools_.size() >= target_ && !waiter_lacks_pool) return;
   check_timer_ =
       scheduler_->call_at(deadline_after(scheduler_->now(), options_.check_interval), [weak = weak_from_this()] {
         const auto self = weak.lock();

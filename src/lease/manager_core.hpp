@@ -79,6 +79,7 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
   void start_failed(const Error& error);
   void pool_failed_to_start(const Error& error);
   void resize();
+  void resize_soon();
   void retire_surplus();
   void arm_check_timer();
   void retire(Slot slot);
@@ -102,7 +103,8 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
   void refuse_waiting(Waiter waiter, Errc code, const std::string& reason);
   void fail_waiters(Errc code, const std::string& reason);
   void waiter_timed_out(std::uint64_t waiter_id);
-  [[nodiscard]] std::string holders() const;
+  // Who has a lease and for how long, the oldest first, and at most so many of them.
+  [[nodiscard]] std::string holders(std::size_t most) const;
   void set_deadlines(LeaseRecord& record, TimePoint from, Duration duration);
   void soft_expired(LeaseRecord& record);
   void revoke(LeaseRecord& record);

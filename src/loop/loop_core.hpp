@@ -98,6 +98,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
 
   void turn(bool may_sleep);
   void run_due();
+  void catch_up();
   void run_timers();
   void run_finished_jobs();
   void run_inbox();

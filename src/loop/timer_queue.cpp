@@ -41,9 +41,11 @@ bool TimerQueue::cancel(TimerId id) {
 TimerQueue::Handler TimerQueue::take_due(TimePoint now, std::uint64_t added_before) {
   if (heap_.empty()) return {};
   const Slot& slot = slots_[heap_.front()];
-  // Nothing older is due behind one that was added after the mark: LoopCore adds none whose deadline is before this
-  // turn's time.
-  if (slot.deadline > now || slot.sequence >= added_before) return {};
+  // One that was added after the mark waits for the next round if its time is just up. If it is overdue, its place is
+  // before what came due after it: the next deadline of a chain, after the program was stopped. Delays count from a
+  // clock reading that is no earlier than `now`, so what starts itself again is never overdue. At one deadline those
+  // added before the mark come first, so none of them is hidden here.
+  if (slot.deadline > now || (slot.deadline == now && slot.sequence >= added_before)) return {};
   return remove(heap_.front());
 }
 

@@ -24,11 +24,12 @@ class TimerQueue {
   // False when the timer has been taken or cancelled already.
   bool cancel(TimerId id);
 
-  // The handler of the earliest timer whose deadline is not after `now` and that was added before the mark; empty when
-  // there is none.
+  // The handler of the earliest timer whose deadline is not after `now`, unless it is `now` and the timer was not added
+  // before the mark; empty when there is none.
   Handler take_due(TimePoint now, std::uint64_t added_before);
 
-  // Timers added from now on have not been "added before" this mark: a zero delay cannot keep a turn from ending.
+  // Timers added from now on have not been "added before" this mark: a zero delay cannot keep a turn from ending. One
+  // that is overdue when it is added is taken in its place all the same.
   [[nodiscard]] std::uint64_t mark() const noexcept { return next_sequence_; }
 
   // TimePoint::max() when there is none.

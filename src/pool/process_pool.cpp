@@ -129,7 +129,9 @@ void ProcessPool::break_pool(const std::string& reason) {
 
 void ProcessPool::note_stack(const Job& job) {
   Worker* const worker = holder_of(job);
-  if (worker != nullptr && worker->job() == &job) worker->note_stack();
+  if (worker == nullptr || worker->job() != &job) return;
+  worker->note_stack();
+  read_symbols_ahead();
 }
 
 // Nobody waits for what it runs any more.

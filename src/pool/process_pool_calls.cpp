@@ -150,7 +150,9 @@ void ProcessPool::give_back(std::unique_ptr<Job> job) {
   if (broken_) return end_job(std::move(job), {Errc::pool_broken, *broken_});
   job->booking.started.store(TimePoint{}, std::memory_order_relaxed);
   job->booking.waits_in_pool = true;
+  Job& waiting = *job;
   queue_.push_front(std::move(job));
+  waiting.booking.lease->job_given_back(waiting.booking.id);
 }
 
 bool ProcessPool::withdraw(Job& job, Error error) {

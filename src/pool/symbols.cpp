@@ -1,10 +1,12 @@
-// ELF symbol tables (see elf(5)), read for the few addresses of one stack.
+// ELF symbol tables (see elf(5)): the functions of a file are read once, their names when they stand in a stack.
 #include "pool/symbols.hpp"
 
 #include <cxxabi.h>
+#include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,8 +14,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/unique_fd.hpp"
@@ -52,42 +57,121 @@ std::string readable_name(const char* symbol) {
   return status == 0 ? name.get() : symbol;
 }
 
-// A name in a file's string table, which may be large: only what is needed of it is read.
-std::string name_at(int file, const Section& strings, std::uint64_t at) {
-  constexpr std::uint64_t kLongestSymbol = 4096;
-  if (at >= strings.sh_size) return {};
-  auto name = read_part<char>(file, strings.sh_offset + at, std::min(strings.sh_size - at, kLongestSymbol));
-  if (name.empty()) return {};
-  name.back() = '\0';
-  return readable_name(name.data());
-}
+// The functions of a file, in the order of their addresses, one for each address.
+class FunctionTable {
+ public:
+  // What a file is told by, should another one take its place.
+  struct Identity {
+    dev_t device{};
+    ino_t inode{};
+    std::int64_t modified{};
+    std::int64_t size{};
+    bool operator==(const Identity&) const = default;
+  };
 
-// Names the frames that lie in one of the table's functions.
-void name_frames(int file, const Section& table, const Section& strings, const std::vector<StackFrame*>& frames) {
-  for (const Symbol& symbol : read_part<Symbol>(file, table.sh_offset, table.sh_size)) {
-    if (ELF64_ST_TYPE(symbol.st_info) != STT_FUNC || symbol.st_shndx == SHN_UNDEF) continue;
-    for (StackFrame* const frame : frames) {
-      if (frame->offset - symbol.st_value >= std::max<std::uint64_t>(symbol.st_size, 1)) continue;
-      if (frame->function.empty()) frame->function = name_at(file, strings, symbol.st_name);
-    }
-  }
-}
+  explicit FunctionTable(const Identity& identity) : identity_(identity) {}
 
-void name_frames(const std::string& path, const std::vector<StackFrame*>& frames) {
-  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return;
-  const auto header = read_part<Elf>(file.get(), 0, sizeof(Elf));
+  void read(int file);
+  [[nodiscard]] const Identity& identity() const noexcept { return identity_; }
+
+  // The name of the function around an offset in the file; empty if there is none.
+  std::string name_at(int file, std::uint64_t offset);
+
+ private:
+  struct Function {
+    std::uint64_t address = 0;
+    std::uint64_t size = 0;
+    std::uint64_t name = 0;  // in the file
+  };
+
+  void read_table(int file, const Section& table, const Section& strings);
+
+  const Identity identity_;
+  std::vector<Function> functions_;
+  std::uint64_t end_of_names_ = 0;
+  std::unordered_map<std::uint64_t, std::string> names_;  // by address; of those that stood in a stack
+};
+
+void FunctionTable::read(int file) {
+  const auto header = read_part<Elf>(file, 0, sizeof(Elf));
   if (header.empty() || std::memcmp(header[0].e_ident, ELFMAG, SELFMAG) != 0) return;
-  const auto sections =
-      read_part<Section>(file.get(), header[0].e_shoff, std::uint64_t{header[0].e_shnum} * sizeof(Section));
+  const auto sections = read_part<Section>(file, header[0].e_shoff, std::uint64_t{header[0].e_shnum} * sizeof(Section));
   for (const std::uint32_t type :
        {std::uint32_t{SHT_SYMTAB}, std::uint32_t{SHT_DYNSYM}}) {  // a stripped file has the second alone
     for (const Section& section : sections) {
-      if (section.sh_type != type || section.sh_link >= sections.size()) continue;
-      name_frames(file.get(), section, sections[section.sh_link], frames);
+      if (section.sh_type == type && section.sh_link < sections.size() && functions_.empty()) {
+        read_table(file, section, sections[section.sh_link]);
+      }
     }
   }
+  std::ranges::sort(functions_, {},
+                    [](const Function& function) { return std::pair(function.address, function.name); });
+  const auto same = std::ranges::unique(functions_, {}, &Function::address);
+  functions_.erase(same.begin(), same.end());
+  functions_.shrink_to_fit();
 }
+
+void FunctionTable::read_table(int file, const Section& table, const Section& strings) {
+  end_of_names_ = strings.sh_offset + strings.sh_size;
+  for (const Symbol& symbol : read_part<Symbol>(file, table.sh_offset, table.sh_size)) {
+    if (ELF64_ST_TYPE(symbol.st_info) != STT_FUNC || symbol.st_shndx == SHN_UNDEF) continue;
+    functions_.push_back({.address = symbol.st_value,
+                          .size = std::max<std::uint64_t>(symbol.st_size, 1),
+                          .name = strings.sh_offset + symbol.st_name});
+  }
+}
+
+// Names are read when they are asked for: the table of strings may be large.
+std::string FunctionTable::name_at(int file, std::uint64_t offset) {
+  constexpr std::uint64_t kLongestSymbol = 4096;
+  constexpr int kNested = 8;  // a function may lie in a larger one
+  auto function = std::ranges::upper_bound(functions_, offset, {}, &Function::address);
+  for (int tries = 0; tries < kNested && function != functions_.begin(); ++tries) {
+    --function;
+    if (offset - function->address >= function->size) continue;
+    std::string& name = names_[function->address];
+    if (!name.empty() || function->name >= end_of_names_) return name;
+    auto symbol = read_part<char>(file, function->name, std::min(end_of_names_ - function->name, kLongestSymbol));
+    if (symbol.empty()) return {};
+    symbol.back() = '\0';
+    return name = readable_name(symbol.data());
+  }
+  return {};
+}
+
+// What has been read of the files: a deadline that ends several calls names the same functions again and again. Any
+// thread.
+class FunctionTables {
+ public:
+  static FunctionTables& instance() {
+    static FunctionTables tables;
+    return tables;
+  }
+
+  void read_ahead(const std::string& path) { name_frames(path, {}); }
+
+  void name_frames(const std::string& path, const std::vector<StackFrame*>& frames) {
+    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    struct stat status{};
+    if (!file || ::fstat(file.get(), &status) != 0) return;
+    const std::int64_t modified = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+    const FunctionTable::Identity identity{
+        .device = status.st_dev, .inode = status.st_ino, .modified = modified, .size = status.st_size};
+    const std::lock_guard lock(mutex_);
+    auto& table = tables_[path];
+    if (!table || table->identity() != identity) {
+      table = std::make_unique<FunctionTable>(identity);
+      table->read(file.get());
+    }
+    for (StackFrame* const frame : frames) frame->function = table->name_at(file.get(), frame->offset);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::unordered_map<std::string, std::unique_ptr<FunctionTable>> tables_;
+};
+
+constexpr const char* kProgram = "/proc/self/exe";
 
 // A file that this program has loaded.
 struct LoadedModule {
@@ -115,7 +199,7 @@ std::string printable(std::string_view text) {
 
 std::string program_path() {
   std::array<char, 4096> path{};
-  const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size());
+  const ssize_t length = ::readlink(kProgram, path.data(), path.size());
   return length > 0 ? std::string(path.data(), static_cast<std::size_t>(length)) : "(the program)";
 }
 
@@ -158,11 +242,23 @@ StackTrace read_stack(const StackNote& note) {
     }
     const bool ours = std::ranges::any_of(
         loaded, [&](const LoadedModule& own) { return own.base == module.base && own.name == name; });
-    if (!frames.empty() && ours) name_frames(name.empty() ? "/proc/self/exe" : name, frames);
+    if (!frames.empty() && ours) FunctionTables::instance().name_frames(name.empty() ? kProgram : name, frames);
   }
   for (std::size_t i = 0; i < depth; ++i) stack[i].address = note.frames[i].address;
   leave_out_the_library(stack);
   return stack;
+}
+
+void read_symbols_ahead() {
+  FunctionTables::instance().read_ahead(kProgram);
+  Dl_info own{};
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): what dladdr() takes
+  if (::dladdr(reinterpret_cast<const void*>(&read_symbols_ahead), &own) == 0) return;
+  for (const LoadedModule& module : loaded_modules()) {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the other way round
+    const bool is_own = module.base == reinterpret_cast<std::uintptr_t>(own.dli_fbase);
+    if (is_own && !module.name.empty()) FunctionTables::instance().read_ahead(module.name);
+  }
 }
 
 std::string in_a_line(const StackTrace& stack) {

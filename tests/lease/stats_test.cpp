@@ -1,62 +1,20 @@
 // What a manager says about itself, on simulated pools and a virtual clock: exact counts, ages and words.
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "catch.hpp"
-#include "lease/manager_core.hpp"
-#include "sim/sim_pool.hpp"
-#include "sim/sim_scheduler.hpp"
+#include "lease/stage.hpp"
 
 using namespace std::chrono_literals;
 using leasepool::Errc;
-using leasepool::ExecutorLease;
 using leasepool::ManagerOptions;
 using leasepool::ManagerStats;
 using leasepool::Result;
-using leasepool::detail::ManagerCore;
-using leasepool::test::SimPool;
-using leasepool::test::SimScheduler;
-using leasepool::test::SimWorld;
+using leasepool::test::Stage;
 
 namespace {
 
 int named_function() { return 1; }
-
-struct Stage {
-  explicit Stage(ManagerOptions options) {
-    options.name_prefix = "stage";
-    options.log = [this](const leasepool::LogRecord& record) { log.emplace_back(record.text); };
-    const std::size_t workers = options.workers_per_pool;
-    manager = std::make_shared<ManagerCore>(scheduler, std::move(options), [this, workers](const auto&) {
-      return std::make_shared<SimPool>(*scheduler, world, workers);
-    });
-    manager->start([](const Result<void>&) {});
-    scheduler->settle();
-  }
-  Stage(const Stage&) = delete;
-  Stage& operator=(const Stage&) = delete;
-  ~Stage() { manager->shut_down(); }
-
-  void acquire(const std::string& owner, leasepool::Duration duration,
-               std::optional<leasepool::Duration> timeout = {}) {
-    (void)manager->acquire({.owner = owner,
-                            .lease_duration = duration,
-                            .wait = true,
-                            .timeout = timeout,
-                            .where = std::source_location::current()},
-                           [this](Result<ExecutorLease> lease) {
-                             if (lease) leases.push_back(std::move(*lease));
-                           });
-    scheduler->settle();
-  }
-
-  SimWorld world;
-  std::shared_ptr<SimScheduler> scheduler = std::make_shared<SimScheduler>();
-  std::vector<std::string> log;
-  std::vector<ExecutorLease> leases;
-  std::shared_ptr<ManagerCore> manager;
-};
 
 ManagerOptions small_manager() {
   ManagerOptions options;
@@ -88,7 +46,7 @@ TEST_CASE("stats name every lease with its age, its deadlines, where it was acqu
   CHECK(lease.age == 3s);
   CHECK(lease.until_soft_expiry == 57s);
   CHECK(lease.until_hard_expiry == 62s);
-  CHECK_THAT(lease.acquired_at, ContainsSubstring("stats_test.cpp:"));
+  CHECK_THAT(lease.acquired_at, ContainsSubstring("stage.hpp:"));
   CHECK(lease.calls_running == 1);
   CHECK(lease.calls_queued == 2);
   REQUIRE(lease.running.size() == 1);
@@ -159,7 +117,7 @@ TEST_CASE("a lease past its soft expiry is reported once, with owner, age and wh
   REQUIRE(stage.log.size() == 1);
   CHECK_THAT(stage.log[0], ContainsSubstring("\"forgetful\""));
   CHECK_THAT(stage.log[0], ContainsSubstring("soft expiry after 10 s"));
-  CHECK_THAT(stage.log[0], ContainsSubstring("stats_test.cpp:"));
+  CHECK_THAT(stage.log[0], ContainsSubstring("stage.hpp:"));
   stage.scheduler->advance(1s);
   CHECK(stage.log.size() == 1);
 }

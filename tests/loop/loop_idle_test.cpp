@@ -17,6 +17,7 @@ using leasepool::Loop;
 using leasepool::Task;
 using leasepool::Timer;
 using leasepool::test::eventually;
+using leasepool::test::sleeps_for;
 using leasepool::test::sleeps_through;
 using leasepool::test::Watchdog;
 using namespace std::chrono_literals;
@@ -43,4 +44,29 @@ TEST_CASE("a loop without anything to do sleeps through, and still hears a post"
   REQUIRE(eventually([&] { return heard.load(); }));
   CHECK(sleeps_through(thread));
   loop.load()->stop();
+}
+
+// What the tests that a loop sleeps are worth.
+TEST_CASE("a thread that spins or polls is not taken for one that sleeps", "[loop][idle]") {
+  std::atomic<long> thread = 0;
+  std::atomic<bool> end = false;
+  const auto begin = [&](auto pass_time) {
+    thread = 0;
+    end = false;
+    std::jthread runner([&, pass_time] {
+      thread = ::syscall(SYS_gettid);
+      while (!end) pass_time();
+    });
+    REQUIRE(eventually([&] { return thread != 0; }));
+    return runner;
+  };
+  CHECK_FALSE(sleeps_for(-1, 1ms));  // there is no such thread
+  {
+    const std::jthread spins = begin([] {});
+    CHECK_FALSE(sleeps_for(thread, 100ms));
+    end = true;
+  }
+  const std::jthread polls = begin([] { std::this_thread::sleep_for(300ms); });
+  CHECK_FALSE(sleeps_through(thread));  // though it sleeps through the first of its two spans
+  end = true;
 }

@@ -145,6 +145,27 @@ TEST_CASE("a timer added while due ones are taken waits for the next round", "[t
   CHECK(log.ran == std::vector<int>{1, 2, 3});
 }
 
+TEST_CASE("a timer that is overdue when it is added is taken in the same round, in the order of the deadlines",
+          "[timer_queue]") {
+  TimerQueue timers;
+  Log log;
+  timers.add(at(10), [&] {
+    log.ran.push_back(10);
+    timers.add(at(30), [&] {
+      log.ran.push_back(30);
+      timers.add(at(50), log.note(50));  // just up: the next round's
+      timers.add(at(35), log.note(35));
+    });
+  });
+  timers.add(at(20), log.note(20));
+  timers.add(at(40), log.note(40));
+  timers.add(at(50), log.note(49));
+  run_due(timers, at(50));
+  CHECK(log.ran == std::vector<int>{10, 20, 30, 35, 40, 49});
+  run_due(timers, at(50));
+  CHECK(log.ran.back() == 50);
+}
+
 TEST_CASE("a handler may cancel timers that are due in the same round", "[timer_queue]") {
   TimerQueue timers;
   Log log;

@@ -196,7 +196,7 @@ TEST_CASE("A4: a timeout fails with timed_out, and never early", "[A4]") {
 }
 
 TEST_CASE("A4: 10,000 time-outs racing hand-overs lose no capacity", "[A4]") {
-  on_loop(ExecutorBackend::thread, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
     co_await manager.start();
     int got = 0;

@@ -22,6 +22,8 @@ TEST_CASE("E1: run returns values, void and move-only results", "[E1]") {
     CHECK(*box == 42);
     const int elsewhere = co_await lease.run(process_id);
     CHECK((elsewhere != process_id()) == (backend == ExecutorBackend::process));
+    const int worker = co_await lease.run(thread_id);
+    CHECK(worker != thread_id());
     lease.release();
     co_await manager.stop();
   });
@@ -32,7 +34,7 @@ TEST_CASE("E1: exceptions arrive as the function threw them and do not retire th
     lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
     co_await manager.start();
     auto lease = co_await manager.acquire();
-    const int before = co_await lease.run(process_id);
+    const int before = co_await lease.run(thread_id);
     bool standard = false;
     try {
       co_await lease.run(throw_out_of_range, std::string("index 7 of 5"));
@@ -60,8 +62,9 @@ TEST_CASE("E1: exceptions arrive as the function threw them and do not retire th
     CHECK(error->code() == Errc::remote_exception);
     CHECK(error->message() == "again");
     CHECK_THROWS_AS(error->raise(), std::out_of_range);
-    const int after = co_await lease.run(process_id);
+    const int after = co_await lease.run(thread_id);
     CHECK(before == after);
+    CHECK(manager.stats().workers_started == 1);
     CHECK(manager.stats().workers_crashed == 0);
     lease.release();
     co_await manager.stop();
@@ -234,9 +237,9 @@ TEST_CASE("E6: a call's timeout ends it, counted from its start on a worker", "[
     std::optional<lp::Result<int>> first;
     std::optional<lp::Result<std::uint64_t>> second;
     lease.run_async(pass_gate, 1, [&](lp::Result<int> result) { first = std::move(result); });
-    lease.with({.timeout = 20ms}).run_async(square, 4, [&](lp::Result<std::uint64_t> r) { second = std::move(r); });
+    lease.with({.timeout = 400ms}).run_async(square, 4, [&](lp::Result<std::uint64_t> r) { second = std::move(r); });
     co_await until_entered(loop, 1);
-    co_await loop.sleep(40ms);
+    co_await loop.sleep(500ms);
     CHECK_FALSE(second);
     open_gate();
     co_await until(loop, [&] { return first && second; });

@@ -2,6 +2,7 @@
 #include "support.hpp"
 
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -69,6 +70,11 @@ int die_by_signal(int signal) {
 }
 
 int process_id() { return ::getpid(); }
+int thread_id() { return static_cast<int>(::syscall(SYS_gettid)); }
+std::string text_past_gate(int size) {
+  pass_gate(size);
+  return std::string(static_cast<std::size_t>(size), 'x');
+}
 
 LEASEPOOL_REGISTER(square);
 LEASEPOOL_REGISTER(join);
@@ -80,6 +86,8 @@ LEASEPOOL_REGISTER(pass_gate);
 LEASEPOOL_REGISTER(wait_for_stop);
 LEASEPOOL_REGISTER(die_by_signal);
 LEASEPOOL_REGISTER(process_id);
+LEASEPOOL_REGISTER(thread_id);
+LEASEPOOL_REGISTER(text_past_gate);
 
 lp::Task<> until_entered(lp::Loop& loop, int count) {
   return until(loop, [count] { return counters->entered >= count; });

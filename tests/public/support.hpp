@@ -37,11 +37,13 @@ std::unique_ptr<int> boxed(int value);
 int throw_out_of_range(const std::string& what);
 int throw_own_type(int value);
 int pass_gate(int value);                   // waits until the gate is open; counts itself
+std::string text_past_gate(int size);       // the same, with so long a result
 bool wait_for_stop(std::stop_token token);  // until a stop is requested, or the gate is open
 int die_by_signal(int signal);
 
-// Whether lease.run(function) can be told from the process that runs it.
+// Who runs a call.
 int process_id();
+int thread_id();  // of a worker process: the process's
 
 // The code of what an awaitable throws; none if it does not throw.
 template <class A>

@@ -21,7 +21,7 @@ TEST_CASE("the error of a time-out says where the call hung", "[E6]") {
     lp::StackTrace stack;
     std::string message;
     try {
-      co_await lease.with({.timeout = 300ms}).run(pass_gate, 1);
+      co_await lease.with({.timeout = 2s}).run(pass_gate, 1);
     } catch (const lp::LeasePoolError& error) {
       CHECK(error.code() == Errc::timed_out);
       CHECK(error.crash() == nullptr);
@@ -38,14 +38,16 @@ TEST_CASE("the error of a time-out says where the call hung", "[E6]") {
 TEST_CASE("the error of an expiry says where the call was at the soft one", "[X4]") {
   on_loop(ExecutorBackend::process, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     auto options = options_for(backend);
-    options.lease_grace = 200ms;
+    options.lease_grace = 1s;
     lp::LeasedExecutorManager manager(loop, options);
     co_await manager.start();
-    const auto lease = co_await manager.acquire({.lease_duration = 100ms});
+    auto lease = co_await manager.acquire();
     std::optional<lp::Result<int>> first;
     std::optional<lp::Result<int>> second;
     lease.run_async(pass_gate, 1, [&](lp::Result<int> result) { first = std::move(result); });
     lease.run_async(pass_gate, 2, [&](lp::Result<int> result) { second = std::move(result); });
+    co_await until_entered(loop, 2);
+    lease.extend(10ms);
     co_await until(loop, [&] { return first.has_value() && second.has_value(); });
     CHECK(first->error().code() == Errc::lease_expired);
     CHECK(stack_has(first->error().stack(), "pass_gate"));

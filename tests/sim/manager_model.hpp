@@ -22,7 +22,7 @@ class ManagerModel {
 
   // An acquire was asked for; its number is its place in the order.
   std::uint64_t asked(TimePoint now, std::optional<Duration> timeout) {
-    waiting_.emplace(++last_request_, timeout ? now + *timeout : TimePoint::min());
+    waiting_.emplace(++last_request_, timeout ? now + *timeout : TimePoint::max());
     return last_request_;
   }
   void withdrawn(std::uint64_t request) { waiting_.erase(request); }
@@ -64,25 +64,30 @@ class ManagerModel {
   void check_settled(detail::ManagerCore& manager, const SimWorld& world, const std::vector<ExecutorLease>& leases,
                      TimePoint now) const {
     std::set<std::uint64_t> lent;
+    std::set<const detail::Pool*> pools;
     for (const ExecutorLease& lease : leases) {
       if (!lease.active()) continue;
       require(lease.hard_expires_at() > now, "a lease is not active past its hard expiry");
+      require(pools.insert(lease.record()->pool().get()).second, "a pool has one active lease");
       lent.insert(lease.lease_id());
     }
+    for (const auto& [request, deadline] : waiting_) require(deadline > now, "nobody waits past a time-out");
     const bool started = manager.stats().started;
     require(started || lent.empty(), "a manager that does not run has lent nothing");
     require(started || waiting_.empty(), "a manager that does not run has no waiters");
     for (const auto& [call, lease_id] : calls_) lent.insert(lease_id);
     // A thread may still run what its caller has given up on.
     require(!world.kills || manager.leased() <= lent.size(), "a lease that was given back and has drained is not lent");
-    if (!started || world.failed_starts != 0) return;
-    require(manager.total() >= manager.options().min_pools, "what was revoked is replaced at once");
-    const std::size_t starting = manager.total() - manager.available() - manager.leased();
-    require(waiting_.size() <= starting || manager.total() == manager.options().max_pools,
-            "a pool is made for everyone who waits, up to max_pools");
+    if (!started) return;
     require(waiting_.empty() || manager.available() == 0, "nobody waits while a pool is free");
     require(manager.available() == 0 || manager.available() + manager.leased() <= manager.stats().desired,
             "an idle pool above the target goes at once");
+    // What could not be made is tried again when check_interval has passed.
+    if (world.last_failed_start && now < *world.last_failed_start + manager.options().check_interval) return;
+    require(manager.total() >= manager.stats().desired, "what was revoked is replaced at once");
+    const std::size_t starting = manager.total() - manager.available() - manager.leased();
+    require(waiting_.size() <= starting || manager.total() == manager.options().max_pools,
+            "a pool is made for everyone who waits, up to max_pools");
   }
 
   // After everything was given back and the clock has run: no capacity is lost.

@@ -34,15 +34,15 @@ class Sequence {
     world_.kills = one_in(2);
     world_.next_start_delay = [this] { return one_in(2) ? Duration(0) : some_time(); };
     const bool starts_fail = one_in(3);
-    world_.next_start_fails = [this, starts_fail] { return starts_fail && one_in(10); };
+    world_.next_start_fails = [this, starts_fail] { return starts_fail && one_in(4); };
     world_.next_run_time = [this] { return one_in(10) ? Duration(2s) : some_time(); };
     leasepool::ManagerOptions options;
     options.max_pools = 1 + pick(4);
     options.min_pools = 1 + pick(options.max_pools);
     options.workers_per_pool = 1 + pick(3);
     options.units_per_pool = 1;
-    options.size_provider = [this] { return size_; };
-    options.check_interval = 500ms;
+    if (one_in(2)) options.size_provider = [this] { return size_; };
+    options.check_interval = one_in(2) ? 500ms : 10ms;
     options.default_lease_duration = 100ms;
     options.lease_grace = one_in(2) ? 0ms : 20ms;
     options.stop_timeout = one_in(3) ? 0ms : 50ms;
@@ -81,7 +81,7 @@ class Sequence {
   Duration some_time() { return std::chrono::milliseconds(1 + pick(40)); }
 
   void step() {
-    switch (pick(16)) {
+    switch (pick(17)) {
       case 0: return start();
       case 1: return one_in(3) ? stop() : scheduler_->advance(some_time());
       case 2:
@@ -99,6 +99,7 @@ class Sequence {
       case 12: return extend();
       case 13: size_ = pick(7); return manager_->notify_scale_changed();
       case 14: return crash();
+      case 15: return scheduler_->jump(some_time());
       default: return scheduler_->advance(some_time());
     }
   }
@@ -147,6 +148,7 @@ class Sequence {
     const auto answer = [this, number](const Result<int>&) { model_.answered(number); };
     const auto function = [] { return 1; };
     if (one_in(4)) return lease->with({.timeout = some_time()}).run_async(function, answer);
+    if (one_in(4)) return lease->with({.queue_timeout = some_time()}).run_async(function, answer);
     if (!one_in(4)) return lease->run_async(function, answer);
     stops_.emplace_back();
     lease->with(stops_.back().get_token()).run_async(function, answer);
@@ -157,11 +159,19 @@ class Sequence {
   }
   void extend() {
     ExecutorLease* const lease = some_lease();
-    if (lease != nullptr && lease->active()) lease->extend(some_time());
+    if (lease == nullptr) return;
+    const bool active = lease->active();
+    bool extended = true;
+    try {
+      lease->extend(some_time());
+    } catch (const leasepool::LeasePoolError&) {
+      extended = false;
+    }
+    ManagerModel::require(extended == active, "a lease is extended as long as it is active, and no longer");
   }
   void crash() {
     const auto pool = world_.pools.empty() ? nullptr : world_.pools[pick(world_.pools.size())].lock();
-    if (pool) pool->crash();
+    if (pool) pool->crash(one_in(2));
   }
 
   void end() {
@@ -179,6 +189,11 @@ class Sequence {
     if (one_in(2)) scheduler_->settle();
     manager_->shut_down();
     if (one_in(2)) leases_.clear();
+    for (std::size_t i = pick(4); i > 0; --i) {  // leases outlive their manager
+      call();
+      extend();
+      release();
+    }
     scheduler_->advance(20s);
     leases_.clear();
     scheduler_->settle();

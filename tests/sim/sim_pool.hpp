@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -22,7 +23,7 @@ struct SimWorld {
   std::vector<std::weak_ptr<class SimPool>> pools;
   std::size_t double_leases = 0;  // a pool that got calls of two leases at once
   std::size_t late_submits = 0;   // a pool that got a call after its close
-  std::size_t failed_starts = 0;
+  std::optional<TimePoint> last_failed_start;
 };
 
 class SimPool final : public detail::Pool, public std::enable_shared_from_this<SimPool> {
@@ -36,7 +37,7 @@ class SimPool final : public detail::Pool, public std::enable_shared_from_this<S
                        [self = shared_from_this(), fails, ready = std::move(ready)]() mutable {
                          if (self->closing_) return;
                          self->failed_ = fails;
-                         self->world_.failed_starts += fails ? 1U : 0U;
+                         if (fails) self->world_.last_failed_start = self->scheduler_.now();
                          fails ? ready(detail::failure(Errc::pool_broken, "simulated")) : ready({});
                        });
   }
@@ -77,10 +78,19 @@ class SimPool final : public detail::Pool, public std::enable_shared_from_this<S
     if (world_.kills) busy_.clear();
   }
 
-  // A worker dies with what it runs.
-  void crash() {
-    if (world_.kills && !busy_.empty()) end(take(busy_.front()->booking.id), {Errc::worker_crashed, "simulated"});
-    scheduler_.defer([self = shared_from_this()] { self->dispatch(); });
+  // A worker dies with what it runs, or before it has begun that.
+  void crash(bool had_begun = true) {
+    if (!world_.kills || busy_.empty()) return;
+    auto job = take(busy_.front()->booking.id);
+    if (had_begun || closing_) {
+      end(std::move(job), {Errc::worker_crashed, "simulated"});
+    } else {
+      detail::Job& waiting = *job;
+      job->booking.started.store(TimePoint{});
+      queue_.push_front(std::move(job));
+      waiting.booking.lease->job_given_back(waiting.booking.id);
+    }
+    scheduler_.call_at(scheduler_.now() + world_.next_start_delay(), [self = shared_from_this()] { self->dispatch(); });
   }
   [[nodiscard]] bool in_service() const noexcept { return !closing_ && !failed_; }
   [[nodiscard]] bool empty() const noexcept { return busy_.empty() && queue_.empty(); }

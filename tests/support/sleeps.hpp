@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -10,23 +11,37 @@
 
 namespace leasepool::test {
 
-// How often a thread has gone to sleep; whoever makes a blocking call once more has slept once more.
-inline long sleeps_of(long thread) {
-  std::ifstream status("/proc/self/task/" + std::to_string(thread) + "/status");
+// What a thread has done up to now. One that sleeps in one and the same system call adds to neither.
+struct ThreadActivity {
+  long sleeps = -1;                  // how often it has gone to sleep
+  std::uint64_t processor_time = 0;  // in nanoseconds; one that spins never goes to sleep
+  bool operator==(const ThreadActivity&) const = default;
+};
+
+inline ThreadActivity activity_of(long thread) {
+  ThreadActivity activity;
+  const std::string directory = "/proc/self/task/" + std::to_string(thread);
+  std::ifstream status(directory + "/status");
   const std::string key = "voluntary_ctxt_switches:";
   for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(key)) return std::stol(line.substr(key.size()));
+    if (line.starts_with(key)) activity.sleeps = std::stol(line.substr(key.size()));
   }
-  return -1;
+  std::ifstream(directory + "/schedstat") >> activity.processor_time;
+  return activity;
 }
 
-// Whether the thread sleeps through some 100 ms. One that polls, at whatever interval up to that, never does.
+// Whether the thread slept for all of this time.
+[[nodiscard]] inline bool sleeps_for(long thread, std::chrono::milliseconds span) {
+  const ThreadActivity before = activity_of(thread);
+  std::this_thread::sleep_for(span);
+  return before.sleeps >= 0 && activity_of(thread) == before;
+}
+
+// Whether the thread comes to rest and then stays at it: after the first 100 ms that it slept through, it must sleep
+// through another 400 ms. One that polls, at whatever interval up to that, does not.
 [[nodiscard]] inline bool sleeps_through(long thread) {
-  return eventually([&] {
-    const long before = sleeps_of(thread);
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    return sleeps_of(thread) == before;
-  });
+  return eventually([&] { return sleeps_for(thread, std::chrono::milliseconds(100)); }) &&
+         sleeps_for(thread, std::chrono::milliseconds(400));
 }
 
 }  // namespace leasepool::test

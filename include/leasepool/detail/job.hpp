@@ -28,6 +28,8 @@ class Job;
 class JobSink {
  public:
   virtual void job_started(std::uint64_t job_id, TimePoint started) = 0;
+  // It waits again: the worker that it was sent to has died, or serves no more, before it began.
+  virtual void job_given_back(std::uint64_t /*job_id*/) {}
   virtual void job_ended(std::unique_ptr<Job> job) = 0;
   [[nodiscard]] virtual std::string_view lease_owner() const noexcept { return {}; }
 
@@ -47,10 +49,11 @@ struct JobBooking {
   std::uint64_t id = 0;
   std::stop_source stop{std::nostopstate};  // asks a function that takes a std::stop_token to end early; any thread
 
-  std::shared_ptr<JobSink> lease;      // where it ends
-  std::shared_ptr<JobSink> pool;       // where a thread hands it back
-  std::optional<Duration> timeout;     // of its run, counted from its start on a worker
-  std::shared_ptr<void> cancellation;  // watches the caller's stop token
+  std::shared_ptr<JobSink> lease;         // where it ends
+  std::shared_ptr<JobSink> pool;          // where a thread hands it back
+  std::optional<Duration> timeout;        // of its run, counted from its start on a worker
+  std::optional<Duration> queue_timeout;  // of its wait, counted from its submission
+  std::shared_ptr<void> cancellation;     // watches the caller's stop token
   std::uint64_t timer = 0;
   TimePoint submitted{};
   Job* in_flight_next = nullptr;  // the lease's calls that have not ended, oldest first
