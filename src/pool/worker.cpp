@@ -101,7 +101,7 @@ Worker::Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolO
       sandbox_(options.sandbox),
       most_calls_(options.max_calls_per_worker == 0 ? UINT64_MAX : nine_to_ten_tenths(options.max_calls_per_worker)),
       end_of_age_(end_of_age(loop.now(), options.max_worker_age)),
-      most_resident_memory_(options.max_worker_rss == 0 ? UINT64_MAX : options.max_worker_rss),
+      most_resident_memory_(options.max_worker_rss == 0 ? UINT64_MAX : nine_to_ten_tenths(options.max_worker_rss)),
       initializer_(options.initializer) {}
 
 SpawnRequest Worker::prepare(const std::shared_ptr<const UniqueFd>& delegated_cgroup) {

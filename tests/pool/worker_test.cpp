@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -259,6 +260,35 @@ TEST_CASE("a job whose outcome is no longer wanted can be taken from a worker", 
   CHECK(fixture.until({"ready", "gone"}));
   CHECK_FALSE(call->ended());
   CHECK(fixture.owner.left == nullptr);
+}
+
+TEST_CASE("workers draw the memory at which they are replaced from the last tenth below the limit",
+          "[worker_view][W9]") {
+  constexpr std::uint64_t kLimit = 1'000'000;
+  Loop loop;
+  EventOwner owner;
+  detail::PoolOptions options = Fixture::options();
+  options.max_worker_rss = kLimit;
+  std::set<std::uint64_t> points;
+  for (std::uint64_t id = 1; id <= 8; ++id) {
+    const auto worker = std::make_shared<Worker>(*loop.core(), owner, id, options);
+    const StatusPage page = StatusPage::map(worker->prepare(nullptr).status_page.get());
+    const auto is_replaced_at = [&](std::uint64_t bytes) {
+      page->resident_memory = bytes;
+      return worker->has_served();
+    };
+    std::uint64_t kept = 0;
+    std::uint64_t replaced = kLimit + 1;
+    while (replaced - kept > 1) {
+      const std::uint64_t middle = (kept + replaced) / 2;
+      (is_replaced_at(middle) ? replaced : kept) = middle;
+    }
+    CHECK(kept >= kLimit / 10 * 9);
+    CHECK(kept <= kLimit);
+    points.insert(kept);
+    worker->let_go();
+  }
+  CHECK(points.size() > 1);
 }
 
 TEST_CASE("a worker that was let go of tells nobody anything", "[worker_view]") {
