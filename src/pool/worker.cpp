@@ -13,6 +13,7 @@
 #include <csignal>
 #include <cstring>
 #include <random>
+#include <system_error>
 #include <utility>
 
 #include "base/check.hpp"
@@ -116,13 +117,15 @@ SpawnRequest Worker::prepare(const std::shared_ptr<const UniqueFd>& delegated_cg
       loop_, [this](LogSource source, LogLevel level, std::string_view text) { printed(source, level, text); });
   auto [standard_output, standard_error] = output_->open();
   if (delegated_cgroup) cgroup_ = std::make_shared<WorkerCgroup>(delegated_cgroup, id_, settings_.memory);
+  UniqueFd cgroup = share_cgroup();
+  if (cgroup_ && !cgroup) throw std::system_error(errno, std::generic_category(), "leasepool: fcntl(F_DUPFD_CLOEXEC)");
   if (sandbox_.profile() == Sandbox::Profile::files) channel_->send(sandbox_frame(sandbox_));
   return {.worker_id = id_,
           .channel = std::move(theirs),
           .status_page = std::move(page_fd),
           .standard_output = std::move(standard_output),
           .standard_error = std::move(standard_error),
-          .cgroup = share_cgroup(),
+          .cgroup = std::move(cgroup),
           .settings = settings_,
           .name = {}};
 }

@@ -102,8 +102,8 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   [[nodiscard]] bool dying() const noexcept { return dying_; }
   [[nodiscard]] bool killed_by_us() const noexcept { return killed_; }
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
-  // Empty if it has none. Throws std::system_error.
-  [[nodiscard]] UniqueFd share_cgroup() const { return cgroup_ ? cgroup_->share() : UniqueFd(); }
+  // Empty if it has none, or no descriptor is left for it.
+  [[nodiscard]] UniqueFd share_cgroup() const noexcept { return cgroup_ ? cgroup_->share() : UniqueFd(); }
   [[nodiscard]] int pidfd() const noexcept { return pidfd_ ? pidfd_->get() : -1; }
 
   // What of its sandbox is in force. To be asked when it gets ready: later it is the functions' word.
