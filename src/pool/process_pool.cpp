@@ -515,7 +515,7 @@ void ProcessPool::log(LogLevel level, const std::string& text) const {
   log_->push({.time = std::chrono::system_clock::now(), .level = level, .text = text, .pool = options_.name});
 }
 
-void ProcessPool::worker_printed(Worker& /*worker*/, LogRecord record) {
+void ProcessPool::worker_printed(LogRecord record) {
   record.pool = options_.name;
   log_->push(record);
 }

@@ -44,7 +44,8 @@ class ProcessPool final : public Pool,
   void worker_ready(Worker& worker) override;
   void worker_finished(Worker& worker, std::unique_ptr<Job> job) override;
   void worker_dying(Worker& worker) override;
-  void worker_printed(Worker& worker, LogRecord record) override;
+  [[nodiscard]] bool takes_line(std::size_t size) const override { return log_->has_room(size); }
+  void worker_printed(LogRecord record) override;
   void worker_dropped_lines(std::uint64_t lines) override;
   void worker_gone(Worker& worker, std::unique_ptr<Job> job) override;
 

@@ -114,7 +114,10 @@ SpawnRequest Worker::prepare(const std::shared_ptr<const UniqueFd>& delegated_cg
   channel_ = std::make_shared<Channel>(loop_, std::move(ours), limit, *this);
   channel_->open(carries_descriptors() ? Channel::Receives::descriptors : Channel::Receives::bytes);
   output_ = std::make_shared<WorkerOutput>(
-      loop_, [this](LogSource source, LogLevel level, std::string_view text) { printed(source, level, text); });
+      loop_, [this](LogSource source, LogLevel level, std::string_view text) { printed(source, level, text); },
+      [this](std::uint64_t lines) {
+        if (owner_ != nullptr) owner_->worker_dropped_lines(lines);
+      });
   auto [standard_output, standard_error] = output_->open();
   if (delegated_cgroup) cgroup_ = std::make_shared<WorkerCgroup>(delegated_cgroup, id_, settings_.memory);
   UniqueFd cgroup = share_cgroup();
@@ -390,15 +393,16 @@ void Worker::printed(LogSource source, LogLevel level, std::string_view text) {
   const std::uint64_t dropped = status_->dropped_lines.load();
   if (dropped > dropped_lines_) owner_->worker_dropped_lines(dropped - dropped_lines_);
   dropped_lines_ = dropped;
+  if (!owner_->takes_line(text.size())) return owner_->worker_dropped_lines(1);
   const Job* const running = sent_.running();
-  owner_->worker_printed(*this, {.time = std::chrono::system_clock::now(),
-                                 .level = level,
-                                 .source = source,
-                                 .text = text,
-                                 .worker_id = id_,
-                                 .pid = pid_,
-                                 .owner = running == nullptr ? last_owner_ : owner_of(*running),
-                                 .function = running == nullptr ? last_function_ : running->function_name()});
+  owner_->worker_printed({.time = std::chrono::system_clock::now(),
+                          .level = level,
+                          .source = source,
+                          .text = text,
+                          .worker_id = id_,
+                          .pid = pid_,
+                          .owner = running == nullptr ? last_owner_ : owner_of(*running),
+                          .function = running == nullptr ? last_function_ : running->function_name()});
 }
 
 bool Worker::has_served() const noexcept {

@@ -35,9 +35,11 @@ class WorkerOwner {
   virtual void worker_finished(Worker& worker, std::unique_ptr<Job> job) = 0;
   // It is dead, or about to be: a replacement can be made. Once, before worker_gone.
   virtual void worker_dying(Worker& worker) = 0;
+  // Whether there is room for a line of that many bytes; else it need not be made a record.
+  [[nodiscard]] virtual bool takes_line(std::size_t size) const = 0;
   // It printed or logged a line.
-  virtual void worker_printed(Worker& worker, LogRecord record) = 0;
-  // It logged lines for which there was no room.
+  virtual void worker_printed(LogRecord record) = 0;
+  // It printed or logged lines for which there was no room.
   virtual void worker_dropped_lines(std::uint64_t lines) = 0;
   // Nothing of it is left. `job` is what it was running, if anything; what waited behind can be taken back.
   virtual void worker_gone(Worker& worker, std::unique_ptr<Job> job) = 0;
@@ -62,10 +64,8 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   // The server that would report its end is gone.
   void forget_exit_status();
 
-  // Sends a job. Gives why it could not be encoded, and then the job is still the caller's.
-  std::optional<Error> run(std::unique_ptr<Job>& job);
-
-  // The same in two steps, so that several go together: to an idle worker, or ahead of time to one that has room.
+  // Sends a job, in two steps so that several go together: to an idle worker, or ahead of time to one that has room.
+  // Gives why it could not be encoded, and then the job is still the caller's.
   std::optional<Error> queue(std::unique_ptr<Job>& job);
   void flush() { channel_->flush(); }
   [[nodiscard]] bool has_room() const noexcept { return ready() && !dying_ && sent_.room_ahead() && !has_served(); }

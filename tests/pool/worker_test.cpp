@@ -42,7 +42,8 @@ class EventOwner final : public detail::WorkerOwner {
     job->deliver();
   }
   void worker_dying(Worker&) override { events.emplace_back("dying"); }
-  void worker_printed(Worker&, LogRecord record) override { printed.emplace_back(record.text); }
+  bool takes_line(std::size_t) const override { return true; }
+  void worker_printed(LogRecord record) override { printed.emplace_back(record.text); }
   void worker_dropped_lines(std::uint64_t) override {}
   void worker_gone(Worker& worker, std::unique_ptr<Job> job) override {
     events.emplace_back("gone");
