@@ -56,9 +56,9 @@ class ProcessPool final : public Pool,
 
   void spawn_worker();
   void spawn_missing_workers();
-  void give_up(Worker& worker);
   void connect_again();
   void no_server_left(const std::string& reason);
+  void give_up(Worker& worker);
   void start_took_too_long(std::uint64_t worker_id);
   void worker_failed_to_start(const std::string& reason, Errc code = Errc::pool_broken);
   void break_pool(const std::string& reason);

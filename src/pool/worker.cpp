@@ -199,12 +199,6 @@ void Worker::check_gone() {
   }
 }
 
-std::optional<Error> Worker::run(std::unique_ptr<Job>& job) {
-  auto error = queue(job);
-  flush();
-  return error;
-}
-
 std::optional<Error> Worker::queue(std::unique_ptr<Job>& job) {
   check(ready() && !dying_ && (idle() || has_room()), "a job goes to an idle worker, or to one that has room");
   Bytes frame = begin_frame();

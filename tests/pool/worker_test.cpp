@@ -96,7 +96,8 @@ struct Fixture {
     std::shared_ptr<Call<std::int64_t>> call;
     auto job = test::make_test_job(call, pool_functions::add, 1, 2);
     job->booking.id = 5;
-    CHECK_FALSE(worker->run(job).has_value());
+    CHECK_FALSE(worker->queue(job).has_value());
+    worker->flush();
     return call;
   }
   // Ready and given a job.
