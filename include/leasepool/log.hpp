@@ -34,13 +34,16 @@ struct LogRecord {
   std::string_view function{};
 };
 
-/// Receives what a manager and its workers have to say, each worker's records in order; called on the loop's thread.
-/// What it throws is dropped, and the line goes to stderr instead.
+/// Receives what a manager and its workers have to say; called on the loop's thread. The records of each stream of a
+/// worker process come in order: what it prints to stdout, and what it prints to stderr and logs, are two; which of
+/// them comes first is not told. What it throws is dropped, and the line goes to stderr instead.
 using LogSink = std::function<void(const LogRecord&)>;
 
 /// In a function that runs on a lease: a line for the manager's log sink, or, where there is no sink, for the program's
 /// stderr; elsewhere for stderr. Any thread. Lines that come faster than the loop takes them are dropped and counted:
-/// nobody waits, but a worker process where there is no /proc. A text of several lines becomes several records.
+/// nobody waits, but a worker process where there is no /proc. A text of several lines becomes several records. What a
+/// worker process prints by other means (printf, std::cout) waits in a pipe, of 256 KiB where the system allows it: a
+/// function that prints more than that while the loop is busy waits for the loop.
 void log(LogLevel level, std::string_view text) noexcept;
 
 }  // namespace leasepool

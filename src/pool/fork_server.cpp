@@ -90,6 +90,7 @@ ForkServer::Server ForkServer::fork_server() {
     ours.reset();
     fork_server_main(std::move(theirs), parent);
   }
+  ::setpgid(pid, pid);  // here too: it has left the program's group when init() returns
   return {.pid = pid, .control = std::move(ours)};
 }
 

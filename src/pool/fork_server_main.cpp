@@ -184,6 +184,7 @@ void Server::handle_control() {
 // The child serves in this process's stead, knowing nothing of its workers.
 void Server::become_reserve(UniqueFd control) {
   if (::fork() != 0) return;
+  ::setpgid(0, 0);
   control_ = std::move(control);
   connections_.clear();
   workers_.clear();
@@ -316,6 +317,7 @@ void Server::kill_everything() {
 }  // namespace
 
 void fork_server_main(UniqueFd control, pid_t parent) noexcept {
+  ::setpgid(0, 0);  // what kills the program's whole group must leave somebody who kills the workers
   open_standard_streams();
   UniqueFd parent_pidfd(open_pidfd(parent));
   if (!parent_pidfd || ::getppid() != parent) ::_exit(0);  // it died before we could watch it

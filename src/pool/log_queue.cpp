@@ -8,7 +8,7 @@
 namespace leasepool::detail {
 
 void LogQueue::push(const LogRecord& record) {
-  if (lines_.size() >= kMostLines || bytes_ + record.text.size() > kMostBytes) return count_dropped(1, record.pool);
+  if (!has_room(record.text.size())) return count_dropped(1, record.pool);
   bytes_ += record.text.size();
   lines_.push_back({.record = record,
                     .text = std::string(record.text),

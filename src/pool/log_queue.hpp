@@ -27,6 +27,11 @@ class LogQueue : public std::enable_shared_from_this<LogQueue> {
   LogQueue(Scheduler& scheduler, LogSink sink, std::shared_ptr<LogCounts> counts)
       : scheduler_(scheduler), sink_(std::move(sink)), counts_(std::move(counts)) {}
 
+  // For a text of that many bytes.
+  [[nodiscard]] bool has_room(std::size_t size) const noexcept {
+    return lines_.size() < kMostLines && bytes_ + size <= kMostBytes;
+  }
+
   // Copies the record's texts.
   void push(const LogRecord& record);
 

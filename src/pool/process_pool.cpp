@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <atomic>
 #include <ranges>
-#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -72,6 +71,7 @@ void ProcessPool::start_failed(Error error) {
 }
 
 void ProcessPool::spawn_missing_workers() {
+  if (!closing_ && !broken_ && backoff_ == 0 && spawner_ && !spawner_->connected()) connect_again();
   while (!closing_ && !broken_ && backoff_ == 0 && spawner_ && live_ < options_.workers) spawn_worker();
 }
 
@@ -265,23 +265,35 @@ void ProcessPool::worker_exited(std::uint64_t worker_id, int wait_status, const 
 
 void ProcessPool::fork_server_lost(const std::unordered_set<std::uint64_t>& unanswered) {
   const auto workers = workers_;  // those that are dead already go while we look at them
-  try {
-    if (!unanswered.empty() && ++lost_servers_ > kMostFailedStarts) {
-      throw std::runtime_error("fork servers die as soon as they are asked for a worker");
-    }
-    spawner_->open();
-    for (const auto& worker : workers) {
-      if (worker->pidfd() >= 0) spawner_->adopt(worker->pid(), worker->pidfd(), worker->share_cgroup());
-    }
-  } catch (const std::exception& error) {
-    failed_starts_ = kMostFailedStarts;
-    const std::string reason = message_of(error);
-    ready_ ? start_failed({Errc::pool_broken, options_.name + ": " + reason}) : break_pool(reason);
+  if (!unanswered.empty() && ++lost_servers_ > kMostFailedStarts) {
+    no_server_left("fork servers die as soon as they are asked for a worker");
+  } else {
+    connect_again();
   }
   for (const auto& worker : workers) {
     unanswered.contains(worker->id()) ? give_up(*worker) : worker->forget_exit_status();
   }
   spawn_missing_workers();
+}
+
+// To a server that lives, which is told of all workers. What only lacks descriptors is tried again.
+void ProcessPool::connect_again() {
+  try {
+    spawner_->open();
+  } catch (const LeasePoolError& error) {
+    return no_server_left(message_of(error));
+  } catch (const std::system_error& error) {
+    return worker_failed_to_start(std::string("no connection to the fork server: ") + error.what() +
+                                  " (raise ulimit -n if descriptors are short)");
+  }
+  for (const auto& worker : workers_) {
+    if (worker->pidfd() >= 0) spawner_->adopt(worker->pid(), worker->pidfd(), worker->share_cgroup());
+  }
+}
+
+void ProcessPool::no_server_left(const std::string& reason) {
+  failed_starts_ = kMostFailedStarts;
+  ready_ ? start_failed({Errc::pool_broken, options_.name + ": " + reason}) : break_pool(reason);
 }
 
 // One that does not come. Not a failed start: another is asked for.
@@ -363,7 +375,7 @@ void ProcessPool::log(LogLevel level, const std::string& text) const {
   log_->push({.time = std::chrono::system_clock::now(), .level = level, .text = text, .pool = options_.name});
 }
 
-void ProcessPool::worker_printed(Worker& /*worker*/, LogRecord record) {
+void ProcessPool::worker_printed(LogRecord record) {
   record.pool = options_.name;
   log_->push(record);
 }

@@ -45,7 +45,8 @@ class ProcessPool final : public Pool,
   void worker_ready(Worker& worker) override;
   void worker_finished(Worker& worker, std::unique_ptr<Job> job) override;
   void worker_dying(Worker& worker) override;
-  void worker_printed(Worker& worker, LogRecord record) override;
+  [[nodiscard]] bool takes_line(std::size_t size) const override { return log_->has_room(size); }
+  void worker_printed(LogRecord record) override;
   void worker_dropped_lines(std::uint64_t lines) override;
   void worker_gone(Worker& worker, std::unique_ptr<Job> job) override;
 
@@ -56,6 +57,8 @@ class ProcessPool final : public Pool,
 
   void spawn_worker();
   void spawn_missing_workers();
+  void connect_again();
+  void no_server_left(const std::string& reason);
   void give_up(Worker& worker);
   void start_took_too_long(std::uint64_t worker_id);
   void worker_failed_to_start(const std::string& reason, Errc code = Errc::pool_broken);

@@ -54,6 +54,8 @@ class Spawner : public std::enable_shared_from_this<Spawner> {
 
   // Connects. Throws LeasePoolError or std::system_error.
   void open();
+  // From open() until the server is lost.
+  [[nodiscard]] bool connected() const noexcept { return socket_ != nullptr; }
 
   void spawn(SpawnRequest request);
 

@@ -13,6 +13,7 @@
 #include <csignal>
 #include <cstring>
 #include <random>
+#include <system_error>
 #include <utility>
 
 #include "base/check.hpp"
@@ -108,7 +109,7 @@ Worker::Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolO
       sandbox_(options.sandbox),
       most_calls_(options.max_calls_per_worker == 0 ? UINT64_MAX : nine_to_ten_tenths(options.max_calls_per_worker)),
       end_of_age_(end_of_age(loop.now(), options.max_worker_age)),
-      most_resident_memory_(options.max_worker_rss == 0 ? UINT64_MAX : options.max_worker_rss),
+      most_resident_memory_(options.max_worker_rss == 0 ? UINT64_MAX : nine_to_ten_tenths(options.max_worker_rss)),
       spin_(options.spin),
       shares_memory_(options.shared_memory),
       run_times_(std::move(run_times)),
@@ -124,16 +125,21 @@ SpawnRequest Worker::prepare(const std::shared_ptr<const UniqueFd>& delegated_cg
       loop_, std::move(ours), RingPair{.out = status_.calls(), .in = status_.outcomes()}, limit, spin_, *this);
   channel_->open(carries_descriptors() ? Channel::Receives::descriptors : Channel::Receives::bytes);
   output_ = std::make_shared<WorkerOutput>(
-      loop_, [this](LogSource source, LogLevel level, std::string_view text) { printed(source, level, text); });
+      loop_, [this](LogSource source, LogLevel level, std::string_view text) { printed(source, level, text); },
+      [this](std::uint64_t lines) {
+        if (owner_ != nullptr) owner_->worker_dropped_lines(lines);
+      });
   auto [standard_output, standard_error] = output_->open();
   if (delegated_cgroup) cgroup_ = std::make_shared<WorkerCgroup>(delegated_cgroup, id_, settings_.memory);
+  UniqueFd cgroup = share_cgroup();
+  if (cgroup_ && !cgroup) throw std::system_error(errno, std::generic_category(), "leasepool: fcntl(F_DUPFD_CLOEXEC)");
   if (sandbox_.profile() == Sandbox::Profile::files) channel_->send_first(sandbox_frame(sandbox_));
   return {.worker_id = id_,
           .channel = std::move(theirs),
           .status_page = std::move(page_fd),
           .standard_output = std::move(standard_output),
           .standard_error = std::move(standard_error),
-          .cgroup = share_cgroup(),
+          .cgroup = std::move(cgroup),
           .settings = settings_,
           .name = {}};
 }
@@ -202,12 +208,6 @@ void Worker::check_gone() {
     Job* const job = sent_.running();
     owner_->worker_gone(*this, job == nullptr ? nullptr : sent_.forget(*job));
   }
-}
-
-std::optional<Error> Worker::run(std::unique_ptr<Job>& job) {
-  auto error = queue(job);
-  flush();
-  return error;
 }
 
 std::optional<Error> Worker::queue(std::unique_ptr<Job>& job) {
@@ -414,15 +414,16 @@ void Worker::printed(LogSource source, LogLevel level, std::string_view text) {
   const std::uint64_t dropped = status_->dropped_lines.load();
   if (dropped > dropped_lines_) owner_->worker_dropped_lines(dropped - dropped_lines_);
   dropped_lines_ = dropped;
+  if (!owner_->takes_line(text.size())) return owner_->worker_dropped_lines(1);
   const Job* const running = sent_.running();
-  owner_->worker_printed(*this, {.time = std::chrono::system_clock::now(),
-                                 .level = level,
-                                 .source = source,
-                                 .text = text,
-                                 .worker_id = id_,
-                                 .pid = pid_,
-                                 .owner = running == nullptr ? last_owner_ : owner_of(*running),
-                                 .function = running == nullptr ? name_of(last_function_) : running->function_name()});
+  owner_->worker_printed({.time = std::chrono::system_clock::now(),
+                          .level = level,
+                          .source = source,
+                          .text = text,
+                          .worker_id = id_,
+                          .pid = pid_,
+                          .owner = running == nullptr ? last_owner_ : owner_of(*running),
+                          .function = running == nullptr ? name_of(last_function_) : running->function_name()});
 }
 
 bool Worker::has_served() const noexcept {

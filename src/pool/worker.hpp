@@ -36,9 +36,11 @@ class WorkerOwner {
   virtual void worker_finished(Worker& worker, std::unique_ptr<Job> job) = 0;
   // It is dead, or about to be: a replacement can be made. Once, before worker_gone.
   virtual void worker_dying(Worker& worker) = 0;
+  // Whether there is room for a line of that many bytes; else it need not be made a record.
+  [[nodiscard]] virtual bool takes_line(std::size_t size) const = 0;
   // It printed or logged a line.
-  virtual void worker_printed(Worker& worker, LogRecord record) = 0;
-  // It logged lines for which there was no room.
+  virtual void worker_printed(LogRecord record) = 0;
+  // It printed or logged lines for which there was no room.
   virtual void worker_dropped_lines(std::uint64_t lines) = 0;
   // Nothing of it is left. `job` is what it was running, if anything; what waited behind can be taken back.
   virtual void worker_gone(Worker& worker, std::unique_ptr<Job> job) = 0;
@@ -64,10 +66,8 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   // The server that would report its end is gone.
   void forget_exit_status();
 
-  // Sends a job. Gives why it could not be encoded, and then the job is still the caller's.
-  std::optional<Error> run(std::unique_ptr<Job>& job);
-
-  // The same in two steps, so that several go together: to an idle worker, or ahead of time to one that has room.
+  // Sends a job, in two steps so that several go together: to an idle worker, or ahead of time to one that has room.
+  // Gives why it could not be encoded, and then the job is still the caller's.
   std::optional<Error> queue(std::unique_ptr<Job>& job);
   void flush() { channel_->flush(); }
   [[nodiscard]] bool has_room() noexcept { return ready() && !dying_ && sent_.room_ahead() && !has_served(); }
@@ -108,8 +108,8 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   [[nodiscard]] bool dying() const noexcept { return dying_; }
   [[nodiscard]] bool killed_by_us() const noexcept { return killed_; }
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
-  // Empty if it has none. Throws std::system_error.
-  [[nodiscard]] UniqueFd share_cgroup() const { return cgroup_ ? cgroup_->share() : UniqueFd(); }
+  // Empty if it has none, or no descriptor is left for it.
+  [[nodiscard]] UniqueFd share_cgroup() const noexcept { return cgroup_ ? cgroup_->share() : UniqueFd(); }
   [[nodiscard]] int pidfd() const noexcept { return pidfd_ ? pidfd_->get() : -1; }
 
   // What of its sandbox is in force. To be asked when it gets ready: later it is the functions' word.

@@ -64,10 +64,8 @@ WorkerCgroup::WorkerCgroup(std::shared_ptr<const UniqueFd> delegated, std::uint6
   }
 }
 
-UniqueFd WorkerCgroup::share() const {
-  UniqueFd shared(::fcntl(directory_.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
-  if (!shared) throw std::system_error(errno, std::generic_category(), "leasepool: fcntl(F_DUPFD_CLOEXEC)");
-  return shared;
+UniqueFd WorkerCgroup::share() const noexcept {
+  return UniqueFd(::fcntl(directory_.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
 }
 
 bool WorkerCgroup::remove() const noexcept {

@@ -23,8 +23,8 @@ class WorkerCgroup {
   WorkerCgroup& operator=(const WorkerCgroup&) = delete;
   ~WorkerCgroup() { (void)remove(); }  // of a worker that was never made, or a loop that ended before the next try
 
-  // For the process that is to enter it, and for the fork server that is to kill it. Throws std::system_error.
-  [[nodiscard]] UniqueFd share() const;
+  // For the process that is to enter it, and for the fork server that is to kill it. Empty where no descriptor is left.
+  [[nodiscard]] UniqueFd share() const noexcept;
 
   // False while a process that was killed is still on its way out.
   [[nodiscard]] bool remove() const noexcept;

@@ -19,8 +19,12 @@ namespace {
 constexpr std::size_t kMostTailLines = 32;
 constexpr std::size_t kMostTailBytes = 4096;
 
-// Of one stream in one turn: a worker that floods it must not keep the loop from everything else.
-constexpr std::size_t kMostBytesAtOnce = std::size_t{1} << 20;
+// For a pipe, where the system lets it have so much: what a function prints while the loop is busy waits here. No more,
+// because all pipes of a user share an allowance (pipe-user-pages-soft, see pipe(7)).
+constexpr int kPipeSize = 256 << 10;
+
+// What is read of the pipe of a worker that is dead: a process that it left behind may be writing still.
+constexpr std::size_t kMostBytesAtEnd = std::size_t{1} << 20;
 
 struct Pipe {
   UniqueFd read_end;
@@ -34,6 +38,7 @@ Pipe make_pipe() {
   if (::fcntl(pipe.read_end.get(), F_SETFL, O_NONBLOCK) != 0) {
     throw std::system_error(errno, std::generic_category(), "leasepool: fcntl(F_SETFL)");
   }
+  (void)::fcntl(pipe.read_end.get(), F_SETPIPE_SZ, kPipeSize);
   return {.read_end = above_standard_streams(std::move(pipe.read_end)),
           .write_end = above_standard_streams(std::move(pipe.write_end))};
 }
@@ -77,25 +82,59 @@ void WorkerOutput::listen(Stream& stream) {
 }
 
 void WorkerOutput::readable(Stream& stream) {
-  if (read(stream)) listen(stream);
+  if (stream.unread.size() < kMostBytesAtOnce) read(stream, kMostBytesAtOnce - stream.unread.size());
+  take_lines(stream);
+  if (!stream.unread.empty()) {
+    stream.next_turn = loop_.call_at(loop_.now(), [self = shared_from_this(), &stream] {
+      stream.next_turn = 0;
+      if (self->line_) self->readable(stream);
+    });
+  } else if (!stream.ended) {
+    listen(stream);
+  } else {
+    stream.splitter.finish([&](std::string_view text) { take(stream.source, text); });
+  }
 }
 
-// Gives whether more may come.
-bool WorkerOutput::read(Stream& stream) {
+void WorkerOutput::read(Stream& stream, std::size_t most) {
+  const std::size_t enough = stream.unread.size() + most;
   std::array<char, 16384> bytes;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled as far as it is used
-  const auto line = [&](std::string_view text) { take(stream.source, text); };
-  for (std::size_t total = 0; total < kMostBytesAtOnce;) {
-    const ssize_t count = ::read(stream.pipe->get(), bytes.data(), bytes.size());
+  while (!stream.ended && stream.unread.size() < enough) {
+    const ssize_t count =
+        ::read(stream.pipe->get(), bytes.data(), std::min(bytes.size(), enough - stream.unread.size()));
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return errno == EAGAIN;
-    if (count == 0) {
-      stream.splitter.finish(line);
-      return false;
-    }
-    stream.splitter.feed({bytes.data(), static_cast<std::size_t>(count)}, line);
-    total += static_cast<std::size_t>(count);
+    if (count < 0 && errno == EAGAIN) return;
+    stream.ended = count <= 0;
+    if (count > 0) stream.unread.append(bytes.data(), static_cast<std::size_t>(count));
   }
-  return true;
+}
+
+// As many as a turn may have.
+void WorkerOutput::take_lines(Stream& stream) {
+  std::string_view bytes = stream.unread;
+  std::size_t lines = 0;
+  std::size_t size = 0;
+  while (size < bytes.size() && lines < kMostLinesAtOnce) {
+    size = std::min(bytes.size(), bytes.find('\n', size) + 1);
+    ++lines;
+  }
+  stream.splitter.feed(bytes.substr(0, size), [&](std::string_view text) { take(stream.source, text); });
+  stream.unread.erase(0, size);
+}
+
+// What came last tells most of an end; the rest is counted.
+void WorkerOutput::take_last_lines(Stream& stream) {
+  std::string_view bytes = stream.unread;
+  const auto lines = static_cast<std::size_t>(std::ranges::count(bytes, '\n'));
+  if (lines > kMostLinesAtOnce) {
+    const std::size_t too_many = lines - kMostLinesAtOnce;
+    for (std::size_t i = 0; i < too_many; ++i) bytes.remove_prefix(bytes.find('\n') + 1);
+    dropped_(too_many);
+    stream.splitter = {};
+  }
+  const auto line = [&](std::string_view text) { take(stream.source, text); };
+  stream.splitter.feed(bytes, line);
+  stream.splitter.finish(line);
 }
 
 void WorkerOutput::take(LogSource source, std::string_view text) {
@@ -118,8 +157,8 @@ void WorkerOutput::finish() {
   if (!line_) return;
   for (Stream& stream : streams_) {
     if (!stream.pipe) continue;
-    (void)read(stream);
-    stream.splitter.finish([&](std::string_view text) { take(stream.source, text); });
+    read(stream, kMostBytesAtEnd);
+    take_last_lines(stream);
   }
   let_go();
 }
@@ -128,6 +167,7 @@ void WorkerOutput::let_go() noexcept {
   line_ = {};
   for (Stream& stream : streams_) {
     loop_.ring().cancel(std::exchange(stream.poll, 0));
+    loop_.cancel_timer(std::exchange(stream.next_turn, 0));
     stream.pipe.reset();
   }
 }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -35,7 +36,14 @@ class WorkerOutput : public std::enable_shared_from_this<WorkerOutput> {
  public:
   using LineHandler = std::function<void(LogSource source, LogLevel level, std::string_view text)>;
 
-  WorkerOutput(LoopCore& loop, LineHandler line) : loop_(loop), line_(std::move(line)) {}
+  // So much of one stream is taken in one turn of the loop: a worker that floods it must not keep the loop from all
+  // else. What is left waits in the pipe, and so does its writer when that is full.
+  static constexpr std::size_t kMostLinesAtOnce = 256;
+  static constexpr std::size_t kMostBytesAtOnce = std::size_t{64} << 10;
+
+  // `dropped` hears of lines that are not handed to `line`.
+  WorkerOutput(LoopCore& loop, LineHandler line, std::function<void(std::uint64_t)> dropped)
+      : loop_(loop), line_(std::move(line)), dropped_(std::move(dropped)) {}
 
   struct WorkerEnds {
     UniqueFd standard_output;
@@ -44,7 +52,7 @@ class WorkerOutput : public std::enable_shared_from_this<WorkerOutput> {
   // Makes the pipes and listens. Throws std::system_error.
   WorkerEnds open();
 
-  // After the worker's death: takes what is still in the pipes, and stops.
+  // After the worker's death: takes what is still in the pipes, of each the last kMostLinesAtOnce, and stops.
   void finish();
 
   // Nobody is told anything any more.
@@ -58,17 +66,23 @@ class WorkerOutput : public std::enable_shared_from_this<WorkerOutput> {
     LogSource source;
     std::shared_ptr<UniqueFd> pipe{};  // shared with the poll in flight on it
     OperationId poll = 0;
+    TimerId next_turn = 0;  // when lines are left over for it
+    std::string unread{};   // bytes that were read, and whose lines were too many for a turn
+    bool ended = false;     // nobody writes to it any more
     LineSplitter splitter{};
   };
 
   void listen(Stream& stream);
   void readable(Stream& stream);
-  bool read(Stream& stream);
+  void read(Stream& stream, std::size_t most);
+  void take_lines(Stream& stream);
+  void take_last_lines(Stream& stream);
   void take(LogSource source, std::string_view text);
   void keep_in_tail(std::string_view line);
 
   LoopCore& loop_;
   LineHandler line_;
+  std::function<void(std::uint64_t)> dropped_;
   std::array<Stream, 2> streams_{Stream{.source = LogSource::standard_output},
                                  Stream{.source = LogSource::standard_error}};
   std::deque<std::string> tail_;

@@ -1,6 +1,7 @@
 // Workers that have served their time are replaced between calls: no call is lost, and one of a pool goes at a time.
 #include <cstdint>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <set>
 #include <vector>
@@ -54,6 +55,24 @@ TEST_CASE("a manager replaces workers after max_calls_per_worker", "[recycling][
   };
   auto task = use();
   loop.block_on(std::move(task));
+}
+
+TEST_CASE("workers draw the number of calls after which they are replaced", "[recycling][W9]") {
+  constexpr std::size_t kMost = 100;
+  Loop loop;
+  detail::PoolOptions options = TestPool::options_for(1);
+  options.max_calls_per_worker = kMost;
+  TestPool pool(loop, ExecutorBackend::process, std::move(options));
+  REQUIRE(pool.start().has_value());
+  std::map<pid_t, std::size_t> calls_of;
+  while (pool.totals->workers_recycled < 8) ++calls_of[worker_of(pool)];
+  std::set<std::size_t> points;
+  for (const auto& [worker, calls] : calls_of) {
+    CHECK(calls >= kMost / 10 * 9);
+    CHECK(calls <= kMost);
+    points.insert(calls);
+  }
+  CHECK(points.size() > 1);
 }
 
 TEST_CASE("recycling loses no call and takes one worker of a pool at a time", "[recycling][W9]") {

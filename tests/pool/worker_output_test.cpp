@@ -17,6 +17,7 @@
 #include "harness.hpp"
 #include "leasepool/log.hpp"
 #include "pool/worker_log.hpp"
+#include "support/eventually.hpp"
 
 using namespace leasepool;
 using leasepool::detail::LineSplitter;
@@ -187,6 +188,66 @@ TEST_CASE("what a function said before its worker was killed comes before the ne
   CHECK_THAT(log[3].text, ContainsSubstring("SIGKILL"));
 }
 
+TEST_CASE("a turn of the loop takes a bounded part of a flood, and in the end all", "[output]") {
+  using detail::WorkerOutput;
+  struct {
+    std::size_t lines = 0;
+    std::size_t bytes = 0;
+  } taken, before;
+  Loop loop;
+  const auto output = std::make_shared<WorkerOutput>(
+      *loop.core(),
+      [&](LogSource, LogLevel, std::string_view text) {
+        ++taken.lines;
+        taken.bytes += text.size();
+      },
+      [](std::uint64_t) {});
+  const WorkerOutput::WorkerEnds ends = output->open();
+  for (const std::string& line : {std::string("\n"), std::string(2000, 'x') + "\n"}) {
+    taken = {};
+    std::string flood;
+    while (flood.size() + line.size() <= 60'000) flood += line;  // any pipe has room for that
+    const std::size_t lines = flood.size() / line.size();
+    std::thread writer([&] {  // twice that, so that there is more than a turn's worth of either
+      for (int i = 0; i < 2; ++i) (void)!::write(ends.standard_output.get(), flood.data(), flood.size());
+    });
+    bool bounded = true;
+    const bool came = test::eventually([&] {
+      before = taken;
+      test::turn(loop);
+      bounded = bounded && taken.lines - before.lines <= WorkerOutput::kMostLinesAtOnce &&
+                taken.bytes - before.bytes <= WorkerOutput::kMostBytesAtOnce;
+      return taken.lines == 2 * lines;
+    });
+    writer.join();
+    CHECK(came);
+    CHECK(bounded);
+  }
+  output->let_go();
+}
+
+TEST_CASE("of what a dead worker left in its pipe the last lines count most", "[output]") {
+  using detail::WorkerOutput;
+  constexpr std::size_t kLines = 3000;
+  std::vector<std::string> lines;
+  std::uint64_t dropped = 0;
+  Loop loop;
+  const auto output = std::make_shared<WorkerOutput>(
+      *loop.core(), [&](LogSource, LogLevel, std::string_view text) { lines.emplace_back(text); },
+      [&](std::uint64_t count) { dropped += count; });
+  {
+    const WorkerOutput::WorkerEnds ends = output->open();
+    std::string flood;
+    for (std::size_t i = 0; i < kLines; ++i) flood += "line " + std::to_string(i) + "\n";
+    REQUIRE(::write(ends.standard_error.get(), flood.data(), flood.size()) == static_cast<ssize_t>(flood.size()));
+  }
+  output->finish();
+  CHECK(lines.size() == WorkerOutput::kMostLinesAtOnce);
+  CHECK(dropped == kLines - lines.size());
+  CHECK(lines.back() == "line " + std::to_string(kLines - 1));
+  CHECK_THAT(output->error_tail(), ContainsSubstring("line " + std::to_string(kLines - 1)));
+}
+
 TEST_CASE("a flood of lines is counted whole, delivered or dropped", "[output]") {
   ProcessFixture fixture;
   constexpr std::uint32_t kLines = 200'000;
@@ -204,7 +265,7 @@ TEST_CASE("a flood of lines is counted whole, delivered or dropped", "[output]")
 TEST_CASE("log() waits for nobody, and what found no room is counted and said", "[output]") {
   pool_functions::reset_shared();
   ProcessFixture fixture;
-  constexpr std::uint32_t kLines = 20'000;
+  constexpr std::uint32_t kLines = 100'000;  // more than any pipe has room for
   const auto call = fixture.pool.call(output_cases::log_lines, kLines);
   test::turn(fixture.loop);  // sends it
   while (pool_functions::shared().holding.load() == 0) ::usleep(1000);

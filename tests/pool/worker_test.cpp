@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,7 +42,8 @@ class EventOwner final : public detail::WorkerOwner {
     job->deliver();
   }
   void worker_dying(Worker&) override { events.emplace_back("dying"); }
-  void worker_printed(Worker&, LogRecord record) override { printed.emplace_back(record.text); }
+  bool takes_line(std::size_t) const override { return true; }
+  void worker_printed(LogRecord record) override { printed.emplace_back(record.text); }
   void worker_dropped_lines(std::uint64_t) override {}
   void worker_gone(Worker& worker, std::unique_ptr<Job> job) override {
     events.emplace_back("gone");
@@ -94,7 +96,8 @@ struct Fixture {
     std::shared_ptr<Call<std::int64_t>> call;
     auto job = test::make_test_job(call, pool_functions::add, 1, 2);
     job->booking.id = 5;
-    CHECK_FALSE(worker->run(job).has_value());
+    CHECK_FALSE(worker->queue(job).has_value());
+    worker->flush();
     return call;
   }
   // Ready and given a job.
@@ -261,6 +264,35 @@ TEST_CASE("a job whose outcome is no longer wanted can be taken from a worker", 
   CHECK(fixture.until({"ready", "gone"}));
   CHECK_FALSE(call->ended());
   CHECK(fixture.owner.left == nullptr);
+}
+
+TEST_CASE("workers draw the memory at which they are replaced from the last tenth below the limit",
+          "[worker_view][W9]") {
+  constexpr std::uint64_t kLimit = 1'000'000;
+  Loop loop;
+  EventOwner owner;
+  detail::PoolOptions options = Fixture::options();
+  options.max_worker_rss = kLimit;
+  std::set<std::uint64_t> points;
+  for (std::uint64_t id = 1; id <= 8; ++id) {
+    const auto worker = std::make_shared<Worker>(*loop.core(), owner, id, options);
+    const StatusPage page = StatusPage::map(worker->prepare(nullptr).status_page.get());
+    const auto is_replaced_at = [&](std::uint64_t bytes) {
+      page->resident_memory = bytes;
+      return worker->has_served();
+    };
+    std::uint64_t kept = 0;
+    std::uint64_t replaced = kLimit + 1;
+    while (replaced - kept > 1) {
+      const std::uint64_t middle = (kept + replaced) / 2;
+      (is_replaced_at(middle) ? replaced : kept) = middle;
+    }
+    CHECK(kept >= kLimit / 10 * 9);
+    CHECK(kept <= kLimit);
+    points.insert(kept);
+    worker->let_go();
+  }
+  CHECK(points.size() > 1);
 }
 
 TEST_CASE("a worker that was let go of tells nobody anything", "[worker_view]") {

@@ -1,6 +1,7 @@
 // The fork server killed, stopped, or gone with its reserve: running calls go on, replacements work as long as there is
 // a server, and when there is none the error says what to do.
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <chrono>
 #include <string>
@@ -135,6 +136,37 @@ ALONE_TEST_CASE("a fork server killed with requests unanswered costs nothing", "
   CHECK_FALSE(running->ended());
   shared().gate = 1;
   CHECK(pool.wait([&] { return running->ended(); }));
+}
+
+ALONE_TEST_CASE("a fork server killed while no descriptor is left is replaced when there are some again",
+                "[server][W6]") {
+  init();
+  pool_functions::reset_shared();
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::process, 2);
+  REQUIRE(pool.start().has_value());
+  const auto running = pool.call(pool_functions::hold);
+  CHECK(pool.wait([] { return shared().holding == 1; }));
+  const pid_t first = server_of(pool);
+  const ProcessHandle server(first);
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  const rlimit none{.rlim_cur = 3, .rlim_max = limit.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  server.kill(SIGKILL);
+  REQUIRE(server.wait(60s));
+  test::turn(loop);
+  test::turn(loop);  // by now it is known
+  CHECK_FALSE(pool.pool->broken());
+  CHECK(pool.result_of(pool_functions::add, 1, 2).value() == 3);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  check_replaces(pool);
+  check_replaces(pool);
+  CHECK(server_of(pool) != first);
+  CHECK_FALSE(running->ended());
+  shared().gate = 1;
+  CHECK(pool.wait([&] { return running->ended(); }));
+  CHECK(running->succeeded());
 }
 
 ALONE_TEST_CASE("a reserve that is killed is replaced with the next connection", "[server][W6]") {

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -16,6 +17,7 @@
 #include "pool/harness.hpp"
 #include "pool/processes.hpp"
 #include "support/process_state.hpp"
+#include "support/sanitized.hpp"
 
 using namespace leasepool;
 using namespace std::chrono_literals;
@@ -73,12 +75,18 @@ enum class Servers { kept, killed };
   ::_exit(3);
 }
 
-// How long the program's processes outlive it.
-void check_gone_after_kill(Servers servers, std::size_t processes) {
+// How the program is killed.
+enum class Target { program, its_group };
+
+// Kills the program once all of its processes are there. Gives how long they outlive it.
+std::chrono::nanoseconds gone_after_kill(Servers servers, Target target, std::size_t processes) {
   pool_functions::reset_shared();
   std::fflush(nullptr);
   const pid_t program = ::fork();
-  if (program == 0) be_the_program(servers);
+  if (program == 0) {
+    if (target == Target::its_group) ::setpgid(0, 0);
+    be_the_program(servers);
+  }
   const auto all_there = [&] { return shared().holding == 4 && alone::family().size() == processes; };
   const auto give_up = std::chrono::steady_clock::now() + 60s;
   while (!all_there() && std::chrono::steady_clock::now() < give_up) ::usleep(1000);
@@ -89,21 +97,38 @@ void check_gone_after_kill(Servers servers, std::size_t processes) {
   }
   CHECK(others.size() == processes - 1);
 
-  ::kill(program, SIGKILL);
+  ::kill(target == Target::its_group ? -program : program, SIGKILL);
   const auto gone_after = test::time_until_dead(others, 5s);
   ::waitpid(program, nullptr, 0);
   REQUIRE(gone_after.has_value());
   std::printf("all %zu processes gone %.2f ms after the program was killed\n", others.size(),
               std::chrono::duration<double, std::milli>(*gone_after).count());
+  return *gone_after;
+}
+
+// The best of some rounds counts: others may be using this machine.
+void check_gone_soon(Servers servers, Target target, std::size_t processes) {
+  constexpr std::chrono::nanoseconds kLimit = 100ms;
+  auto best = std::chrono::nanoseconds::max();
+  for (int round = 0; round < 5 && best > kLimit; ++round) {
+    best = std::min(best, gone_after_kill(servers, target, processes));
+  }
+  if (!test::kSanitized) REQUIRE(best <= kLimit);
 }
 
 }  // namespace
 
 // The program, two servers, three workers, two processes that functions forked.
-ALONE_TEST_CASE("a killed program leaves no process", "[orphans][W5]") { check_gone_after_kill(Servers::kept, 8); }
+ALONE_TEST_CASE("a killed program leaves no process", "[orphans][W5]") {
+  check_gone_soon(Servers::kept, Target::program, 8);
+}
+
+ALONE_TEST_CASE("a program killed with its whole process group leaves no process", "[orphans][W5]") {
+  check_gone_soon(Servers::kept, Target::its_group, 8);
+}
 
 ALONE_TEST_CASE("a killed program whose first fork server was killed before leaves no process", "[orphans][W5][W6]") {
-  check_gone_after_kill(Servers::killed, 8);
+  check_gone_soon(Servers::killed, Target::program, 8);
 }
 
 ALONE_TEST_CASE("a worker that dies takes with it what its function forked", "[orphans]") {
