@@ -134,6 +134,9 @@ bool GrinderCore::split(const BatchCall& call, WorkItems& items, const Error& er
     case Errc::worker_crashed:
     case Errc::bad_payload:
     case Errc::payload_too_large: break;
+    case Errc::timed_out:
+      if (backend_ == ExecutorBackend::process) break;
+      return false;         // a thread still runs it
     default: return false;  // it is not the items' doing
   }
   ++totals_.split;
