@@ -103,7 +103,8 @@ class WorkGrinder : public detail::CallVerbs<WorkGrinder> {
 
   /// The verbs for a function that is called once a batch, with the arguments of all of its items: it takes a
   /// std::vector<Arg> (or, on threads, a std::span<Arg>) and returns a std::vector<R> with as many results in the same
-  /// order. On worker processes it is registered as any function is.
+  /// order. On worker processes it is registered as any function is. Each call has a copy of a callable: calls that
+  /// overlap share nothing of it, and what one of them changes in it is gone with the call.
   template <class F>
   [[nodiscard]] auto batch(F function, BatchOptions options = {}) const {
     return detail::make_batch_verbs(core_, std::move(function), options);

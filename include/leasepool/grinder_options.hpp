@@ -45,8 +45,10 @@ struct ItemOptions {
 };
 
 struct BatchOptions {
-  /// When a call fails (an exception, a crash, a wrong number of results, too large a payload), its items are halved
-  /// and called again until only those fail that fail alone. The function then sees items more than once.
+  /// When a call fails (an exception, a crash, a wrong number of results, too large a payload, on worker processes also
+  /// a time-out), its items are halved and called again until only those fail that fail alone. The function then sees
+  /// items more than once. Each call has its whole ItemOptions::timeout. A thread's call that timed out is not
+  /// repeated: it still runs.
   bool isolate_failures = false;
 };
 

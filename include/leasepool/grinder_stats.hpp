@@ -52,6 +52,12 @@ struct GrinderStats {
   std::vector<std::pair<std::size_t, std::uint64_t>> batch_sizes{};
   DurationSummary item_wait{};   ///< from submission to a batch's lease
   DurationSummary item_total{};  ///< from submission to the outcome
+  /// The same as histograms, (bound, count) without the empty ones: so many items took up to the bound, and more than
+  /// half of it. Bounds are powers of two of a microsecond. And the sums of all items.
+  std::vector<std::pair<Duration, std::uint64_t>> item_wait_buckets{};
+  Duration item_wait_sum{};
+  std::vector<std::pair<Duration, std::uint64_t>> item_total_buckets{};
+  Duration item_total_sum{};
 };
 
 /// A readable table.

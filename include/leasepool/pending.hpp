@@ -20,6 +20,7 @@ template <class R>
 struct PendingOutcome {
   std::optional<Result<R>> result;
   std::coroutine_handle<> waiter;
+  bool awaited = false;
 };
 
 template <class R>
@@ -70,7 +71,8 @@ class Pending {
   Pending& operator=(const Pending&) = delete;
   ~Pending() = default;
 
-  /// Whether its outcome is there, so that awaiting it does not wait. False once it has been awaited.
+  /// Whether its outcome is there, so that awaiting it does not wait; also while and after it is awaited. False of one
+  /// that was moved from.
   [[nodiscard]] bool done() const noexcept { return outcome_ != nullptr && outcome_->result.has_value(); }
 
   /// Takes the item back: one that waits is gone at once and never runs; one that runs on a worker process ends with
@@ -82,8 +84,10 @@ class Pending {
 
   /// co_await, once: gives the function's result, or throws what it threw or LeasePoolError.
   auto operator co_await() {
-    if (!outcome_) throw std::logic_error("leasepool: a Pending is awaited once, and this one was, or was moved from");
-    return detail::PendingAwaiter<R>(std::exchange(outcome_, nullptr));
+    if (!outcome_ || std::exchange(outcome_->awaited, true)) {
+      throw std::logic_error("leasepool: a Pending is awaited once, and this one was, or was moved from");
+    }
+    return detail::PendingAwaiter<R>(outcome_);
   }
 
  private:

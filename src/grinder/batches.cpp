@@ -59,7 +59,10 @@ void GrinderCore::lease_came(std::uint64_t batch_id, Result<ExecutorLease> lease
 
 void GrinderCore::fail_batch(const Error& error) {
   ++totals_.without_lease;
-  for (auto& item : items_.take()) fail_waiting(std::move(item), error);
+  for (auto& item : items_.take()) {
+    const Error of_item = with_owner(*item->state, error);
+    fail_waiting(std::move(item), of_item);
+  }
 }
 
 void GrinderCore::count_flush(std::size_t size) {
@@ -131,6 +134,9 @@ bool GrinderCore::split(const BatchCall& call, WorkItems& items, const Error& er
     case Errc::worker_crashed:
     case Errc::bad_payload:
     case Errc::payload_too_large: break;
+    case Errc::timed_out:
+      if (backend_ == ExecutorBackend::process) break;
+      return false;         // a thread still runs it
     default: return false;  // it is not the items' doing
   }
   ++totals_.split;

@@ -9,6 +9,7 @@
 #include "grinder/grinder_core.hpp"
 #include "grinder/grinder_options_check.hpp"
 #include "lease/options_check.hpp"
+#include "lease/text.hpp"
 #include "loop/loop_core.hpp"
 
 namespace leasepool {
@@ -78,6 +79,12 @@ void submit_item(const std::shared_ptr<GrinderCore>& grinder, std::unique_ptr<Wo
 
 void submit_item_from_thread(const std::shared_ptr<GrinderCore>& grinder, std::unique_ptr<WorkItem> item) {
   grinder->scheduler().post(ItemSubmission(grinder, std::move(item)));
+}
+
+Error with_owner(const ItemState& item, Error error) {
+  const bool thrown_by_function = error.code() == Errc::remote_exception;  // whose words are its own
+  if (item.settings.owner.empty() || thrown_by_function) return error;
+  return error.with_message("item of " + quoted_owner(item.settings.owner) + ": " + error.message());
 }
 
 void item_ended(ItemState& item, const Error* error) {

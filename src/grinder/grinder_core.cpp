@@ -232,8 +232,12 @@ GrinderStats GrinderCore::stats() const {
                      .batches_without_lease = totals_.without_lease,
                      .batches_split = totals_.split,
                      .batch_sizes = {totals_.batch_sizes.begin(), totals_.batch_sizes.end()},
-                     .item_wait = summary_of(totals_.wait),
-                     .item_total = summary_of(totals_.total)};
+                     .item_wait = summary_of(totals_.wait.summary),
+                     .item_total = summary_of(totals_.total.summary),
+                     .item_wait_buckets = totals_.wait.buckets.list(),
+                     .item_wait_sum = totals_.wait.buckets.sum(),
+                     .item_total_buckets = totals_.total.buckets.list(),
+                     .item_total_sum = totals_.total.buckets.sum()};
   std::map<std::string, std::size_t> owners;
   items_.for_each([&](const std::unique_ptr<WorkItem>& item) { ++owners[item->state->settings.owner]; });
   stats.pending_by_owner.assign(owners.begin(), owners.end());

@@ -56,6 +56,32 @@ void size_histogram(Exposition& out, const GrinderStats& stats) {
   out.sample("grinder_batch_items_count", number(stats.batches_flushed));
 }
 
+using Buckets = std::vector<std::pair<Duration, std::uint64_t>>;
+
+// Cumulative, and always with the same bounds: 16 us to 67 s, in powers of two of a microsecond.
+void time_histogram(Exposition& out, const std::string& name, const Buckets& buckets, Duration sum,
+                    std::string_view help) {
+  out.metric(name, "histogram", help);
+  const auto up_to = [&](Duration bound) {
+    std::uint64_t within = 0;
+    for (const auto& [most, count] : buckets) within += most <= bound ? count : 0;
+    return number(within);
+  };
+  for (int power = 4; power <= 26; ++power) {
+    const Duration bound = std::chrono::microseconds(1 << power);
+    out.sample(name + "_bucket", up_to(bound), "le=\"" + seconds(bound) + "\"");
+  }
+  out.sample(name + "_bucket", up_to(Duration::max()), "le=\"+Inf\"");
+  out.sample(name + "_sum", seconds(sum));
+  out.sample(name + "_count", up_to(Duration::max()));
+}
+
+std::string json_buckets(const Buckets& buckets) {
+  return json_array(buckets, [](const auto& bucket) {
+    return JsonObject().add("at_most", bucket.first).add("items", bucket.second).text();
+  });
+}
+
 }  // namespace
 
 std::string to_text(const GrinderStats& stats) {
@@ -127,6 +153,10 @@ std::string to_json(const GrinderStats& stats) {
                                      }))
       .add("item_wait", stats.item_wait)
       .add("item_total", stats.item_total)
+      .raw("item_wait_buckets", json_buckets(stats.item_wait_buckets))
+      .add("item_wait_sum", stats.item_wait_sum)
+      .raw("item_total_buckets", json_buckets(stats.item_total_buckets))
+      .add("item_total_sum", stats.item_total_sum)
       .text();
 }
 
@@ -154,8 +184,10 @@ std::string to_prometheus(const GrinderStats& stats) {
   out.counter("grinder_batches_without_lease_total", stats.batches_without_lease, "Batches whose acquire failed.");
   out.counter("grinder_batches_split_total", stats.batches_split, "Failed calls of batch functions that were halved.");
   size_histogram(out, stats);
-  out.summary("grinder_item_wait_seconds", stats.item_wait, "From an item's submission to its batch's lease.");
-  out.summary("grinder_item_seconds", stats.item_total, "From an item's submission to its outcome.");
+  time_histogram(out, "grinder_item_wait_seconds", stats.item_wait_buckets, stats.item_wait_sum,
+                 "From an item's submission to its batch's lease.");
+  time_histogram(out, "grinder_item_seconds", stats.item_total_buckets, stats.item_total_sum,
+                 "From an item's submission to its outcome.");
   return out.text();
 }
 

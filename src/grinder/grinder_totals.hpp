@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 
+#include "grinder/duration_buckets.hpp"
 #include "leasepool/histogram.hpp"
 
 namespace leasepool::detail {
@@ -22,8 +23,16 @@ struct GrinderTotals {
   std::uint64_t split = 0;
   std::size_t in_flight = 0;
   std::map<std::size_t, std::uint64_t> batch_sizes;
-  Histogram wait;
-  Histogram total;
+  struct Times {
+    void record(Duration duration) noexcept {
+      summary.record(duration);
+      buckets.record(duration);
+    }
+    Histogram summary;
+    DurationBuckets buckets;
+  };
+  Times wait;
+  Times total;
 };
 
 }  // namespace leasepool::detail

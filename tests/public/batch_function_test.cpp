@@ -1,4 +1,5 @@
 // Functions that are called once a batch.
+#include <algorithm>
 #include <csignal>
 #include <memory>
 #include <span>
@@ -35,6 +36,20 @@ std::vector<int> die_of_thirteen(const std::vector<int>& numbers) {
   }
   return numbers;
 }
+// A thirteen among them makes the results one too few, or one too many.
+std::vector<int> few_for_thirteen(std::vector<int> numbers) {
+  if (std::ranges::find(numbers, 13) != numbers.end()) numbers.pop_back();
+  return numbers;
+}
+std::vector<int> many_for_thirteen(std::vector<int> numbers) {
+  if (std::ranges::find(numbers, 13) != numbers.end()) numbers.push_back(0);
+  return numbers;
+}
+std::vector<int> hang_at_thirteen(std::vector<int> numbers) {
+  ++shared().entered;
+  if (std::ranges::find(numbers, 13) != numbers.end()) pass_gate(0);
+  return numbers;
+}
 std::vector<std::string> shout(std::vector<std::string> words) {
   for (std::string& word : words) word += "!";
   return words;
@@ -45,6 +60,9 @@ LEASEPOOL_REGISTER(squares);
 LEASEPOOL_REGISTER(one_too_few);
 LEASEPOOL_REGISTER(not_thirteen);
 LEASEPOOL_REGISTER(die_of_thirteen);
+LEASEPOOL_REGISTER(few_for_thirteen);
+LEASEPOOL_REGISTER(many_for_thirteen);
+LEASEPOOL_REGISTER(hang_at_thirteen);
 LEASEPOOL_REGISTER(shout);
 LEASEPOOL_REGISTER(by_span);
 
@@ -169,6 +187,75 @@ TEST_CASE("isolate_failures finds the item that kills the worker, too", "[G3]") 
     for (int i = 11; i < 15; ++i) deadly.submit_async(i, answers.taker<int>());
     co_await until(bench.loop, [&] { return answers.count == 4; });
     CHECK(answers.codes == std::vector<Errc>{Errc::worker_crashed});
+  });
+}
+
+TEST_CASE("isolate_failures finds the item for which the results are too few or too many", "[G3]") {
+  on_grinder(both_backends(), {.batch_size_threshold = 4, .max_wait = 1h}, [](Bench& bench) -> lp::Task<> {
+    for (const auto function : {few_for_thirteen, many_for_thirteen}) {
+      const auto unlucky = bench.grinder.batch(function, {.isolate_failures = true});
+      Answers answers;
+      for (int i = 11; i < 15; ++i) unlucky.submit_async(i, answers.taker<int>());
+      co_await until(bench.loop, [&] { return answers.count == 4; });
+      CHECK(answers.codes == std::vector<Errc>{Errc::bad_payload});
+      CHECK_THAT(answers.messages.at(0),
+                 ContainsSubstring("for_thirteen returned ") && ContainsSubstring("for 1 items"));
+    }
+    CHECK(bench.grinder.stats().batches_split == 4);
+  });
+}
+
+TEST_CASE("isolate_failures finds the item that is too large to be sent", "[G3]") {
+  on_grinder(ExecutorBackend::process, {.batch_size_threshold = 4, .max_wait = 1h},
+             [](Bench& bench) -> lp::Task<> {
+               const auto loud = bench.grinder.batch(shout, {.isolate_failures = true});
+               Answers answers;
+               std::vector<std::string> words;
+               for (const std::size_t size : {900U, 5000U, 3U, 900U}) {
+                 loud.submit_async(std::string(size, 'x'), [&](lp::Result<std::string> result) {
+                   answers.add(result);
+                   if (result) words.push_back(*std::move(result));
+                 });
+               }
+               co_await until(bench.loop, [&] { return answers.count == 4; });
+               CHECK(answers.codes == std::vector<Errc>{Errc::payload_too_large});
+               CHECK(std::ranges::find(words, "xxx!") != words.end());
+               CHECK(words.size() == 3);
+             },
+             {.max_payload = 2000});
+}
+
+TEST_CASE("isolate_failures finds the item that hangs, on processes; on threads a hanging call is not repeated",
+          "[G3]") {
+  on_grinder(both_backends(), {.batch_size_threshold = 4, .max_wait = 1h}, [](Bench& bench) -> lp::Task<> {
+    const auto slow = bench.grinder.batch(hang_at_thirteen, {.isolate_failures = true}).with({.timeout = 100ms});
+    Answers answers;
+    for (int i = 11; i < 15; ++i) slow.submit_async(i, answers.taker<int>());
+    co_await until(bench.loop, [&] { return answers.count == 4; });
+    const bool processes = bench.manager.backend() == ExecutorBackend::process;
+    CHECK(answers.codes == std::vector<Errc>(processes ? 1 : 4, Errc::timed_out));
+    CHECK(bench.grinder.stats().batches_split == (processes ? 2 : 0));
+  });
+}
+
+TEST_CASE("each call of a batch function has a copy of the callable, whether it takes a vector or a span", "[G2]") {
+  on_grinder(ExecutorBackend::thread, {.batch_size_threshold = 2, .max_wait = 1h}, [](Bench& bench) -> lp::Task<> {
+    const auto vectors = bench.grinder.batch([calls = 0](std::vector<int> numbers) mutable {
+      ++calls;
+      return std::vector<int>(numbers.size(), calls);
+    });
+    const auto spans = bench.grinder.batch([calls = 0](std::span<int> numbers) mutable {
+      ++calls;
+      return std::vector<int>(numbers.size(), calls);
+    });
+    for (int i = 0; i < 3; ++i) {
+      auto by_vector = vectors.enqueue(0);
+      auto by_span = spans.enqueue(0);
+      const int first = co_await by_vector;
+      CHECK(first == 1);
+      const int second = co_await by_span;
+      CHECK(second == 1);
+    }
   });
 }
 

@@ -68,7 +68,7 @@ inline std::string replaced(std::string text, std::string_view what, std::string
 }
 
 // Rows look like: | `text` | when | what to do |, with a dagger behind the text of those that no test brings about.
-// The manager and the owner are the test's; braces that belong to C++ in a text are not placeholders.
+// The manager, the grinder and the owner are the test's; braces that belong to C++ in a text are not placeholders.
 inline std::vector<ErrorRow> read_errors_table(const std::string& file, const std::string& manager,
                                                const std::string& owner) {
   std::ifstream lines(file);
@@ -81,6 +81,7 @@ inline std::vector<ErrorRow> read_errors_table(const std::string& file, const st
     const std::size_t end = line.find('`', 3);
     const std::string text = line.substr(3, end - 3);
     std::string expanded = replaced(text, "{lease}", "lease {id} of {owner} on {manager}");
+    expanded = replaced(expanded, "{grinder}", manager);  // of the same name
     expanded = replaced(replaced(expanded, "{pool}", "{manager}-{id}"), "{manager}", manager);
     expanded = replaced(replaced(expanded, "{owner}", owner), "{ archive(member1, member2); }", "{code}");
     rows.push_back(

@@ -105,6 +105,46 @@ TEST_CASE("G6: stop_timeout bounds the draining", "[G6]") {
              });
 }
 
+TEST_CASE("G6: stop() waits for a lease that cannot be had yet, and then drains", "[G6]") {
+  on_grinder(both_backends(), of_two(), [](Bench& bench) -> lp::Task<> {
+    auto lease = co_await bench.manager.acquire({.owner = "somebody else"});
+    Answers answers;
+    for (std::uint64_t i = 0; i < 3; ++i) bench.grinder.submit_async(square, i, answers.taker<std::uint64_t>());
+    bool stopped = false;
+    bench.grinder.stop_async([&](lp::Result<void>) { stopped = true; });
+    co_await bench.loop.sleep(20ms);
+    CHECK_FALSE(stopped);
+    CHECK(answers.count == 0);
+    CHECK(bench.grinder.stats().stopping);
+    CHECK(bench.grinder.stats().batches_waiting == 1);  // as many as there are pools
+    lease.release();
+    co_await until(bench.loop, [&] { return stopped; });
+    CHECK(answers.count == 3);
+    CHECK(answers.failed == 0);
+    CHECK(bench.grinder.stats().flushed_by_size == 1);
+    CHECK(bench.grinder.stats().flushed_by_stop == 1);
+    CHECK(bench.manager.leased_count() == 0);
+  });
+}
+
+TEST_CASE("G6: stop_timeout ends a stop() that waits for a lease", "[G6]") {
+  on_grinder(both_backends(), {.batch_size_threshold = 2, .max_wait = 1h, .stop_timeout = 10ms},
+             [](Bench& bench) -> lp::Task<> {
+               auto lease = co_await bench.manager.acquire({.owner = "somebody else"});
+               Answers answers;
+               for (int i = 0; i < 3; ++i) bench.grinder.submit_async(pass_gate, i, answers.taker<int>());
+               const auto begin = std::chrono::steady_clock::now();
+               co_await bench.grinder.stop();
+               CHECK(std::chrono::steady_clock::now() - begin >= 10ms);
+               CHECK(answers.codes == std::vector<Errc>(3, Errc::cancelled));
+               CHECK_THAT(answers.messages.at(0), ContainsSubstring("before it ran: stop_timeout = 10 ms"));
+               CHECK(bench.manager.stats().waiters.empty());
+               lease.release();
+               CHECK(bench.manager.available_count() == 1);
+               CHECK(shared().entered == 0);
+             });
+}
+
 TEST_CASE("G6: stop() without a start, and starting twice, do nothing", "[G6]") {
   on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     lp::LeasedExecutorManager manager(loop, options_for(backend));

@@ -65,7 +65,7 @@ lp::Task<> fail_items(Failures& failures, lp::Loop& loop, std::string_view owner
     numbers.pop_back();
     return numbers;
   });
-  for (int i = 0; i < 2; ++i) short_one.submit_async(i, of);
+  for (int i = 0; i < 2; ++i) short_one.with({.owner = owner}).submit_async(i, of);
   co_await answered(count += 2);
   manager.reset();
   for (int i = 0; i < 2; ++i) owned.submit_async(square, 1, of);

@@ -38,6 +38,8 @@ TEST_CASE("G7: other threads submit and look, and the loop's own may not", "[G7]
 TEST_CASE("G7: what belongs to the loop's thread throws wrong_thread elsewhere and changes nothing", "[G7][L5]") {
   on_grinder(both_backends(), {.batch_size_threshold = 1, .max_wait = 1h}, [](Bench& bench) -> lp::Task<> {
     std::vector<Errc> codes;
+    auto pending = bench.grinder.with({.owner = "left alone"}).enqueue(pass_gate, 1);
+    co_await until_entered(bench.loop, 1);
     std::thread([&] {
       const auto of = [&](auto call) {
         try {
@@ -47,21 +49,34 @@ TEST_CASE("G7: what belongs to the loop's thread throws wrong_thread elsewhere a
         }
       };
       auto& grinder = bench.grinder;
-      of([&] { (void)grinder.submit(square, 1); });
-      of([&] { grinder.submit_async(square, 1, [](lp::Result<std::uint64_t>) {}); });
-      of([&] { (void)grinder.submit_when_room(square, 1); });
-      of([&] { (void)grinder.enqueue(square, 1); });
+      const auto ignore = [](const auto&) {};
+      const auto submits = [&](const auto& verbs, auto... function_and_argument) {
+        of([&] { (void)verbs.submit(function_and_argument...); });
+        of([&] { verbs.submit_async(function_and_argument..., ignore); });
+        of([&] { (void)verbs.submit_when_room(function_and_argument...); });
+        of([&] { verbs.submit_when_room_async(function_and_argument..., ignore); });
+        of([&] { (void)verbs.enqueue(function_and_argument...); });
+      };
+      submits(grinder, square, 1);
+      submits(grinder.with({.owner = "x"}), square, 1);
+      submits(grinder.batch([](std::vector<int> numbers) { return numbers; }), 1);
+      of([&] { pending.cancel(); });
       of([&] { (void)grinder.start(); });
       of([&] { (void)grinder.stop(); });
-      of([&] { grinder.start_async([](lp::Result<void>) {}); });
-      of([&] { grinder.stop_async([](lp::Result<void>) {}); });
+      of([&] { (void)grinder.stop(true); });
+      of([&] { grinder.start_async(ignore); });
+      of([&] { grinder.stop_async(ignore); });
+      of([&] { grinder.stop_async(true, ignore); });
       of([&] { (void)grinder.stats(); });
       of([&] { const lp::WorkGrinder another(bench.manager); });
     }).join();
-    CHECK(codes == std::vector<Errc>(10, Errc::wrong_thread));
-    CHECK(bench.grinder.stats().items_submitted == 0);
+    CHECK(codes == std::vector<Errc>(24, Errc::wrong_thread));
+    CHECK(bench.grinder.stats().items_submitted == 1);
+    CHECK(bench.grinder.stats().waiting_for_room == 0);
     CHECK(bench.grinder.stats().started);
-    co_return;
+    open_gate();
+    const int one = co_await pending;
+    CHECK(one == 1);
   });
 }
 

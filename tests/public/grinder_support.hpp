@@ -20,6 +20,8 @@ struct BenchOptions {
   std::size_t workers = 2;
   lp::Duration lease_grace = 15s;
   std::size_t max_queued_calls = 0;
+  std::size_t max_waiters = 0;
+  std::size_t max_payload = std::size_t{64} << 20;
 };
 
 // Runs `body(bench)` on a manager and a grinder that have started; stops both.
@@ -30,6 +32,8 @@ void on_grinder(ExecutorBackend backend, const lp::GrinderOptions& options, Body
     lp::ManagerOptions manager_options = options_for(chosen, bench_options.max_pools, bench_options.workers);
     manager_options.lease_grace = bench_options.lease_grace;
     manager_options.max_queued_calls = bench_options.max_queued_calls;
+    manager_options.max_waiters = bench_options.max_waiters;
+    manager_options.max_payload = bench_options.max_payload;
     lp::LeasedExecutorManager manager(loop, manager_options);
     lp::WorkGrinder grinder(manager, options);
     co_await manager.start();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -32,13 +33,13 @@ class SimScheduler final : public detail::Scheduler {
       Handler next = std::move(due_.front());
       due_.pop_front();
       next();
-      return true;
-    }
-    if (auto handler = timers_.take_due(now_, timers_.mark())) {
+    } else if (auto handler = timers_.take_due(now_, timers_.mark())) {
       handler();
-      return true;
+    } else {
+      return false;
     }
-    return false;
+    if (after_callback) after_callback();
+    return true;
   }
   void settle() {
     while (step()) {
@@ -59,6 +60,7 @@ class SimScheduler final : public detail::Scheduler {
     now_ += by;
     settle();
   }
+  std::function<void()> after_callback;
   [[nodiscard]] bool idle() const noexcept { return due_.empty() && timers_.empty(); }
 
  private:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -150,11 +151,20 @@ concept TakesBatch = requires {
   typename BatchReturn<std::remove_cvref_t<typename PlainSignature<F>::Return>>::Element;
 } && !OnlyParameter<typename PlainSignature<F>::Parameters>::kByReference;
 
+// Whether it takes a std::span<bool>, for which a std::vector<bool> has no memory.
+template <class F>
+concept TakesSpanOfBool = TakesBatch<F> && requires {
+  requires std::is_same_v<
+      std::remove_const_t<typename OnlyParameter<typename PlainSignature<F>::Parameters>::Type::element_type>, bool>;
+};
+
 template <class F>
 struct BatchTypes {
   static_assert(TakesBatch<F>,
                 "leasepool: a batch function takes one std::vector<Arg> (or, on threads, one std::span<Arg>) and "
                 "returns std::vector<Result>; overloads and generic lambdas need a cast or types that pick one");
+  static_assert(!TakesSpanOfBool<F>, "leasepool: a std::vector<bool> has no std::span; take the vector");
+  static_assert(std::copy_constructible<F>, "leasepool: each call of a batch function has a copy of it of its own");
   using Parameter = BatchParameter<typename OnlyParameter<typename PlainSignature<F>::Parameters>::Type>;
   using Argument = typename Parameter::Element;
   using Result = typename BatchReturn<std::remove_cvref_t<typename PlainSignature<F>::Return>>::Element;
@@ -165,7 +175,7 @@ bool needs_encoding(const GrinderCore& grinder);
 std::invalid_argument not_copyable(std::string_view type);
 
 template <class F>
-class BoundBatchFunction final : public BatchFunction, public std::enable_shared_from_this<BoundBatchFunction<F>> {
+class BoundBatchFunction final : public BatchFunction {
  public:
   BoundBatchFunction(F function, BatchOptions batch_options, bool encodes)
       : BatchFunction(batch_options), function_(std::move(function)), encodes_(encodes) {
@@ -183,7 +193,7 @@ class BoundBatchFunction final : public BatchFunction, public std::enable_shared
     else if (encodes_)
       return with_receiver(std::move(receiver), function_, std::span<Argument>{});
     else
-      return with_receiver(std::move(receiver), SpanCaller{this->shared_from_this()}, std::move(arguments));
+      return with_receiver(std::move(receiver), SpanCaller{function_}, std::move(arguments));
   }
 
   [[nodiscard]] std::string_view name() const override {
@@ -201,8 +211,8 @@ class BoundBatchFunction final : public BatchFunction, public std::enable_shared
 
   // Keeps the arguments for the time of the call.
   struct SpanCaller {
-    std::shared_ptr<BoundBatchFunction> self;
-    std::vector<Result> operator()(std::vector<Argument> arguments) { return self->function_(std::span(arguments)); }
+    F function;
+    std::vector<Result> operator()(std::vector<Argument> arguments) { return function(std::span(arguments)); }
   };
 
   // Kept where the call may have to be made again.

@@ -49,6 +49,9 @@ struct ItemState {
 // Tells the grinder what came of an item, before its receiver hears of it.
 void item_ended(ItemState& item, const Error* error);
 
+// What befell an item with its batch, with its owner, if it has one: the lease that the error names is the batch's.
+Error with_owner(const ItemState& item, Error error);
+
 // Takes an item back where it is; what comes of it is Errc::cancelled, unless it has ended.
 void cancel_item(const std::shared_ptr<ItemState>& item);
 
@@ -60,6 +63,9 @@ class ItemReceiver {
       : item_(std::move(item)), receiver_(std::move(receiver)) {}
   template <class R>
   void operator()(Result<R> result) {
+    if (!result && item_->phase == ItemPhase::in_flight) {
+      result.error() = with_owner(*item_, std::move(result.error()));
+    }
     item_ended(*item_, result ? nullptr : &result.error());
     receiver_(std::move(result));
   }
