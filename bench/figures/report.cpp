@@ -38,12 +38,12 @@ std::string target_of(const Row& row) {
   return {};
 }
 
-// Texts here are our own: no control characters, valid UTF-8.
+// Texts here are our own: valid UTF-8, and no control characters but newlines.
 std::string quoted(std::string_view text) {
   std::string result = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') result += '\\';
-    result += c;
+    c == '\n' ? result += "\\n" : result += c;
   }
   return result + '"';
 }
