@@ -68,6 +68,45 @@ double copy_once(const std::vector<std::uint64_t>& from, std::vector<std::uint64
   return took;
 }
 
+struct Vectors {
+  std::vector<double> calls;
+  std::vector<double> copies;
+};
+
+Vectors measure_vectors(const figures::Options& options, leasepool::Loop& loop, const leasepool::ExecutorLease& lease,
+                        std::size_t length) {
+  Vectors times;
+  const std::vector<std::uint64_t> from(length, 7);
+  std::vector<std::uint64_t> to(length, 1);
+  (void)loop.block_on(call_with_vector(lease, length));  // the first of each is not counted
+  (void)copy_once(from, to);
+  for (std::size_t i = 0; i < options.count("rounds"); ++i) {
+    if (i % 10 == 0) figures::progress(options, "round " + std::to_string(i + 1));
+    times.calls.push_back(loop.block_on(call_with_vector(lease, length)));
+    times.copies.push_back(copy_once(from, to));
+  }
+  return times;
+}
+
+struct Buffers {
+  std::vector<double> with_small;
+  std::vector<double> with_large;
+};
+
+Buffers measure_buffers(const figures::Options& options, leasepool::Loop& loop, const leasepool::ExecutorLease& lease) {
+  figures::progress(options, "shared buffers");
+  const SharedBuffer small(4096);
+  const SharedBuffer large(options.count("buffer-mib") << 20);
+  std::memset(small.data(), 7, small.size());
+  std::memset(large.data(), 7, large.size());  // memory that is there
+  Buffers times;
+  for (std::size_t i = 0; i < options.count("buffer-calls"); ++i) {
+    times.with_small.push_back(loop.block_on(call_with_buffer(lease, small)));
+    times.with_large.push_back(loop.block_on(call_with_buffer(lease, large)));
+  }
+  return times;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -88,35 +127,12 @@ int main(int argc, char** argv) {
   figures::start(loop, manager);
   const leasepool::ExecutorLease lease = figures::acquire(loop, manager);
 
-  std::vector<double> calls;
-  std::vector<double> copies;
-  {
-    const std::vector<std::uint64_t> from(length, 7);
-    std::vector<std::uint64_t> to(length, 1);
-    (void)loop.block_on(call_with_vector(lease, length));  // the first of each is not counted
-    (void)copy_once(from, to);
-    for (std::size_t i = 0; i < options.count("rounds"); ++i) {
-      figures::progress(options, "round " + std::to_string(i + 1));
-      calls.push_back(loop.block_on(call_with_vector(lease, length)));
-      copies.push_back(copy_once(from, to));
-    }
-  }
-
-  figures::progress(options, "shared buffers");
-  const SharedBuffer small(4096);
-  const SharedBuffer large(options.count("buffer-mib") << 20);
-  std::memset(small.data(), 7, small.size());
-  std::memset(large.data(), 7, large.size());  // memory that is there
-  std::vector<double> with_small;
-  std::vector<double> with_large;
-  for (std::size_t i = 0; i < options.count("buffer-calls"); ++i) {
-    with_small.push_back(loop.block_on(call_with_buffer(lease, small)));
-    with_large.push_back(loop.block_on(call_with_buffer(lease, large)));
-  }
+  const Vectors vectors = measure_vectors(options, loop, lease, length);
+  const Buffers buffers = measure_buffers(options, loop, lease);
 
   figures::Report report(options);
-  const double call = figures::median(calls);
-  const double copy = figures::median(copies);
+  const double call = figures::median(vectors.calls);
+  const double copy = figures::median(vectors.copies);
   const auto speed = [&](double nanoseconds) { return static_cast<double>(bytes) / nanoseconds * 1e9; };
   const std::string mib = std::to_string(options.count("mib")) + " MiB";
   report.add({.figure = {}, .what = "memcpy of " + mib, .value = speed(copy), .unit = Unit::bytes_per_second});
@@ -126,8 +142,8 @@ int main(int argc, char** argv) {
               .value = copy / call,
               .unit = Unit::ratio,
               .at_least = 1.0 / 3});
-  const double small_call = figures::median(with_small);
-  const double large_call = figures::median(with_large);
+  const double small_call = figures::median(buffers.with_small);
+  const double large_call = figures::median(buffers.with_large);
   report.add(
       {.figure = {}, .what = "call with a SharedBuffer of 4 KiB, p50", .value = small_call, .unit = Unit::nanoseconds});
   report.add({.figure = {},

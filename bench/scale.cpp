@@ -55,8 +55,9 @@ int main(int argc, char** argv) {
   figures::scale_waiters(options, report);
   figures::scale_leases(options, report);
   figures::scale_workers(options, report);
-  report.note("Medians of the wall time of one operation; the first pass of each manager warms up. A queued call's "
-              "memory is all that new gave out for it, with"
-              " the allocator's own overhead and a callback of 8 bytes, less its argument of 8 bytes.");
+  report.note(
+      "Medians. Running calls is wall time, the rest CPU time of the loop's thread, on which it happens alone; the "
+      "first pass of each manager warms up. A queued call's memory is all that new gave out for it, with the "
+      "allocator's own overhead and a callback of 8 bytes, less its argument of 8 bytes.");
   report.print();
 }

@@ -1,7 +1,8 @@
 // What the scenarios of the scale program share: the cost of one operation at a size and at a hundredth of it.
 #pragma once
 
-#include <chrono>
+#include <time.h>
+
 #include <cstddef>
 #include <functional>
 #include <map>
@@ -13,17 +14,29 @@
 
 namespace figures {
 
+// Of what happens on this thread alone: its CPU time, which what else runs on the machine does not show in. Of what
+// others take part in: wall time.
+enum class Clock { cpu, wall };
+
 class Stopwatch {
  public:
+  explicit Stopwatch(Clock clock) : id_(clock == Clock::cpu ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC) {}
+
   // Of each of so many operations since the last lap.
   double lap(std::size_t operations) {
-    const auto now = std::chrono::steady_clock::now();
-    const double took = static_cast<double>(std::chrono::nanoseconds(now - std::exchange(begin_, now)).count());
-    return took / static_cast<double>(operations);
+    const double now = read();
+    return (now - std::exchange(begin_, now)) / static_cast<double>(operations);
   }
 
  private:
-  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  [[nodiscard]] double read() const {
+    timespec time{};
+    ::clock_gettime(id_, &time);
+    return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_nsec);
+  }
+
+  clockid_t id_;
+  double begin_ = read();
 };
 
 // Nanoseconds of one operation, by its name, once for each pass over all of them.

@@ -28,7 +28,7 @@ void measure_waiters(std::size_t count, std::size_t passes, Costs& costs) {
     costs.begin_pass(pass);
     ExecutorLease held = acquire(loop, manager);
     left = count;
-    Stopwatch clock;
+    Stopwatch clock(Clock::cpu);
     for (std::size_t i = 0; i < count; ++i) manager.acquire_async({.owner = "waiter"}, answered);
     costs.add("wait", clock.lap(count));
     held.release();
@@ -37,7 +37,7 @@ void measure_waiters(std::size_t count, std::size_t passes, Costs& costs) {
 
     held = acquire(loop, manager);
     left = count;
-    clock = Stopwatch();
+    clock = Stopwatch(Clock::cpu);
     for (std::size_t i = 0; i < count; ++i) manager.acquire_async({.owner = "waiter", .timeout = 1ns}, answered);
     costs.add("wait with a timeout", clock.lap(count));
     loop.run();
@@ -65,7 +65,7 @@ void measure_leases(std::size_t count, std::size_t passes, Costs& costs) {
     costs.begin_pass(pass);
     expired = 0;
     leases.clear();
-    Stopwatch clock;
+    Stopwatch clock(Clock::cpu);
     for (std::size_t i = 0; i < count; ++i) manager.acquire_async({.owner = "holder"}, granted);
     loop.run();
     costs.add("acquire", clock.lap(count));
@@ -91,7 +91,7 @@ void measure_revocation(std::size_t count, std::size_t passes, Costs& costs) {
   });
   for (std::size_t pass = 0; pass <= passes; ++pass) {
     costs.begin_pass(pass);
-    Stopwatch clock;
+    Stopwatch clock(Clock::cpu);
     manager->start([](const Result<void>&) {});
     scheduler->settle();
     costs.add("start a pool", clock.lap(count));
@@ -102,12 +102,12 @@ void measure_revocation(std::size_t count, std::size_t passes, Costs& costs) {
     }
     scheduler->settle();
     if (leases.size() != count) std::abort();
-    clock = Stopwatch();
+    clock = Stopwatch(Clock::cpu);
     scheduler->advance(1s);
     costs.add("be revoked", clock.lap(count));
     leases.clear();
     bool stopped = false;
-    clock = Stopwatch();
+    clock = Stopwatch(Clock::cpu);
     manager->stop([&](const Result<void>&) { stopped = true; });
     scheduler->settle();
     costs.add("stop a pool", clock.lap(count));

@@ -28,7 +28,7 @@ class Pool {
   double measure(std::size_t depth, std::size_t count) {
     left_to_submit_ = count;
     left_to_end_ = count;
-    Stopwatch clock;
+    Stopwatch clock(Clock::wall);
     for (std::size_t i = 0; i < depth; ++i) submit();
     loop_.run();
     return clock.lap(count);
