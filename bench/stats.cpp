@@ -59,22 +59,10 @@ void text_of(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(Format(taken));
 }
 
-void acquire_and_release(benchmark::State& state) {
-  ManyLeases many(1);
-  many.leases.clear();
-  for (auto _ : state) {
-    (void)many.manager->acquire(
-        {.owner = "x", .lease_duration = std::chrono::hours(1), .wait = true, .timeout = {}, .where = {}},
-        [](const leasepool::Result<leasepool::ExecutorLease>&) {});
-    many.scheduler->settle();
-  }
-}
-
 BENCHMARK(stats)->Arg(1)->Arg(100)->Arg(1000)->Unit(benchmark::kMicrosecond);
 BENCHMARK(text_of<leasepool::to_text>)->Arg(1000)->Unit(benchmark::kMicrosecond);
 BENCHMARK(text_of<leasepool::to_json>)->Arg(1000)->Unit(benchmark::kMicrosecond);
 BENCHMARK(text_of<leasepool::to_prometheus>)->Arg(1000)->Unit(benchmark::kMicrosecond);
-BENCHMARK(acquire_and_release);
 
 }  // namespace
 
