@@ -21,10 +21,6 @@ namespace {
 
 using std::chrono::steady_clock;
 
-leasepool::Duration to_duration(double seconds) {
-  return std::chrono::duration_cast<leasepool::Duration>(std::chrono::duration<double>(seconds));
-}
-
 // A closed loop of calls: each that ends starts the next. Warms up, then measures, then stops the loop.
 class CallLoop {
  public:
@@ -106,7 +102,7 @@ class CallLoop {
   CallsReport* report_;
   const leasepool::ExecutorLease* lease_ = nullptr;
   std::vector<std::uint8_t> payload_;
-  Progress progress_;
+  Progress progress_{std::chrono::seconds(5)};
   Phase phase_ = Phase::warming_up;
   leasepool::Timer phase_end_;
   leasepool::Timer progress_timer_;

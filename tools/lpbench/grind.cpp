@@ -20,10 +20,6 @@ namespace {
 
 using std::chrono::steady_clock;
 
-leasepool::Duration to_duration(double seconds) {
-  return std::chrono::duration_cast<leasepool::Duration>(std::chrono::duration<double>(seconds));
-}
-
 // Arrivals of a Poisson process. Latency counts from the drawn moment, so an arrival that this thread is late for does
 // not look better than it was.
 class ArrivalLoop {
@@ -116,7 +112,7 @@ class ArrivalLoop {
   std::vector<std::uint8_t> payload_;
   std::mt19937_64 random_{20250103};  // NOLINT(cert-msc51-cpp): the same arrivals each time
   std::exponential_distribution<double> gap_;
-  Progress progress_;
+  Progress progress_{std::chrono::seconds(5)};
   Phase phase_ = Phase::warming_up;
   std::uint64_t open_ = 0;  // items that count and have not ended
   steady_clock::time_point next_;

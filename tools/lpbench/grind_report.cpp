@@ -44,8 +44,7 @@ void print_table(const GrindReport& report) {
   fmt::print(
       "{} backend on {}: {} of {}, threshold {}, max wait {}, {} items/s arrive, payload {}, work {}, {:.1f} s\n\n",
       backend_name(options.backend), counted(core_count(), "core"), counted(options.pools, "pool"),
-      counted(options.workers, "worker"), options.threshold,
-      human(std::chrono::duration_cast<leasepool::Duration>(std::chrono::duration<double>(options.max_wait_seconds))),
+      counted(options.workers, "worker"), options.threshold, human(to_duration(options.max_wait_seconds)),
       grouped(options.rate), human_bytes(options.payload), options.work.text, seconds(report.elapsed));
   const leasepool::Histogram& latency = report.latency;
   Table table({"items/s", "p50", "p90", "p99", "p99.9", "max", "CPU/item", "here", "workers", "failed"});
