@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "workloads.hpp"
 
@@ -33,7 +34,11 @@ CLI::Validator real_number(double least, double most);
 // Seconds from `least` to `most`, with or without decimals.
 CLI::Validator number_of_seconds(double least, double most);
 
-// noop, spin:US or sleep:US. Throws what CLI11 shows as the error of --work.
+// One of these words.
+CLI::Validator one_of(std::vector<std::string> words);
+
+// noop, spin:US or sleep:US; and what such a text means, once it is known to be one.
+CLI::Validator work_text();
 Work parse_work(const std::string& text);
 
 }  // namespace lpbench

@@ -15,7 +15,8 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
   ~Progress() { clear(); }
 
-  // How often there is something to show, at most; zero: never.
+  // Whether anything is shown at all, and how often at most.
+  [[nodiscard]] bool wanted() const { return interval_ > interval_.zero(); }
   [[nodiscard]] std::chrono::steady_clock::duration interval() const { return interval_; }
 
   // Whether it is time to show something: asked before a text is made, as that is called very often.
