@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "calls.hpp"
+#include "page/page_file.hpp"
 #include "run_command.hpp"
 
 namespace lpbench {
@@ -11,6 +12,7 @@ namespace lpbench {
 namespace {
 
 int measure(const std::vector<CallsOptions>& options, const OutputOptions& output) {
+  if (!output.report.empty()) check_page_file(output.report);
   std::vector<RunRecord> runs;
   std::vector<Json> json;
   for (const CallsOptions& run : options) {
@@ -21,6 +23,7 @@ int measure(const std::vector<CallsOptions>& options, const OutputOptions& outpu
     }
   }
   output.json ? print_json(json) : print_runs(runs);
+  if (!output.report.empty()) write_page(output.report, runs);
   return exit_code(runs);
 }
 
@@ -34,8 +37,8 @@ void add_calls_command(CLI::App& app, Action& action) {
   const auto output = std::make_shared<OutputOptions>();
   const auto variants = std::make_shared<RunCommand<CallsOptions>>(*command);
   add_common_variants(*variants, "call");
-  variants->add_number("--depth", "Calls that run or wait at once", &CallsOptions::depth, whole_number(1, 1'000'000),
-                       "4 times --workers");
+  variants->add_number("--depth", "Calls that run or wait at once [4 times --workers]", &CallsOptions::depth,
+                       whole_number(1, 1'000'000), "");
   add_single_options(*command, *base, *output);
   command->callback([base, output, variants, &action] {
     action = [runs = variants->runs(*base), output] { return measure(runs, *output); };

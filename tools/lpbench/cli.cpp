@@ -47,6 +47,14 @@ CLI::Validator one_of(std::vector<std::string> words) {
           ""};
 }
 
+CLI::Validator page_name() {
+  return {[](std::string& text) {
+            if (text.ends_with(".html")) return std::string();
+            return fmt::format("'{}' will not do: give a file name that ends in .html", text);
+          },
+          ""};
+}
+
 CLI::Validator work_text() {
   return {[](std::string& text) {
             if (text == "noop") return std::string();

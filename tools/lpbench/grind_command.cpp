@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "grind.hpp"
+#include "page/page_file.hpp"
 #include "run_command.hpp"
 
 namespace lpbench {
@@ -14,6 +15,7 @@ namespace {
 
 int measure(const std::vector<GrindOptions>& options, const OutputOptions& output) {
   std::vector<GrindReport> reports;
+  if (!output.report.empty()) check_page_file(output.report);
   std::vector<RunRecord> runs;
   std::vector<Json> json;
   for (const GrindOptions& run : options) {
@@ -32,6 +34,7 @@ int measure(const std::vector<GrindOptions>& options, const OutputOptions& outpu
     fmt::print("Latency: from an item's arrival to its result, the wait for its batch included.\n");
     for (const GrindReport& report : reports) print_batches(report);
   }
+  if (!output.report.empty()) write_page(output.report, runs);
   return exit_code(runs);
 }
 

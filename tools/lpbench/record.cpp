@@ -79,14 +79,13 @@ std::string own_settings(const std::vector<RunRecord>& runs, const RunRecord& ru
 std::vector<std::string> names_of(const std::vector<RunRecord>& runs) {
   std::vector<std::string> names;
   for (const RunRecord& run : runs) {
-    const bool label_is_enough = std::ranges::count(runs, run.label, &RunRecord::label) == 1;
+    std::vector<RunRecord> alike = runs;  // which its name has to tell it from
+    if (!run.label.empty()) std::erase_if(alike, [&](const RunRecord& other) { return other.label != run.label; });
+    const std::string own = own_settings(alike, run);
     std::string name = run.label;
-    if (name.empty() || !label_is_enough) {
-      const std::string own = own_settings(runs, run);
-      if (!own.empty()) name += (name.empty() ? "" : ": ") + own;
-    }
+    if (!own.empty()) name += (name.empty() ? "" : ": ") + own;
     if (name.empty()) name = run.settings.empty() ? run.command : run.settings.front().phrase();
-    names.push_back(name);
+    names.push_back(std::move(name));
   }
   tell_apart(names);
   return names;

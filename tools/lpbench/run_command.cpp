@@ -27,6 +27,8 @@ void add_single_options(CLI::App& command, RunOptions& run, OutputOptions& outpu
       ->capture_default_str();
   command.add_option("--label", run.label, "What the run is called beside others [the settings that differ]");
   command.add_flag("--json", output.json, "Print JSON instead of a table: lpbench report reads it");
+  command.add_option("--report", output.report, "Write a page with plots of all runs to this file, ending in .html")
+      ->check(page_name());
   command.add_flag("--progress", run.progress, "Show the live line also where stderr is no terminal");
 }
 
