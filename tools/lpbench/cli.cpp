@@ -2,10 +2,13 @@
 #include "cli.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 #include <string>
 #include <system_error>
+#include <utility>
 
 namespace lpbench {
 
@@ -36,19 +39,43 @@ CLI::Validator number_of_seconds(double least, double most) {
   return number_between("a number of seconds", least, most);
 }
 
+CLI::Validator one_of(std::vector<std::string> words) {
+  return {[words = std::move(words)](std::string& text) {
+            if (std::ranges::find(words, text) != words.end()) return std::string();
+            return fmt::format("'{}' will not do: give {}", text, fmt::join(words, " or "));
+          },
+          ""};
+}
+
+CLI::Validator page_name() {
+  return {[](std::string& text) {
+            if (text.ends_with(".html")) return std::string();
+            return fmt::format("'{}' will not do: give a file name that ends in .html", text);
+          },
+          ""};
+}
+
+CLI::Validator work_text() {
+  return {[](std::string& text) {
+            if (text == "noop") return std::string();
+            const std::size_t colon = text.find(':');
+            const std::string kind = text.substr(0, colon);
+            if (kind != "spin" && kind != "sleep") {
+              return fmt::format("'{}' will not do: give noop, spin:US or sleep:US", text);
+            }
+            std::string microseconds = colon == std::string::npos ? "" : text.substr(colon + 1);
+            if (whole_number(0, 60'000'000)(microseconds).empty()) return std::string();
+            return fmt::format("'{}' will not do: after '{}:' give whole microseconds from 0 to 60000000", text, kind);
+          },
+          ""};
+}
+
 Work parse_work(const std::string& text) {
   if (text == "noop") return {};
   const std::size_t colon = text.find(':');
-  const std::string kind = text.substr(0, colon);
-  std::string microseconds = colon == std::string::npos ? "" : text.substr(colon + 1);
-  if (kind != "spin" && kind != "sleep") {
-    throw CLI::ValidationError("--work", fmt::format("'{}' will not do: give noop, spin:US or sleep:US", text));
-  }
-  if (const std::string error = whole_number(0, 60'000'000)(microseconds); !error.empty()) {
-    throw CLI::ValidationError(
-        "--work", fmt::format("'{}' will not do: after '{}:' give whole microseconds from 0 to 60000000", text, kind));
-  }
-  return {.text = text, .function = kind == "spin" ? &spin : &sleep, .microseconds = std::stoull(microseconds)};
+  return {.text = text,
+          .function = text.starts_with("spin") ? &spin : &sleep,
+          .microseconds = std::stoull(text.substr(colon + 1))};
 }
 
 }  // namespace lpbench

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "workloads.hpp"
 
@@ -23,6 +24,7 @@ inline constexpr int kUsage = 2;
 void add_calls_command(CLI::App& app, Action& action);
 void add_files_command(CLI::App& app, Action& action);
 void add_grind_command(CLI::App& app, Action& action);
+void add_report_command(CLI::App& app, Action& action);
 
 // A whole number from `least` to `most`.
 CLI::Validator whole_number(std::uint64_t least, std::uint64_t most);
@@ -33,7 +35,14 @@ CLI::Validator real_number(double least, double most);
 // Seconds from `least` to `most`, with or without decimals.
 CLI::Validator number_of_seconds(double least, double most);
 
-// noop, spin:US or sleep:US. Throws what CLI11 shows as the error of --work.
+// One of these words.
+CLI::Validator one_of(std::vector<std::string> words);
+
+// The name of a page, so that no run is overwritten by a slip: it ends in .html.
+CLI::Validator page_name();
+
+// noop, spin:US or sleep:US; and what such a text means, once it is known to be one.
+CLI::Validator work_text();
 Work parse_work(const std::string& text);
 
 }  // namespace lpbench

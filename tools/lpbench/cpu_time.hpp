@@ -4,18 +4,29 @@
 #include <sys/types.h>
 #include <leasepool/duration.hpp>
 
-#include <vector>
+#include <map>
 
 namespace lpbench {
 
-// User and system time of this process, all its threads included.
-leasepool::Duration own_cpu_time();
+// The sum is exact, its two parts are the kernel's estimate.
+struct CpuTime {
+  leasepool::Duration user{};
+  leasepool::Duration system{};
 
-// Every process that descends from this one: the fork server and its workers, which are not ours to wait for, so that
-// getrusage() does not count them.
-std::vector<pid_t> descendants();
+  [[nodiscard]] leasepool::Duration total() const { return user + system; }
+};
 
-// User and system time of all of them. One that has ended counts nothing.
-leasepool::Duration cpu_time_of(const std::vector<pid_t>& processes);
+// Of this process, all its threads included.
+CpuTime own_cpu_time();
+
+// Of every process that descends from this one: the fork server and its workers, which are not ours to wait for, so
+// that getrusage() does not count them.
+using CpuTimes = std::map<pid_t, CpuTime>;
+CpuTimes cpu_time_of_descendants();
+
+CpuTime used(const CpuTime& before, const CpuTime& after);
+
+// A process that is new counts whole, one that has ended counts nothing.
+CpuTime used(const CpuTimes& before, const CpuTimes& after);
 
 }  // namespace lpbench

@@ -181,7 +181,7 @@ leasepool::Task<> run_all(leasepool::Loop& loop, FilesReport& report, Progress& 
 }  // namespace
 
 FilesReport run_files(const FilesOptions& options) {
-  Progress progress;
+  Progress progress(std::chrono::seconds(5));
   FilesReport report{.options = options, .files = find_files(options.directory, options.max_files, progress)};
   if (report.options.in_flight == 0) report.options.in_flight = 4 * options.workers;
   leasepool::Loop loop;

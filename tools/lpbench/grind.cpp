@@ -2,16 +2,15 @@
 // end.
 #include "grind.hpp"
 
-#include <fmt/format.h>
 #include <leasepool/leasepool.hpp>
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <random>
 #include <string>
 
-#include "cpu_time.hpp"
-#include "progress.hpp"
+#include "meter.hpp"
 #include "units.hpp"
 
 namespace lpbench {
@@ -20,125 +19,92 @@ namespace {
 
 using std::chrono::steady_clock;
 
-leasepool::Duration to_duration(double seconds) {
-  return std::chrono::duration_cast<leasepool::Duration>(std::chrono::duration<double>(seconds));
-}
-
 // Arrivals of a Poisson process. Latency counts from the drawn moment, so an arrival that this thread is late for does
 // not look better than it was.
 class ArrivalLoop {
  public:
-  ArrivalLoop(leasepool::Loop& loop, leasepool::WorkGrinder& grinder, GrindReport& report)
+  ArrivalLoop(leasepool::Loop& loop, leasepool::WorkGrinder& grinder, const GrindOptions& options, GrindReport& report)
       : loop_(&loop),
         grinder_(&grinder),
+        options_(&options),
         report_(&report),
-        payload_(report.options.payload),
-        gap_(report.options.rate) {}
+        payload_(options.payload),
+        gap_(options.rate),
+        meter_(loop, "grind", options) {}
 
   void run() {
     next_ = steady_clock::now();
-    phase_end_ = loop_->call_after(to_duration(report_->options.warm_up_seconds), [this] { begin_measuring(); });
-    show_progress();
+    meter_.start([this] { report_->before = grinder_->stats(); }, [this] { drain(); });
     arrive();
     loop_->run();
-    progress_.clear();
+    report_->run = record();
   }
 
  private:
-  enum class Phase { warming_up, measuring, draining };
-
   void arrive() {
     constexpr int kAtOnce = 256;  // results are to come through, too
     for (int i = 0; i < kAtOnce && next_ <= steady_clock::now(); ++i) {
       submit(next_);
       next_ += to_duration(gap_(random_));
     }
-    if (phase_ == Phase::draining) return;
+    if (meter_.over()) return;
     arrival_ =
         loop_->call_after(std::max(next_ - steady_clock::now(), leasepool::Duration::zero()), [this] { arrive(); });
   }
 
   void submit(steady_clock::time_point arrived) {
-    const bool counts = phase_ == Phase::measuring;
+    const bool counts = meter_.measuring();
     report_->arrived += counts ? 1 : 0;
     open_ += counts ? 1 : 0;
-    const Work& work = report_->options.work;
+    const Work& work = options_->work;
     grinder_->submit_async(work.function, work.microseconds, payload_,
                            [this, arrived, counts](const leasepool::Result<std::uint64_t>& result) {
-                             if (counts) ended(result, arrived);
+                             const auto now = steady_clock::now();
+                             if (result && meter_.measuring()) meter_.ended(now);
+                             if (counts) ended(result, now - arrived);
                            });
   }
 
-  void ended(const leasepool::Result<std::uint64_t>& result, steady_clock::time_point arrived) {
+  void ended(const leasepool::Result<std::uint64_t>& result, leasepool::Duration latency) {
     if (!result) {
-      FailureKind& failure = report_->failures[result.error().code().message()];
-      if (failure.count++ == 0) failure.first_message = result.error().message();
+      meter_.failed(result.error().code().message(), result.error().message());
     } else {
-      report_->latency.record(steady_clock::now() - arrived);
+      meter_.took(latency);
     }
-    if (--open_ == 0 && phase_ == Phase::draining) loop_->stop();
+    if (--open_ == 0 && meter_.over()) loop_->stop();
   }
 
-  void begin_measuring() {
-    processes_ = descendants();
-    cpu_here_ = own_cpu_time();
-    cpu_in_workers_ = cpu_time_of(processes_);
-    report_->before = grinder_->stats();
-    begin_ = steady_clock::now();
-    phase_ = Phase::measuring;
-    phase_end_ = loop_->call_after(to_duration(report_->options.seconds), [this] { end_measuring(); });
-  }
-
-  void end_measuring() {
-    report_->elapsed = steady_clock::now() - begin_;
-    report_->cpu_here = own_cpu_time() - cpu_here_;
-    report_->cpu_in_workers = cpu_time_of(processes_) - cpu_in_workers_;
+  void drain() {
     report_->after = grinder_->stats();
-    phase_ = Phase::draining;
     if (open_ == 0) return loop_->stop();
     // What has arrived is measured to its end, unless that is far away: then the grinder does not keep up at all.
-    phase_end_ = loop_->call_after(std::chrono::seconds(10), [this] { loop_->stop(); });
+    give_up_ = loop_->call_after(std::chrono::seconds(10), [this] { loop_->stop(); });
   }
 
-  void show_progress() {
-    if (progress_.due()) {
-      progress_.show(phase_ == Phase::warming_up
-                         ? "grind: warming up"
-                         : fmt::format("grind: {} items, p50 {}, {} in the grinder", grouped(report_->arrived),
-                                       human(report_->latency.percentile(50)), grouped(open_)));
-    }
-    progress_timer_ = loop_->call_after(std::chrono::milliseconds(100), [this] { show_progress(); });
+  [[nodiscard]] RunRecord record() const {
+    RunRecord record = meter_.record();
+    record.settings.insert(record.settings.begin() + 1, {"pools", std::uint64_t{options_->pools}});
+    record.settings.push_back({"threshold", std::uint64_t{options_->threshold}});
+    record.settings.push_back({"max_wait_s", options_->max_wait_seconds});
+    record.settings.push_back({"rate", options_->rate});
+    record.settings.push_back({"payload_bytes", std::uint64_t{options_->payload}});
+    record.settings.push_back({"work", options_->work.text});
+    return record;
   }
 
   leasepool::Loop* loop_;
   leasepool::WorkGrinder* grinder_;
+  const GrindOptions* options_;
   GrindReport* report_;
   std::vector<std::uint8_t> payload_;
   std::mt19937_64 random_{20250103};  // NOLINT(cert-msc51-cpp): the same arrivals each time
   std::exponential_distribution<double> gap_;
-  Progress progress_;
-  Phase phase_ = Phase::warming_up;
   std::uint64_t open_ = 0;  // items that count and have not ended
   steady_clock::time_point next_;
-  steady_clock::time_point begin_;
   leasepool::Timer arrival_;
-  leasepool::Timer phase_end_;
-  leasepool::Timer progress_timer_;
-  std::vector<pid_t> processes_;
-  leasepool::Duration cpu_here_{};
-  leasepool::Duration cpu_in_workers_{};
+  leasepool::Timer give_up_;
+  Meter meter_;
 };
-
-leasepool::ManagerOptions manager_options(const GrindOptions& options) {
-  leasepool::ManagerOptions manager;
-  manager.backend = options.backend;
-  manager.max_pools = options.pools;
-  manager.min_pools = options.pools;
-  manager.workers_per_pool = options.workers;
-  manager.name_prefix = "lpbench";
-  manager.max_payload = kMostPayload + 64;
-  return manager;
-}
 
 leasepool::GrinderOptions grinder_options(const GrindOptions& options) {
   leasepool::GrinderOptions grinder;
@@ -161,11 +127,14 @@ leasepool::Task<> stop(leasepool::LeasedExecutorManager& manager, leasepool::Wor
 }  // namespace
 
 GrindReport run_grind(const GrindOptions& options) {
-  GrindReport report{.options = options};
+  GrindReport report;
   leasepool::Loop loop;
-  leasepool::LeasedExecutorManager manager(loop, manager_options(options));
+  leasepool::ManagerOptions manager_settings = manager_options(options);
+  manager_settings.max_pools = options.pools;
+  manager_settings.min_pools = options.pools;
+  leasepool::LeasedExecutorManager manager(loop, manager_settings);
   leasepool::WorkGrinder grinder(manager, grinder_options(options));
-  ArrivalLoop arrivals(loop, grinder, report);
+  ArrivalLoop arrivals(loop, grinder, options, report);
   loop.block_on(start(manager, grinder));
   arrivals.run();
   loop.block_on(stop(manager, grinder));

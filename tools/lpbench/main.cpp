@@ -19,6 +19,7 @@ int run(int argc, char** argv) {
   lpbench::add_files_command(app, action);
   lpbench::add_calls_command(app, action);
   lpbench::add_grind_command(app, action);
+  lpbench::add_report_command(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

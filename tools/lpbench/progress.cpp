@@ -12,6 +12,9 @@ namespace lpbench {
 
 namespace {
 
+// Often enough to look alive, and too seldom to take time from what is measured.
+constexpr std::chrono::milliseconds kRedrawn(200);
+
 constexpr std::string_view kStartOfLineAndErase = "\r\x1b[K";
 
 // A line that is as wide as the terminal would wrap, and could not be redrawn.
@@ -23,9 +26,9 @@ std::size_t widest_line() {
 
 }  // namespace
 
-Progress::Progress()
+Progress::Progress(std::chrono::steady_clock::duration elsewhere)
     : terminal_(isatty(STDERR_FILENO) == 1),
-      interval_(terminal_ ? std::chrono::milliseconds(100) : std::chrono::milliseconds(5000)),
+      interval_(terminal_ ? kRedrawn : elsewhere),
       next_(std::chrono::steady_clock::now()) {
   if (!terminal_) next_ += interval_;  // short work needs no line
 }

@@ -1,4 +1,4 @@
-// The progress line on stderr: redrawn in place on a terminal, a line every few seconds elsewhere.
+// The progress line on stderr: redrawn in place on a terminal, a line every now and then elsewhere.
 #pragma once
 
 #include <chrono>
@@ -9,13 +9,18 @@ namespace lpbench {
 
 class Progress {
  public:
-  Progress();
+  // Where stderr is no terminal, a line is written this often; zero: none is.
+  explicit Progress(std::chrono::steady_clock::duration elsewhere);
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
   ~Progress() { clear(); }
 
+  // Whether anything is shown at all, and how often at most.
+  [[nodiscard]] bool wanted() const { return interval_ > interval_.zero(); }
+  [[nodiscard]] std::chrono::steady_clock::duration interval() const { return interval_; }
+
   // Whether it is time to show something: asked before a text is made, as that is called very often.
-  [[nodiscard]] bool due() const { return std::chrono::steady_clock::now() >= next_; }
+  [[nodiscard]] bool due() const { return interval_ > interval_.zero() && std::chrono::steady_clock::now() >= next_; }
 
   void show(std::string_view text);
 

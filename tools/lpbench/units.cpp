@@ -53,4 +53,8 @@ std::string counted(std::uint64_t number, std::string_view thing) {
 
 double seconds(leasepool::Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
+leasepool::Duration to_duration(double seconds) {
+  return std::chrono::duration_cast<leasepool::Duration>(std::chrono::duration<double>(seconds));
+}
+
 }  // namespace lpbench

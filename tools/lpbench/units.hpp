@@ -23,5 +23,6 @@ std::string human_bytes(std::uint64_t bytes);
 std::string counted(std::uint64_t number, std::string_view thing);
 
 double seconds(leasepool::Duration duration);
+leasepool::Duration to_duration(double seconds);
 
 }  // namespace lpbench

@@ -1,0 +1,35 @@
+// The options of measured runs that have one value.
+#include "run_command.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace lpbench {
+
+void check_run_count(std::size_t count) {
+  if (count <= kMostRuns) return;
+  throw CLI::ValidationError(
+      fmt::format("{} or more runs are too many: give values that make {} at most", count, kMostRuns));
+}
+
+int exit_code(const std::vector<RunRecord>& runs) {
+  const bool failed = std::ranges::any_of(runs, [](const RunRecord& run) { return run.failure_count() > 0; });
+  return failed ? kFailure : kSuccess;
+}
+
+void add_single_options(CLI::App& command, RunOptions& run, OutputOptions& output) {
+  command.add_option("--duration", run.seconds, "Seconds to measure each run")
+      ->check(number_of_seconds(0.001, 86'400))
+      ->capture_default_str();
+  command.add_option("--warm-up", run.warm_up_seconds, "Seconds of the same before that")
+      ->check(number_of_seconds(0, 86'400))
+      ->capture_default_str();
+  command.add_option("--label", run.label, "What the run is called beside others [the settings that differ]");
+  command.add_flag("--json", output.json, "Print JSON instead of a table: lpbench report reads it");
+  command.add_option("--report", output.report, "Write a page with plots of all runs to this file, ending in .html")
+      ->check(page_name());
+  command.add_flag("--progress", run.progress, "Show the live line also where stderr is no terminal");
+}
+
+}  // namespace lpbench
