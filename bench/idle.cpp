@@ -71,9 +71,10 @@ std::uint64_t times_run(const Activities& before, const Activities& after) {
   std::uint64_t times = 0;
   for (const auto& [key, now] : after) {
     const auto then = before.find(key);
-    times += then == before.end() ? 1 : now.times - then->second.times;
+    times += then == before.end() ? std::uint64_t{1} : now.times - then->second.times;
   }
-  for (const auto& [key, then] : before) times += after.contains(key) ? 0 : 1;
+  for (const auto& [key, then] : before)
+    if (!after.contains(key)) ++times;
   return times;
 }
 

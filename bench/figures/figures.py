@@ -24,7 +24,7 @@ def program_rows(programs, name, quick):
 
 
 def acquire_rows(programs, quick):
-    """M1, out of Google Benchmark: the least of several repetitions' wall times would flatter, so medians."""
+    """M1, out of Google Benchmark: medians of several repetitions."""
     command = [
         os.path.join(programs, "bench_acquire_release"),
         "--benchmark_format=json",
