@@ -74,9 +74,8 @@ void ManagerCore::pool_started(Slot slot, Result<void> result) {
   }
 }
 
-std::size_t ManagerCore::starting_pools() const noexcept {
-  return static_cast<std::size_t>(std::ranges::count_if(pools_, [](const PoolSlot& slot) { return !slot.ready; }));
-}
+// Those that are neither idle nor lent.
+std::size_t ManagerCore::starting_pools() const noexcept { return pools_.size() - idle_.size() - leases_.size(); }
 
 void ManagerCore::start_finished() {
   phase_ = Phase::running;
@@ -200,6 +199,7 @@ void ManagerCore::begin_stop() {
   phase_ = Phase::stopping;
   scheduler_->cancel_timer(std::exchange(check_timer_, 0));
   fail_waiters(Errc::not_started, "the manager was stopped");
+  idle_.clear();
   while (!pools_.empty()) {
     const auto slot = pools_.begin();
     if (slot->lease) orphan(*slot->lease);

@@ -20,6 +20,9 @@ namespace {
 constexpr std::size_t kMostFailedStarts = 6;
 constexpr Duration kFirstBackoff = std::chrono::milliseconds(10);
 
+// So many workers may die in calls in a row, or four times as many as there are, before the same holds of them.
+constexpr std::size_t kToleratedDeaths = 16;
+
 // How long a destructor waits for processes that it has killed.
 constexpr Duration kKillPatience = std::chrono::seconds(5);
 
@@ -108,16 +111,32 @@ void ProcessPool::worker_failed_to_start(const std::string& reason, Errc code) {
   if (closing_) return;
   if (ready_) return start_failed({code, options_.name + ": a worker cannot be started: " + reason});
   if (backoff_ != 0) return;  // one try, for however many workers
-  if (++failed_starts_ >= kMostFailedStarts) return break_pool(reason);
-  backoff_ = loop_.call_at(deadline_after(loop_.now(), kFirstBackoff * (1 << (failed_starts_ - 1))), [this] {
+  if (++failed_starts_ >= kMostFailedStarts) return cannot_replace_workers(reason);
+  back_off(failed_starts_);
+}
+
+void ProcessPool::back_off(std::size_t tries) {
+  backoff_ = loop_.call_at(deadline_after(loop_.now(), kFirstBackoff * (1 << (tries - 1))), [this] {
     backoff_ = 0;
     spawn_missing_workers();
   });
 }
 
-void ProcessPool::break_pool(const std::string& reason) {
-  broken_ = options_.name + ": workers cannot be replaced after " + std::to_string(failed_starts_) +
-            " tries; the last failure: " + reason;
+void ProcessPool::cannot_replace_workers(const std::string& reason) {
+  break_pool("workers cannot be replaced after " + std::to_string(failed_starts_) +
+             " tries; the last failure: " + reason);
+}
+
+// Of workers that die in calls, one after the other, with no call in between that came to its end: the next ones wait,
+// and after the last the pool is broken.
+std::size_t ProcessPool::deaths_too_many() const noexcept {
+  const std::size_t tolerated = std::max(kToleratedDeaths, 4 * options_.workers);
+  return deaths_in_calls_ > tolerated ? deaths_in_calls_ - tolerated : 0;
+}
+
+void ProcessPool::break_pool(const std::string& why) {
+  if (broken_) return;
+  broken_ = options_.name + ": " + why;
   log(LogLevel::error, *broken_);
   while (!queue_.empty()) {
     auto job = queue_.pop_front();
@@ -180,6 +199,7 @@ void ProcessPool::worker_ready(Worker& worker) {
 }
 
 void ProcessPool::worker_finished(Worker& worker, std::unique_ptr<Job> job) {
+  deaths_in_calls_ = 0;
   no_room_ahead_ = false;
   if (!worker.idle() && worker.has_served()) take_back_from(worker);
   if (!worker.idle() && !worker.has_jobs()) {
@@ -222,6 +242,11 @@ void ProcessPool::worker_dying(Worker& worker) {
   if (closing_ || !worker.ready()) return;  // one that did not come up is replaced when it has been counted as such
   ++options_.totals->workers_crashed;
   deaths_.push_back(loop_.now());
+  const Job* const job = worker.job();
+  if (job != nullptr && worker.had_begun(*job)) ++deaths_in_calls_;
+  if (const std::size_t tries = deaths_too_many(); tries > 0 && tries < kMostFailedStarts && backoff_ == 0) {
+    back_off(tries);
+  }
   spawn_missing_workers();
 }
 
@@ -237,6 +262,11 @@ void ProcessPool::worker_gone(Worker& worker, std::unique_ptr<Job> job) {
     } else if (!gone->had_begun(*job)) {
       log(LogLevel::warning, options_.name + ": " + gone->describe_end() + "; what it had not begun goes to another");
     }
+  }
+  if (job && deaths_too_many() >= kMostFailedStarts) {
+    break_pool(std::to_string(deaths_in_calls_) +
+               " workers in a row died in calls, and no call came to its end in between; the last: " +
+               gone->describe_end() + " while running " + std::string(job->function_name()));
   }
   take_back_from(*gone);
   if (job) requeue_or_fail(*gone, std::move(job));
@@ -293,7 +323,7 @@ void ProcessPool::connect_again() {
 
 void ProcessPool::no_server_left(const std::string& reason) {
   failed_starts_ = kMostFailedStarts;
-  ready_ ? start_failed({Errc::pool_broken, options_.name + ": " + reason}) : break_pool(reason);
+  ready_ ? start_failed({Errc::pool_broken, options_.name + ": " + reason}) : cannot_replace_workers(reason);
 }
 
 // One that does not come. Not a failed start: another is asked for.

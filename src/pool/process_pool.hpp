@@ -62,7 +62,10 @@ class ProcessPool final : public Pool,
   void give_up(Worker& worker);
   void start_took_too_long(std::uint64_t worker_id);
   void worker_failed_to_start(const std::string& reason, Errc code = Errc::pool_broken);
-  void break_pool(const std::string& reason);
+  void back_off(std::size_t tries);
+  void cannot_replace_workers(const std::string& reason);
+  [[nodiscard]] std::size_t deaths_too_many() const noexcept;
+  void break_pool(const std::string& why);
   void retire(Worker& worker);
   [[nodiscard]] bool is_due_for_recycling(const Worker& worker) const noexcept;
   void recycle(Worker& worker);
@@ -100,12 +103,13 @@ class ProcessPool final : public Pool,
   IntrusiveQueue<Job> queue_;
   std::vector<Worker*> unflushed_;  // that have been queued jobs in this dispatch
   const std::shared_ptr<RunTimes> run_times_ = std::make_shared<RunTimes>();
-  bool sent_ahead_ = false;        // calls may wait behind others
-  bool no_room_ahead_ = false;     // no busy worker takes more for now
-  std::size_t next_ahead_ = 0;     // the place of the last worker that was sent one ahead
-  std::deque<TimePoint> deaths_;   // whose replacements are not ready yet
-  std::size_t failed_starts_ = 0;  // in a row
-  std::size_t lost_servers_ = 0;   // in a row, with requests unanswered
+  bool sent_ahead_ = false;          // calls may wait behind others
+  bool no_room_ahead_ = false;       // no busy worker takes more for now
+  std::size_t next_ahead_ = 0;       // the place of the last worker that was sent one ahead
+  std::deque<TimePoint> deaths_;     // whose replacements are not ready yet
+  std::size_t failed_starts_ = 0;    // in a row
+  std::size_t deaths_in_calls_ = 0;  // in a row, with no call in between that came to its end
+  std::size_t lost_servers_ = 0;     // in a row, with requests unanswered
   TimerId backoff_ = 0;
   std::unordered_map<std::uint64_t, TimerId> start_timers_;
   std::optional<std::string> broken_;                  // the last cause

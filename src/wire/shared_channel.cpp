@@ -29,7 +29,7 @@ SharedChannel::SharedChannel(LoopCore& loop, UniqueFd socket, RingPair rings, st
 
 void SharedChannel::open(Channel::Receives what) { channel_->open(what); }
 
-void SharedChannel::queue(const Bytes& frame, Descriptors descriptors, std::uint64_t call_id) {
+void SharedChannel::queue(Bytes& frame, Descriptors descriptors, std::uint64_t call_id) {
   if (shares_memory_ && !ended_) {
     try {
       const std::size_t room = outgoing_.room();
@@ -44,9 +44,7 @@ void SharedChannel::queue(const Bytes& frame, Descriptors descriptors, std::uint
       return;
     }
   }
-  Bytes copy;
-  copy.append(frame.view());
-  channel_->queue(std::move(copy), std::move(descriptors), call_id);
+  channel_->queue(std::move(frame), std::move(descriptors), call_id);
 }
 
 void SharedChannel::flush() {

@@ -36,8 +36,8 @@ class SharedChannel final : public ChannelOwner, public Poller, public std::enab
   // Through the socket, before the first frame that comes.
   void send_first(Bytes frame) { channel_->send(std::move(frame)); }
 
-  // As Channel's. Frames are copied, so the caller may use the bytes again.
-  void queue(const Bytes& frame, Descriptors descriptors, std::uint64_t call_id);
+  // As Channel's. The caller may make the next frame in the same bytes; one that goes through the socket takes them.
+  void queue(Bytes& frame, Descriptors descriptors, std::uint64_t call_id);
   void flush();
   void queue_next(Bytes frame) { channel_->queue_next(std::move(frame)); }
 

@@ -206,6 +206,28 @@ TEST_CASE("an idle worker that is killed is replaced at once, and the log says s
   CHECK(pool.result_of(pool_functions::add, 1, 2).value() == 3);
 }
 
+TEST_CASE("functions that only kill workers are paused for, and break the pool; one that ends well makes up for them",
+          "[crash][W3]") {
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::process, 1);
+  REQUIRE(pool.start().has_value());
+  const auto crash = [&] { return pool.result_of(pool_functions::end_running, static_cast<int>(End::sigkill)); };
+  for (int i = 0; i < 16; ++i) CHECK(crash().error().code() == Errc::worker_crashed);
+  CHECK(pool.result_of(pool_functions::add, 1, 2).value() == 3);
+
+  const auto begin = std::chrono::steady_clock::now();
+  int crashes = 0;
+  Result<int> last = 0;
+  for (; !pool.pool->broken(); ++crashes) last = crash();
+  CHECK(crashes == 22);
+  CHECK(last.error().code() == Errc::worker_crashed);
+  CHECK(std::chrono::steady_clock::now() - begin >= std::chrono::milliseconds(10 + 20 + 40 + 80 + 160));
+  const auto refused = pool.result_of(pool_functions::add, 1, 2);
+  CHECK(refused.error().code() == Errc::pool_broken);
+  CHECK_THAT(refused.error().message(), ContainsSubstring("22 workers in a row died in calls"));
+  CHECK_THAT(refused.error().message(), ContainsSubstring("SIGKILL"));
+}
+
 TEST_CASE("a stopped worker can be killed, and its call fails", "[crash][W1]") {
   Loop loop;
   TestPool pool(loop, ExecutorBackend::process, 1);

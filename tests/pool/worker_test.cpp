@@ -275,7 +275,8 @@ TEST_CASE("workers draw the memory at which they are replaced from the last tent
   options.max_worker_rss = kLimit;
   std::set<std::uint64_t> points;
   for (std::uint64_t id = 1; id <= 8; ++id) {
-    const auto worker = std::make_shared<Worker>(*loop.core(), owner, id, options);
+    const auto worker =
+        std::make_shared<Worker>(*loop.core(), owner, id, options, std::make_shared<detail::RunTimes>());
     const StatusPage page = StatusPage::map(worker->prepare(nullptr).status_page.get());
     const auto is_replaced_at = [&](std::uint64_t bytes) {
       page->resident_memory = bytes;

@@ -253,6 +253,15 @@ lp::Task<> fail_in_processes(Failures& failures, lp::Loop& loop) {
   co_await call(failures, loop, lease, square, 1);
 }
 
+lp::Task<> fail_for_good(Failures& failures, lp::Loop& loop) {
+  lp::LeasedExecutorManager manager(loop, named(ExecutorBackend::process));
+  co_await manager.start();
+  const lp::ExecutorLease lease = co_await manager.acquire(kOwned);
+  while (!failures.has("workers in a row died in calls")) {
+    co_await call(failures, loop, lease, die_by_signal, SIGKILL);
+  }
+}
+
 lp::Task<> fail_to_start(Failures& failures, lp::Loop& loop) {
   {
     lp::LeasedExecutorManager manager(loop, named(ExecutorBackend::thread));
@@ -336,6 +345,7 @@ TEST_CASE("every message is in the table of docs/errors.md, and every row there 
   on_a_loop(fail_acquires);
   on_a_loop(fail_calls);
   on_a_loop(fail_in_processes);
+  on_a_loop(fail_for_good);
   on_a_loop(fail_to_start);
   on_a_loop([](Failures& all, lp::Loop& loop) { return fail_items(all, loop, kOwner); });
   fail_items_without_a_loop(failures, kOwner);

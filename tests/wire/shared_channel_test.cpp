@@ -109,8 +109,8 @@ TEST_CASE("frames keep their order over both ways", "[shared_channel]") {
 TEST_CASE("what is sent goes through memory where there is room, else through the socket, in one order",
           "[shared_channel]") {
   SharedHarness ends;
-  const Bytes small = encode(value_message(1, 100));
-  const Bytes large = encode(value_message(2, ByteRing::kSize));
+  Bytes small = encode(value_message(1, 100));
+  Bytes large = encode(value_message(2, ByteRing::kSize));
   ends.channel->queue(small, {}, 1);
   ends.channel->queue(large, {}, 2);
   ends.channel->queue(small, {}, 3);
@@ -139,7 +139,7 @@ TEST_CASE("what is sent goes through memory where there is room, else through th
 TEST_CASE("an other end that sleeps is woken once", "[shared_channel]") {
   SharedHarness ends;
   REQUIRE(ends.their_reader.prepare_sleep());
-  const Bytes frame = encode(value_message(1, 10));
+  Bytes frame = encode(value_message(1, 10));
   for (int i = 0; i < 3; ++i) {
     ends.channel->queue(frame, {}, 1);
     ends.channel->flush();
@@ -159,7 +159,8 @@ TEST_CASE("an other end that lies is found out", "[shared_channel][W7]") {
   }
   SECTION("about how much it read") {
     ends.calls->read = 1;
-    ends.channel->queue(encode(value_message(1, 10)), {}, 1);
+    Bytes frame = encode(value_message(1, 10));
+    ends.channel->queue(frame, {}, 1);
     CHECK_FALSE(ends.channel->ready());
     // Told in a turn, as everything is.
     const auto timer = ends.loop.call_after(std::chrono::milliseconds(1), [&] { ends.loop.stop(); });

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <span>
@@ -98,6 +99,16 @@ class ByteReader {
     left_ = left_.subspan(count);
   }
   [[nodiscard]] std::size_t left() const noexcept { return left_.size(); }
+
+  // The next `count` elements where they lie; null where they cannot be read as such there, because too few are left or
+  // they are not aligned.
+  template <class T>
+  [[nodiscard]] const T* peek(std::size_t count) const noexcept {
+    const auto address = reinterpret_cast<std::uintptr_t>(left_.data());
+    if (count > left_.size() / sizeof(T) || address % alignof(T) != 0) return nullptr;
+    return reinterpret_cast<const T*>(left_.data());
+  }
+  void skip(std::size_t count) noexcept { left_ = left_.subspan(count); }
 
  private:
   std::span<const std::byte> left_;

@@ -69,6 +69,12 @@ class DecodingArchive : public cereal::InputArchive<DecodingArchive, cereal::All
   void loadBinary(void* data, std::size_t size) { reader_->read(data, size); }
   [[nodiscard]] DescriptorReader& descriptors() const noexcept { return *descriptors_; }
 
+  template <class T>
+  [[nodiscard]] const T* peek(std::size_t count) const noexcept {
+    return reader_->peek<T>(count);
+  }
+  void skip(std::size_t size) noexcept { reader_->skip(size); }
+
   // A container of n elements needs at least n more bytes: a length that cannot be true allocates nothing.
   void check_length(cereal::size_type length, std::size_t element_size = 1) const {
     if (length > reader_->left() / element_size) {
@@ -177,8 +183,13 @@ void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, std::vector<T, A>& vect
   cereal::size_type length = 0;
   archive(cereal::make_size_tag(length));
   archive.check_length(length, sizeof(T));
-  vector.resize(static_cast<std::size_t>(length));
-  archive(cereal::binary_data(vector.data(), static_cast<std::size_t>(length) * sizeof(T)));
+  const auto count = static_cast<std::size_t>(length);
+  if (const T* const elements = archive.template peek<T>(count)) {  // copied once, not cleared before
+    vector.assign(elements, elements + count);
+    return archive.skip(count * sizeof(T));
+  }
+  vector.resize(count);
+  archive(cereal::binary_data(vector.data(), count * sizeof(T)));
 }
 template <class C, class T, class A>
 void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, std::basic_string<C, T, A>& string) {
