@@ -13,6 +13,7 @@
 
 #include "leasepool/awaitable.hpp"
 #include "leasepool/detail/bound_job.hpp"
+#include "leasepool/detail/callable.hpp"
 #include "leasepool/duration.hpp"
 
 namespace leasepool {
@@ -62,6 +63,7 @@ class LeaseCalls {
     using R = detail::CallResult<F, A...>;
     using Receiver = detail::AwaitReceiver<R>;
     detail::check_may_call(record_.get());
+    detail::check_callable("run", "function", function);
     auto job = detail::make_job<Receiver>(std::forward<F>(function), std::forward<A>(arguments)...);
     auto start = [record = record_, settings = settings_, job = std::move(job)](Receiver receiver) mutable {
       job->set_receiver(std::move(receiver));
@@ -74,9 +76,11 @@ class LeaseCalls {
   void run_async(F&& function, Rest&&... arguments_and_callback) const {
     static_assert(sizeof...(Rest) > 0, "leasepool: run_async takes a callback(Result<R>) as its last argument");
     detail::check_may_call(record_.get());
+    detail::check_callable("run_async", "function", function);
     auto rest = std::forward_as_tuple(std::forward<Rest>(arguments_and_callback)...);
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       using Callback = std::decay_t<std::tuple_element_t<sizeof...(I), std::tuple<Rest...>>>;
+      detail::check_callable("run_async", "callback", std::get<sizeof...(I)>(rest));
       auto job = detail::make_job<Callback>(std::forward<F>(function), std::get<I>(std::move(rest))...);
       // NOLINTNEXTLINE(bugprone-use-after-move): each get() moves one element
       job->set_receiver(std::get<sizeof...(I)>(std::move(rest)));
@@ -87,6 +91,7 @@ class LeaseCalls {
   template <class F, class... A>
   auto submit(F&& function, A&&... arguments) const {
     using R = detail::CallResult<F, A...>;
+    detail::check_callable("submit", "function", function);
     std::promise<R> promise;
     std::future<R> future = promise.get_future();
     auto job = detail::make_job<detail::PromiseReceiver<R>>(std::forward<F>(function), std::forward<A>(arguments)...);
@@ -124,6 +129,7 @@ class ExecutorLease {
   /// Awaitable of the function's result; the call starts when awaited. On threads any callable and movable arguments
   /// do; on worker processes a registered function, whose arguments are converted to its parameter types and encoded.
   /// Throws what the function threw, or LeasePoolError. A coroutine destroyed while it waits detaches from the call.
+  /// A function (or callback, below) that is null or empty is std::invalid_argument.
   template <class F, class... A>
   auto run(F&& function, A&&... arguments) const {
     return calls().run(std::forward<F>(function), std::forward<A>(arguments)...);

@@ -34,6 +34,7 @@ struct WorkerLimits {
   std::optional<std::size_t> core_size{};
   /// 0 to 19, added to the program's own: the nicer, the less CPU when others want it.
   int niceness = 0;
+  bool operator==(const WorkerLimits&) const = default;
 };
 
 struct ManagerOptions {
@@ -77,6 +78,7 @@ struct ManagerOptions {
   Duration max_worker_age = Duration::max();
   /// Replaces a worker process whose resident memory is found to have more bytes than this when a call ends; 0: never.
   std::size_t max_worker_rss = 0;
+  /// Of worker processes; any of them, as worker_cgroup and a sandbox, needs the process backend.
   WorkerLimits worker_limits{};
   /// What each worker, thread or process, runs before its first call: load a model, open a database. One that throws or
   /// crashes fails the start with pool_broken; that of a replacement is tried again, with growing pauses. Of a process

@@ -7,6 +7,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -114,7 +115,13 @@ class [[nodiscard("a Task does nothing before it is awaited")]] Task {
 
   explicit Task(std::coroutine_handle<promise_type> handle) noexcept : coroutine_(handle) {}
 
-  [[nodiscard]] bool await_ready() const noexcept { return false; }
+  /// Whether it was moved from. Awaiting it then throws std::invalid_argument, and so does handing it to a Loop.
+  [[nodiscard]] bool empty() const noexcept { return !coroutine_.get(); }
+
+  [[nodiscard]] bool await_ready() const {
+    if (empty()) throw std::invalid_argument("leasepool: this Task is empty: it was moved from");
+    return false;
+  }
   std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) noexcept {
     coroutine_->promise().continuation = waiter;
     return coroutine_.get();

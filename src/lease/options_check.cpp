@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "lease/text.hpp"
 
@@ -92,7 +93,14 @@ void check_manager_options(const ManagerOptions& options) {
     throw std::invalid_argument("leasepool: ManagerOptions::backend = " +
                                 std::to_string(static_cast<int>(options.backend)) + " must be thread or process");
   }
-  if (options.sandbox.profile() != Sandbox::Profile::none && options.backend == ExecutorBackend::thread) {
+  if (options.backend == ExecutorBackend::process) return;
+  for (const auto& [field, given] : {std::pair("worker_limits", options.worker_limits != WorkerLimits{}),
+                                     std::pair("worker_cgroup", !options.worker_cgroup.empty())}) {
+    if (!given) continue;
+    throw std::invalid_argument("leasepool: ManagerOptions::" + std::string(field) +
+                                " is set, which needs backend = process: a thread has no limits of its own");
+  }
+  if (options.sandbox.profile() != Sandbox::Profile::none) {
     throw std::invalid_argument(
         "leasepool: ManagerOptions::sandbox = Sandbox::" + std::string(name_of(options.sandbox.profile())) +
         "() needs backend = process: a thread cannot be shut in");

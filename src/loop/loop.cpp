@@ -28,6 +28,7 @@ Loop::~Loop() { core_->close(); }
 
 void Loop::spawn(Task<> task) {
   core_->check_thread("spawn");
+  if (task.empty()) throw std::invalid_argument("leasepool: spawn() needs a Task, and this one was moved from");
   core_->spawn(std::move(task));
 }
 

@@ -2,7 +2,6 @@
 #include "pool/symbols.hpp"
 
 #include <cxxabi.h>
-#include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
@@ -104,8 +103,9 @@ void FunctionTable::read(int file) {
       }
     }
   }
-  std::ranges::sort(functions_, {},
-                    [](const Function& function) { return std::pair(function.address, function.name); });
+  std::ranges::sort(functions_, [](const Function& left, const Function& right) {
+    return left.address != right.address ? left.address < right.address : left.name < right.name;
+  });
   const auto same = std::ranges::unique(functions_, {}, &Function::address);
   functions_.erase(same.begin(), same.end());
   functions_.shrink_to_fit();
@@ -113,7 +113,9 @@ void FunctionTable::read(int file) {
 
 void FunctionTable::read_table(int file, const Section& table, const Section& strings) {
   end_of_names_ = strings.sh_offset + strings.sh_size;
-  for (const Symbol& symbol : read_part<Symbol>(file, table.sh_offset, table.sh_size)) {
+  const auto symbols = read_part<Symbol>(file, table.sh_offset, table.sh_size);
+  functions_.reserve(symbols.size());
+  for (const Symbol& symbol : symbols) {
     if (ELF64_ST_TYPE(symbol.st_info) != STT_FUNC || symbol.st_shndx == SHN_UNDEF) continue;
     functions_.push_back({.address = symbol.st_value,
                           .size = std::max<std::uint64_t>(symbol.st_size, 1),
@@ -148,7 +150,10 @@ class FunctionTables {
     return tables;
   }
 
-  void read_ahead(const std::string& path) { name_frames(path, {}); }
+  [[nodiscard]] bool has(const std::string& path) {
+    const std::lock_guard lock(mutex_);
+    return tables_.contains(path);
+  }
 
   void name_frames(const std::string& path, const std::vector<StackFrame*>& frames) {
     const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -250,14 +255,11 @@ StackTrace read_stack(const StackNote& note) {
 }
 
 void read_symbols_ahead() {
-  FunctionTables::instance().read_ahead(kProgram);
-  Dl_info own{};
-  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): what dladdr() takes
-  if (::dladdr(reinterpret_cast<const void*>(&read_symbols_ahead), &own) == 0) return;
+  auto& tables = FunctionTables::instance();
   for (const LoadedModule& module : loaded_modules()) {
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): the other way round
-    const bool is_own = module.base == reinterpret_cast<std::uintptr_t>(own.dli_fbase);
-    if (is_own && !module.name.empty()) FunctionTables::instance().read_ahead(module.name);
+    const std::string path = module.name.empty() ? kProgram : module.name;
+    if (!path.starts_with('/') || tables.has(path)) continue;  // without a path: what the kernel brings itself
+    return tables.name_frames(path, {});
   }
 }
 

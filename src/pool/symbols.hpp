@@ -8,11 +8,12 @@
 namespace leasepool::detail {
 
 // The stack that a worker noted, checked, without the library's own frames below the function. The first to meet a file
-// reads its symbol table and keeps it: some 25 us for a small one, 300 us and a megabyte for one of 50,000 functions.
+// reads its symbol table and keeps it: some 0.1 ms for each 1,000 functions, and 24 bytes for each. With all there, a
+// stack takes some 30 us.
 StackTrace read_stack(const StackNote& note);
 
-// Reads the tables that read_stack() needs in any case, if that has not been done: those of the program and of this
-// library. For when there is time.
+// Reads the table of one of the files that this program has loaded, the program's own first, if one is missing. For
+// when there is time.
 void read_symbols_ahead();
 
 // The functions of a stack in a few words, innermost first; empty for an empty stack.

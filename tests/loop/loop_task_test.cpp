@@ -197,3 +197,20 @@ TEST_CASE("10,000 spawned tasks that sleep all end", "[loop][spawn]") {
   loop.block_on(wait(loop, ran));
   CHECK(ran.size() == 10'000);
 }
+
+TEST_CASE("a task that was moved from is refused wherever it is handed over", "[loop][spawn]") {
+  const auto token = std::make_shared<int>(0);
+  Loop loop;
+  Task<> task = hold_and_sleep(loop, 0s, token);
+  CHECK_FALSE(task.empty());
+  loop.spawn(std::move(task));
+  // NOLINTBEGIN(bugprone-use-after-move): that is the point
+  CHECK(task.empty());
+  CHECK_THROWS_AS(loop.spawn(std::move(task)), std::invalid_argument);
+  CHECK_THROWS_AS(loop.block_on(std::move(task)), std::invalid_argument);
+  const auto await_it = [](Task<>& moved_from) -> Task<> { co_await moved_from; };
+  CHECK_THROWS_AS(loop.block_on(await_it(task)), std::invalid_argument);
+  // NOLINTEND(bugprone-use-after-move)
+  run_briefly(loop);
+  CHECK(*token == 1);
+}

@@ -1,4 +1,5 @@
 // What makes no sense is refused with the field and its value, and what is only strange works.
+#include <functional>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -88,8 +89,17 @@ TEST_CASE("numbers out of range are refused, naming the option, its value and wh
         "leasepool: WorkerLimits::niceness = 20 must be 0 to 19");
   CHECK(options.refused([](auto& o) { o.worker_limits.cpu_time = 0s; }) ==
         "leasepool: WorkerLimits::cpu_time = 0 s must be positive (Duration::max() means never)");
-  CHECK(
-      options.refused([](auto& o) { o.worker_limits = {.memory = kMost, .open_files = 16, .core_size = 0}; }).empty());
+  CHECK(options
+            .refused([](auto& o) {
+              o.backend = ExecutorBackend::process;
+              o.worker_limits = {.memory = kMost, .open_files = 16, .core_size = 0};
+            })
+            .empty());
+  const std::string of_processes = " is set, which needs backend = process: a thread has no limits of its own";
+  CHECK(options.refused([](auto& o) { o.worker_limits.core_size = 0; }) ==
+        "leasepool: ManagerOptions::worker_limits" + of_processes);
+  CHECK(options.refused([](auto& o) { o.worker_cgroup = "/sys/fs/cgroup/mine"; }) ==
+        "leasepool: ManagerOptions::worker_cgroup" + of_processes);
 }
 
 TEST_CASE("durations that make no sense are refused, naming the option and its value", "[A6]") {
@@ -170,6 +180,17 @@ TEST_CASE("options of an acquire and of a call that make no sense are refused by
     CHECK(call_refused({.timeout = -1us}) == "leasepool: CallOptions::timeout = -1 us" + rule);
     CHECK(call_refused({.timeout = lp::Duration::min()}) == "leasepool: CallOptions::timeout = -9223372036 s" + rule);
     CHECK(call_refused({.queue_timeout = 0s}) == "leasepool: CallOptions::queue_timeout = 0 s" + rule);
+    const auto needs = [](const std::string& verb, const std::string& what) {
+      return "leasepool: " + verb + "() needs a " + what + ", and this one is empty";
+    };
+    int (*const no_function)(int) = nullptr;
+    const std::function<int()> empty;
+    const std::function<void(lp::Result<std::uint64_t>)> no_callback;
+    CHECK(refusal([&] { (void)lease.run(no_function, 1); }) == needs("run", "function"));
+    CHECK(refusal([&] { (void)lease.run(empty); }) == needs("run", "function"));
+    CHECK(refusal([&] { (void)lease.submit(no_function, 1); }) == needs("submit", "function"));
+    CHECK(refusal([&] { lease.run_async(no_function, 1, [](const auto&) {}); }) == needs("run_async", "function"));
+    CHECK(refusal([&] { lease.run_async(square, 1, no_callback); }) == needs("run_async", "callback"));
     auto extended = co_await manager.acquire();
     for (const lp::Duration duration : {lp::Duration(0), lp::Duration(-1), lp::Duration::min()}) {
       const lp::TimePoint before = extended.hard_expires_at();
