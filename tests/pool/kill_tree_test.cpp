@@ -15,6 +15,7 @@
 #include "harness.hpp"
 #include "leasepool/manager.hpp"
 #include "processes.hpp"
+#include "support/skip.hpp"
 
 using namespace leasepool;
 using leasepool::test::TestPool;
@@ -66,7 +67,7 @@ class DelegatedCgroup {
   }
 
   [[nodiscard]] bool missing() const {
-    if (path.empty()) WARN("SKIPPED: no cgroup v2 hierarchy in which this program may make a cgroup");
+    if (path.empty()) leasepool::test::skip("no cgroup v2 hierarchy in which this program may make a cgroup");
     return path.empty();
   }
   [[nodiscard]] std::size_t children() const {

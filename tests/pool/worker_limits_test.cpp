@@ -15,6 +15,7 @@
 #include "functions.hpp"
 #include "harness.hpp"
 #include "support/sanitized.hpp"
+#include "support/skip.hpp"
 
 using namespace leasepool;
 using namespace std::chrono_literals;
@@ -62,6 +63,7 @@ LEASEPOOL_REGISTER(limit_cases::niceness);
 namespace {
 
 constexpr std::size_t kMegabyte = std::size_t{1} << 20;
+constexpr char kShadow[] = "a sanitizer's shadow memory alone is more than any limit";
 
 detail::PoolOptions with_limits(WorkerLimits limits) {
   detail::PoolOptions options = TestPool::options_for(1);
@@ -81,7 +83,7 @@ Error start_failure(WorkerLimits limits) {
 }  // namespace
 
 TEST_CASE("a function that wants more memory than its worker may have gets std::bad_alloc", "[limits][W1]") {
-  if (test::kSanitized) return;  // its shadow memory alone is more than any limit: see the next but one
+  if (test::kSanitized) return test::skip(kShadow);
   Loop loop;
   TestPool pool(loop, ExecutorBackend::process, with_limits({.memory = 1024 * kMegabyte}));
   REQUIRE(pool.start().has_value());
@@ -94,7 +96,7 @@ TEST_CASE("a function that wants more memory than its worker may have gets std::
 }
 
 TEST_CASE("a worker that dies for want of memory says so", "[limits][W1]") {
-  if (test::kSanitized) return;
+  if (test::kSanitized) return test::skip(kShadow);
   Loop loop;
   TestPool pool(loop, ExecutorBackend::process, with_limits({.memory = 1024 * kMegabyte}));
   REQUIRE(pool.start().has_value());
