@@ -209,25 +209,36 @@ TEST_CASE("memory that runs out at any point of a call fails that call alone, wi
   check_matrix(kMatrixOfMemory, kMemoryLimit);
 }
 
-TEST_CASE("an argument for which there is room as a frame alone fails its call, not its worker",
+TEST_CASE("an argument for which a worker has no memory fails its call, and its worker only where it must",
           "[crash][W1][limits]") {
   if (test::kSanitized) return test::skip("a sanitizer's shadow memory alone is more than any limit");
   constexpr std::uint64_t kMebibyte = std::uint64_t{1} << 20;
   Loop loop;
   TestPool unlimited(loop, ExecutorBackend::process, 1);
   REQUIRE(unlimited.start().has_value());
-  detail::PoolOptions options = TestPool::options_for(1);
-  options.limits.memory = unlimited.result_of(crash_cases::address_space).value() + (48 + 24) * kMebibyte;
-  TestPool pool(loop, ExecutorBackend::process, std::move(options));
-  REQUIRE(pool.start().has_value());
-  const pid_t worker = pool.result_of(pool_functions::process_id).value();
-  const auto failed = pool.result_of(pool_functions::length_of, std::string(48 * kMebibyte, 'x'));
-  REQUIRE_FALSE(failed.has_value());
-  CHECK(failed.error().code() == Errc::bad_payload);
-  CHECK(failed.error().message() ==
-        "calling pool_functions::length_of failed while decoding its arguments: std::bad_alloc");
-  CHECK(pool.result_of(pool_functions::length_of, std::string(8 * kMebibyte, 'x')).value() == 8 * kMebibyte);
-  CHECK(pool.result_of(pool_functions::process_id).value() == worker);
+  const std::uint64_t own = unlimited.result_of(crash_cases::address_space).value();
+  for (const bool fits_as_frame : {true, false}) {
+    CAPTURE(fits_as_frame);
+    detail::PoolOptions options = TestPool::options_for(1);
+    options.limits.memory = own + (fits_as_frame ? 48 + 24 : 24) * kMebibyte;
+    TestPool pool(loop, ExecutorBackend::process, std::move(options));
+    REQUIRE(pool.start().has_value());
+    const pid_t worker = pool.result_of(pool_functions::process_id).value();
+    const auto failed = pool.result_of(pool_functions::length_of, std::string(48 * kMebibyte, 'x'));
+    REQUIRE_FALSE(failed.has_value());
+    CAPTURE(failed.error().message());
+    if (fits_as_frame) {
+      CHECK(failed.error().code() == Errc::bad_payload);
+      CHECK(failed.error().message() ==
+            "calling pool_functions::length_of failed while decoding its arguments: std::bad_alloc");
+    } else {
+      CHECK(failed.error().code() == Errc::worker_crashed);
+      CHECK_THAT(failed.error().message(), ContainsSubstring("after it ran out of memory (WorkerLimits::memory = "));
+      CHECK(failed.error().crash()->out_of_memory);
+    }
+    CHECK(pool.result_of(pool_functions::length_of, std::string(8 * kMebibyte, 'x')).value() == 8 * kMebibyte);
+    CHECK((pool.result_of(pool_functions::process_id).value() == worker) == fits_as_frame);
+  }
 }
 
 TEST_CASE("arguments that cannot be encoded fail their call and cost no worker", "[crash][W1]") {
