@@ -23,8 +23,10 @@ enum class ExecutorBackend { thread, process };
 
 /// What each worker process may use; what is not given is as the program itself has it.
 struct WorkerLimits {
-  /// Bytes of address space, the program's own included. A function that wants more gets std::bad_alloc; start() fails
-  /// with pool_broken when the program alone is larger already.
+  /// Bytes of address space, the program's own included. A function that wants more gets std::bad_alloc. With a
+  /// worker_cgroup that has the memory controller also bytes in memory, of all that a worker started together: what
+  /// wants more is killed, and worker_crashed says so. start() fails with pool_broken where neither can hold: the
+  /// program alone has more address space already, and there is no such cgroup. stats() says what bounds it.
   std::optional<std::size_t> memory{};
   /// CPU time of one call, counted in whole seconds, rounded up: then the worker is killed by SIGXCPU. Positive.
   std::optional<Duration> cpu_time{};
@@ -86,8 +88,9 @@ struct ManagerOptions {
   Initializer initializer{};
   /// A directory of the cgroup v2 hierarchy that was delegated to this program (systemd: Delegate=yes). Each worker
   /// process gets a cgroup in it: then whatever a function starts dies with its worker, and worker_limits.memory bounds
-  /// all of that together, where the memory controller was delegated too. Empty: what leaves the worker's process group
-  /// lives on.
+  /// all of that together, where the memory controller was delegated too and the directory has no processes of its own.
+  /// Empty cgroups that programs that are gone have left in it are removed. Empty: what leaves the worker's process
+  /// group lives on.
   std::string worker_cgroup{};
   /// What the functions of worker processes may do. A profile but none needs the process backend.
   Sandbox sandbox{};

@@ -54,9 +54,17 @@ struct WaiterStats {
 
 /// What dies with a worker process, whatever its functions started.
 enum class KillScope {
-  none,           ///< threads: nothing
+  none,           ///< nothing: threads, or no worker has started yet
   process_group,  ///< what has not left the worker's process group
   cgroup,         ///< everything: ManagerOptions::worker_cgroup
+};
+
+/// What bounds the memory of a worker process to WorkerLimits::memory.
+enum class MemoryBound {
+  none,           ///< nothing: no limit was asked for, or no worker has started yet
+  address_space,  ///< RLIMIT_AS of each process: what it maps, shared memory that it only writes to excepted
+  cgroup,         ///< memory.max of its cgroup: what it and all that it started have in memory together
+  both,
 };
 
 struct ManagerStats {
@@ -92,6 +100,7 @@ struct ManagerStats {
   /// From a worker's death to its replacement being ready; none yet: no value.
   std::optional<Duration> last_replacement_time{};
 
+  /// As the worker process that started last has it.
   KillScope worker_kill_scope = KillScope::none;
 
   DurationSummary acquire_wait{};  ///< from acquire to grant
@@ -100,6 +109,8 @@ struct ManagerStats {
 
   /// As the worker process that started last has it; none before there was one.
   std::optional<SandboxStats> sandbox{};
+  /// As that worker has it, too.
+  MemoryBound worker_memory_bound = MemoryBound::none;
 };
 
 /// A readable table.

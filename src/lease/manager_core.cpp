@@ -299,11 +299,6 @@ void ManagerCore::log(LogLevel level, const std::string& text) const {
             {.time = std::chrono::system_clock::now(), .level = level, .text = line, .pool = options_.name_prefix});
 }
 
-KillScope ManagerCore::kill_scope() const noexcept {
-  if (options_.backend == ExecutorBackend::thread) return KillScope::none;
-  return options_.worker_cgroup.empty() ? KillScope::process_group : KillScope::cgroup;
-}
-
 ManagerStats ManagerCore::stats() {
   ManagerStats stats{.manager = options_.name_prefix,
                      .backend = options_.backend,
@@ -332,11 +327,12 @@ ManagerStats ManagerCore::stats() {
                      .log_lines = pool_totals_->log->lines,
                      .log_lines_dropped = pool_totals_->log->dropped,
                      .last_replacement_time = pool_totals_->last_replacement_time,
-                     .worker_kill_scope = kill_scope(),
+                     .worker_kill_scope = pool_totals_->kill_scope,
                      .acquire_wait = summary_of(acquire_wait_),
                      .call_wait = summary_of(ledger_->wait),
                      .call_run = summary_of(ledger_->run),
-                     .sandbox = pool_totals_->sandbox};
+                     .sandbox = pool_totals_->sandbox,
+                     .worker_memory_bound = pool_totals_->memory_bound};
   const TimePoint now = scheduler_->now();
   stats.leases.reserve(leases_.size());
   for (const auto& [id, slot] : leases_) stats.leases.push_back(slot->lease->stats(now));

@@ -71,7 +71,6 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
   // Life.
   [[nodiscard]] bool running() const noexcept { return phase_ == Phase::running; }
   [[nodiscard]] std::size_t target();
-  [[nodiscard]] KillScope kill_scope() const noexcept;
   [[nodiscard]] std::size_t starting_pools() const noexcept;
   void add_pool();
   void pool_started(Slot slot, Result<void> result);

@@ -30,6 +30,16 @@ std::string_view name_of(KillScope scope) {
   return "cgroup";
 }
 
+std::string_view name_of(MemoryBound bound) {
+  switch (bound) {
+    case MemoryBound::none: return "none";
+    case MemoryBound::address_space: return "address space";
+    case MemoryBound::cgroup: return "cgroup";
+    case MemoryBound::both: break;
+  }
+  return "address space and cgroup";
+}
+
 std::string name_of(Errc code) {
   constexpr std::array<std::string_view, 16> kNames = {
       "unknown",          "not_started",       "lease_unavailable", "lease_expired",
@@ -145,6 +155,9 @@ std::string to_text(const ManagerStats& stats) {
   if (stats.worker_kill_scope != KillScope::none) {
     text += line("killed with", "each worker: its " + std::string(name_of(stats.worker_kill_scope)));
   }
+  if (stats.worker_memory_bound != MemoryBound::none) {
+    text += line("memory limit", "each worker: of its " + std::string(name_of(stats.worker_memory_bound)));
+  }
   text += line("log", number(stats.log_lines) + " lines, " + number(stats.log_lines_dropped) + " dropped");
   if (stats.sandbox) text += line("sandbox", in_short(*stats.sandbox));
   text += line("acquire wait", in_short(stats.acquire_wait));
@@ -187,6 +200,7 @@ std::string to_json(const ManagerStats& stats) {
       .add("workers_killed", stats.workers_killed)
       .add("workers_recycled", stats.workers_recycled)
       .add("worker_kill_scope", name_of(stats.worker_kill_scope))
+      .add("worker_memory_bound", name_of(stats.worker_memory_bound))
       .add("log_lines", stats.log_lines)
       .add("log_lines_dropped", stats.log_lines_dropped)
       .raw("last_replacement_time", stats.last_replacement_time ? seconds(*stats.last_replacement_time) : "null")

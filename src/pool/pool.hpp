@@ -15,6 +15,7 @@
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
 #include "leasepool/options.hpp"
+#include "leasepool/stats.hpp"
 #include "pool/log_queue.hpp"
 
 namespace leasepool::detail {
@@ -29,7 +30,10 @@ struct PoolTotals {
   std::uint64_t workers_recycled = 0;
   std::optional<Duration> last_replacement_time;
   std::shared_ptr<LogCounts> log = std::make_shared<LogCounts>();
+  // As the worker process that started last has them.
   std::optional<SandboxStats> sandbox;
+  KillScope kill_scope = KillScope::none;
+  MemoryBound memory_bound = MemoryBound::none;
 };
 
 struct PoolOptions {

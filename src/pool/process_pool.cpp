@@ -180,6 +180,8 @@ void ProcessPool::cancel_start_timer(std::uint64_t worker_id) {
 void ProcessPool::worker_ready(Worker& worker) {
   ++options_.totals->workers_started;
   options_.totals->sandbox = worker.sandbox();
+  options_.totals->kill_scope = worker.kill_scope();
+  options_.totals->memory_bound = worker.memory_bound();
   failed_starts_ = 0;
   lost_servers_ = 0;
   cancel_start_timer(worker.id());

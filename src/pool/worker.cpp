@@ -3,6 +3,7 @@
 #include "pool/worker.hpp"
 
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -133,6 +134,8 @@ SpawnRequest Worker::prepare(const std::shared_ptr<const UniqueFd>& delegated_cg
   if (delegated_cgroup) cgroup_ = std::make_shared<WorkerCgroup>(delegated_cgroup, id_, settings_.memory);
   UniqueFd cgroup = share_cgroup();
   if (cgroup_ && !cgroup) throw std::system_error(errno, std::generic_category(), "leasepool: fcntl(F_DUPFD_CLOEXEC)");
+  WorkerSettings settings = settings_;
+  settings.memory_bounded = cgroup_ && cgroup_->bounds_memory() ? 1 : 0;
   if (sandbox_.profile() == Sandbox::Profile::files) channel_->send_first(sandbox_frame(sandbox_));
   return {.worker_id = id_,
           .channel = std::move(theirs),
@@ -140,7 +143,7 @@ SpawnRequest Worker::prepare(const std::shared_ptr<const UniqueFd>& delegated_cg
           .standard_output = std::move(standard_output),
           .standard_error = std::move(standard_error),
           .cgroup = std::move(cgroup),
-          .settings = settings_,
+          .settings = settings,
           .name = {}};
 }
 
@@ -202,6 +205,7 @@ void Worker::check_gone() {
   gone_ = true;
   loop_.cancel_timer(exit_status_timer_);
   channel_->let_go();
+  oom_killed_ = cgroup_ && cgroup_->ran_out_of_memory();
   if (cgroup_) remove_cgroup(loop_, std::move(cgroup_), kFirstRemoval);
   output_->finish();  // what it said before its end comes before what is said of it
   if (owner_ != nullptr) {
@@ -440,6 +444,19 @@ SandboxStats Worker::sandbox() const noexcept {
           .complete = !wants_all || (seccomp && landlock_abi > 0)};
 }
 
+KillScope Worker::kill_scope() const noexcept {
+  return cgroup_ && cgroup_->kills_all() ? KillScope::cgroup : KillScope::process_group;
+}
+
+MemoryBound Worker::memory_bound() const noexcept {
+  rlimit limit{};
+  const bool of_cgroup = cgroup_ && cgroup_->bounds_memory();
+  const bool of_address_space = settings_.memory != WorkerSettings::kNoLimit &&
+                                ::prlimit(pid_, RLIMIT_AS, nullptr, &limit) == 0 && limit.rlim_cur <= settings_.memory;
+  if (of_cgroup) return of_address_space ? MemoryBound::both : MemoryBound::cgroup;
+  return of_address_space ? MemoryBound::address_space : MemoryBound::none;
+}
+
 // Of a worker that a SIGSYS ended: for which system call that was, if the filter sent it and the worker could note it.
 std::string Worker::describe_blocked_call() const {
   const BlockedCall call = unpack(status_->blocked_call.load());
@@ -452,7 +469,9 @@ bool Worker::had_begun(const Job& job) const noexcept {
   return status_->begun.load() == job.booking.id || sent_.has_begun(job.booking.id);
 }
 
+// By the kernel, which may also have killed only what a function had started, and then something else ended the worker.
 bool Worker::ran_out_of_memory() const noexcept {
+  if (oom_killed_ && wait_status_ && WIFSIGNALED(*wait_status_) && WTERMSIG(*wait_status_) == SIGKILL) return true;
   const std::uint64_t call = status_->out_of_memory.load();
   return call != 0 && call == status_->begun.load();
 }

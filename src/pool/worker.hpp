@@ -114,6 +114,9 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
 
   // What of its sandbox is in force. To be asked when it gets ready: later it is the functions' word.
   [[nodiscard]] SandboxStats sandbox() const noexcept;
+  // What dies with it, and what bounds its memory. To be asked then, too.
+  [[nodiscard]] KillScope kill_scope() const noexcept;
+  [[nodiscard]] MemoryBound memory_bound() const noexcept;
 
   // Why it did not start, when describe_end() says how.
   [[nodiscard]] Errc failure_code() const noexcept { return failure_code_; }
@@ -191,6 +194,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   bool channel_ended_ = false;
   bool exit_known_ = false;
   bool gone_ = false;
+  bool oom_killed_ = false;  // the kernel killed something in its cgroup for want of memory
   std::optional<int> wait_status_;
   ResourceUse use_{};
   std::string failure_;  // why it was not spawned, or how it broke the protocol

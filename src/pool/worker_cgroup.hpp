@@ -10,14 +10,19 @@
 
 namespace leasepool::detail {
 
-// Opens the directory. Throws LeasePoolError (unsupported) saying what is wrong with it.
+// Opens the directory, has the cgroups below it bound memory if they can, and removes what programs that are gone have
+// left there. Throws LeasePoolError (unsupported) saying what is wrong with it.
 std::shared_ptr<const UniqueFd> open_delegated_cgroup(const std::string& path);
+
+// Removes the cgroups below it that have the names of workers and belong to no program that lives. Those with a process
+// in them stay.
+void remove_leftover_cgroups(int delegated) noexcept;
 
 // One thread.
 class WorkerCgroup {
  public:
-  // Makes it below `delegated`. A memory limit holds for all processes in it together, where the
-  // memory controller was delegated too. Throws std::system_error.
+  // Makes it below `delegated`. A memory limit holds for all processes in it together, without swap, where the memory
+  // controller was delegated too: see bounds_memory(). Throws std::system_error.
   WorkerCgroup(std::shared_ptr<const UniqueFd> delegated, std::uint64_t worker_id, std::uint64_t memory);
   WorkerCgroup(const WorkerCgroup&) = delete;
   WorkerCgroup& operator=(const WorkerCgroup&) = delete;
@@ -26,6 +31,13 @@ class WorkerCgroup {
   // For the process that is to enter it, and for the fork server that is to kill it. Empty where no descriptor is left.
   [[nodiscard]] UniqueFd share() const noexcept;
 
+  // Whether its limit of memory is in force.
+  [[nodiscard]] bool bounds_memory() const noexcept { return bounds_memory_; }
+  // Whether all that is in it can be killed at once; else what is in the worker's process group is.
+  [[nodiscard]] bool kills_all() const noexcept;
+  // Whether the kernel has killed a process in it for want of memory.
+  [[nodiscard]] bool ran_out_of_memory() const noexcept;
+
   // False while a process that was killed is still on its way out.
   [[nodiscard]] bool remove() const noexcept;
 
@@ -33,6 +45,7 @@ class WorkerCgroup {
   const std::shared_ptr<const UniqueFd> delegated_;
   std::string name_;
   UniqueFd directory_;
+  bool bounds_memory_ = false;
 };
 
 // The calling process enters the cgroup. 0 or an errno.

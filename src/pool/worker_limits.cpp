@@ -46,14 +46,19 @@ std::optional<std::string> set_limit(int resource, const char* option, const cha
          std::strerror(errno) + remedy;
 }
 
-std::optional<std::string> set_memory_limit(std::uint64_t value) {
+std::optional<std::string> set_memory_limit(std::uint64_t value, bool bounded_by_cgroup) {
   if (value == WorkerSettings::kNoLimit) return std::nullopt;
   const std::uint64_t used = memory_use(open_memory_use()).address_space;
+  std::optional<std::string> failure;
   if (used + kLeastFreeMemory > value) {
-    return "could not set WorkerLimits::memory = " + std::to_string(value) + ": the program itself takes " +
-           std::to_string(used) + " bytes of address space, and a worker some more";
+    failure = "could not set WorkerLimits::memory = " + std::to_string(value) + ": the program itself takes " +
+              std::to_string(used) +
+              " bytes of address space, and a worker some more, and no cgroup bounds its memory "
+              "instead (ManagerOptions::worker_cgroup)";
+  } else {
+    failure = set_limit(RLIMIT_AS, "memory", "", value);
   }
-  return set_limit(RLIMIT_AS, "memory", "", value);
+  return bounded_by_cgroup ? std::nullopt : failure;
 }
 
 std::optional<std::string> set_niceness(int added) {
@@ -68,7 +73,7 @@ std::optional<std::string> set_limits(const WorkerSettings& settings) {
   if (auto failure = set_niceness(settings.niceness)) return failure;
   if (auto failure = set_limit(RLIMIT_CORE, "core_size", " (raise ulimit -Hc)", settings.core_size)) return failure;
   if (auto failure = set_limit(RLIMIT_NOFILE, "open_files", " (raise ulimit -Hn)", settings.open_files)) return failure;
-  return set_memory_limit(settings.memory);
+  return set_memory_limit(settings.memory, settings.memory_bounded != 0);
 }
 
 void limit_cpu_time(std::uint64_t seconds) noexcept {

@@ -115,7 +115,8 @@ void WorkerOutput::take_lines(Stream& stream) {
   std::size_t lines = 0;
   std::size_t size = 0;
   while (size < bytes.size() && lines < kMostLinesAtOnce) {
-    size = std::min(bytes.size(), bytes.find('\n', size) + 1);
+    const std::size_t end = bytes.find('\n', size);
+    size = end == std::string_view::npos ? bytes.size() : end + 1;
     ++lines;
   }
   stream.splitter.feed(bytes.substr(0, size), [&](std::string_view text) { take(stream.source, text); });

@@ -32,7 +32,7 @@
 #include <vector>
 
 #include "catch.hpp"
-#include "hostile.hpp"
+#include "support/skip.hpp"
 
 namespace lp = leasepool;
 using namespace std::chrono_literals;
@@ -154,7 +154,7 @@ lp::Task<> with_lease(lp::Loop& loop, const lp::ManagerOptions& options, Body bo
     co_await manager.start();
   } catch (const lp::LeasePoolError& error) {
     if (error.code() != lp::Errc::unsupported) throw;
-    hostile::skip("functions that mean no harm", error.what());
+    leasepool::test::skip(error.what());
     co_return;
   }
   {
@@ -275,7 +275,7 @@ TEST_CASE("a list with a path that does not exist fails the start, naming list a
   const Directory directory;
   for (const auto lack : {lp::Sandbox::all_or_nothing, lp::Sandbox::best_effort}) {
     const std::string said = start_failure(options_with(lp::Sandbox::files({}, {directory / "nothing"}, lack)));
-    if (said.find("is missing:") != std::string::npos) return hostile::skip("lists with wrong paths", said);
+    if (said.find("is missing:") != std::string::npos) return leasepool::test::skip(said);
     CHECK_THAT(said, ContainsSubstring("cannot enter Sandbox::files(): the write path \"" + (directory / "nothing") +
                                        "\" of Sandbox::files(): No such file or directory"));
   }

@@ -8,10 +8,7 @@ namespace hostile {
 // How each attempt ends, in Markdown.
 std::string table();
 
-// Says that the machine cannot run a test.
-void skip(const char* test, const std::string& reason);
-
-// Whether the machine could not run a test.
+// Whether the machine could not run all attempts under a profile.
 bool skipped();
 
 }  // namespace hostile

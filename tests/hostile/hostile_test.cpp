@@ -25,6 +25,7 @@
 #include "attempts.hpp"
 #include "catch.hpp"
 #include "hostile.hpp"
+#include "support/skip.hpp"
 
 namespace lp = leasepool;
 using namespace std::chrono_literals;
@@ -32,14 +33,10 @@ using namespace std::chrono_literals;
 namespace hostile {
 
 namespace {
-bool a_test_was_skipped = false;
+bool a_profile_was_skipped = false;
 }  // namespace
 
-void skip(const char* test, const std::string& reason) {
-  std::printf("skipped: %s: %s\n", test, reason.c_str());
-  a_test_was_skipped = true;
-}
-bool skipped() { return a_test_was_skipped; }
+bool skipped() { return a_profile_was_skipped; }
 
 namespace harmless {
 
@@ -216,7 +213,8 @@ lp::Task<> run_attempts(lp::Loop& loop, lp::Sandbox sandbox, Ending Attempt::* e
     co_await manager.start();
   } catch (const lp::LeasePoolError& error) {
     if (error.code() != lp::Errc::unsupported) throw;
-    skip(("hostile functions under Sandbox::" + std::string(name_of(sandbox.profile()))).c_str(), error.what());
+    leasepool::test::skip(error.what());
+    a_profile_was_skipped = true;
     co_return;
   }
   co_await siblings.start();

@@ -105,13 +105,31 @@ std::string make_pair(const Targets& /*at*/) {
   ::close(ends[1]);
   return {};
 }
-// The first that can be made is one too many.
+// A socket that the worker has: its channel.
+int own_socket() {
+  int type = 0;
+  socklen_t size = sizeof type;
+  int fd = 0;
+  while (fd < 1024 && ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0) ++fd;
+  return fd;
+}
+
+bool is_refused(int result) { return result < 0 && (errno == EPERM || errno == EACCES); }
+
+// The first that can be made is one too many, and so is one that an own socket can be connected or bound to.
 std::string every_family(const Targets& /*at*/) {
+  const int own = own_socket();
   for (int family = 1; family < AF_MAX; ++family) {
     for (const int type : {SOCK_STREAM, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET}) {
       const int fd = ::socket(family, type | SOCK_CLOEXEC, 0);
-      if (fd < 0 && (errno == EPERM || errno == EACCES)) continue;
+      if (is_refused(fd)) continue;
       if (fd >= 0) ::close(fd);
+      return {};
+    }
+    sockaddr_storage address{};
+    address.ss_family = static_cast<sa_family_t>(family);
+    const auto* const generic = reinterpret_cast<const sockaddr*>(&address);
+    if (!is_refused(::connect(own, generic, sizeof address)) || !is_refused(::bind(own, generic, sizeof address))) {
       return {};
     }
   }
@@ -156,8 +174,8 @@ std::vector<Attempt> network_attempts() {
       {"ask the kernel by netlink", "socket()", ask_netlink, works, refused, refused},
       {"read raw packets", "socket()", open_raw, untried, refused, refused},
       {"make a pair of sockets", "socketpair()", make_pair, works, refused, refused},
-      {"make a socket of any kind in any of Linux's address families", "socket()", every_family, works, refused,
-       refused},
+      {"make, connect or bind a socket of any kind in any of Linux's address families", "socket()", every_family, works,
+       refused, refused},
   };
 }
 

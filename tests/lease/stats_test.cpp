@@ -8,6 +8,7 @@
 using namespace std::chrono_literals;
 using leasepool::Errc;
 using leasepool::ManagerOptions;
+using leasepool::MemoryBound;
 using leasepool::ManagerStats;
 using leasepool::Result;
 using leasepool::test::Stage;
@@ -172,6 +173,11 @@ TEST_CASE("the text, JSON and Prometheus forms say the same, and escape what mus
   times.call_run = {.count = 1, .p50 = -1500ms, .p99 = 2s, .max = 1ns};
   CHECK_THAT(to_json(times), ContainsSubstring(R"("last_replacement_time":0.000415171,)"));
   CHECK_THAT(to_json(times), ContainsSubstring(R"("call_run":{"count":1,"p50":-1.5,"p99":2,"max":0.000000001})"));
+
+  CHECK_THAT(to_text(times), !ContainsSubstring("memory limit"));
+  CHECK_THAT(to_json(times), ContainsSubstring(R"("worker_kill_scope":"none","worker_memory_bound":"none",)"));
+  times.worker_memory_bound = MemoryBound::both;
+  CHECK_THAT(to_text(times), ContainsSubstring("  memory limit    each worker: of its address space and cgroup\n"));
 
   const std::string prometheus = to_prometheus(stats);
   CHECK_THAT(prometheus, ContainsSubstring("# TYPE leasepool_pools gauge\n"));

@@ -24,6 +24,7 @@
 #include "support/child.hpp"
 #include "support/process_state.hpp"
 #include "support/sanitized.hpp"
+#include "support/skip.hpp"
 
 using leasepool::Errc;
 using leasepool::LeasePoolError;
@@ -129,10 +130,7 @@ TEST_CASE("a loop without descriptors left names the limit", "[ring][refused]") 
 }
 
 TEST_CASE("a loop whose doorbell finds no descriptor fails and gives the ring's back", "[ring][refused]") {
-  if (leasepool::test::kSanitized) {
-    WARN("a sanitizer cannot do without descriptors: skipped");
-    return;
-  }
+  if (leasepool::test::kSanitized) return leasepool::test::skip("a sanitizer cannot do without descriptors");
   const auto end = run_in_child([] {
     allow_descriptors(1);
     const auto before = open_descriptors();

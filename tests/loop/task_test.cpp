@@ -12,6 +12,7 @@
 #include "leasepool/loop.hpp"
 #include "support/coroutine_stack.hpp"
 #include "support/gate.hpp"
+#include "support/skip.hpp"
 #include "support/watchdog.hpp"
 
 using leasepool::Loop;
@@ -155,10 +156,7 @@ TEST_CASE("a task can be moved and assigned before it is awaited", "[task]") {
 
 TEST_CASE("1,000,000 tasks that are ready are awaited one after the other without using up the stack", "[task]") {
   const Watchdog watchdog("awaiting ready tasks takes for ever");
-  if (!has_tail_calls()) {
-    WARN("this build has no tail calls, on which that rests: skipped");
-    return;
-  }
+  if (!has_tail_calls()) return leasepool::test::skip("this build has no tail calls, on which that rests");
   const auto sum = []() -> Task<long> {
     long total = 0;
     for (int i = 0; i < 1'000'000; ++i) total += co_await returns(i % 10);
@@ -169,10 +167,7 @@ TEST_CASE("1,000,000 tasks that are ready are awaited one after the other withou
 
 TEST_CASE("100,000 failing tasks are awaited one after the other without using up the stack", "[task]") {
   const Watchdog watchdog("awaiting failing tasks takes for ever");
-  if (!has_tail_calls()) {
-    WARN("this build has no tail calls, on which that rests: skipped");
-    return;
-  }
+  if (!has_tail_calls()) return leasepool::test::skip("this build has no tail calls, on which that rests");
   const auto count = []() -> Task<int> {
     int caught = 0;
     for (int i = 0; i < 100'000; ++i) {
@@ -189,10 +184,7 @@ TEST_CASE("100,000 failing tasks are awaited one after the other without using u
 
 TEST_CASE("a chain of 100,000 tasks that await each other ends without using up the stack", "[task]") {
   const Watchdog watchdog("a long chain of tasks takes for ever");
-  if (!has_tail_calls()) {
-    WARN("this build has no tail calls, on which that rests: skipped");
-    return;
-  }
+  if (!has_tail_calls()) return leasepool::test::skip("this build has no tail calls, on which that rests");
   const auto chain = [](int depth, const auto& self) -> Task<int> {
     if (depth == 0) co_return 0;
     co_return 1 + co_await self(depth - 1, self);

@@ -1,9 +1,14 @@
 // Workers that crash, in every way and at every point of a call: that call fails with the truth, and nothing else.
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <fstream>
 #include <new>
+#include <optional>
+#include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -12,6 +17,7 @@
 #include "harness.hpp"
 #include "processes.hpp"
 #include "support/sanitized.hpp"
+#include "support/skip.hpp"
 
 using namespace leasepool;
 using leasepool::test::TestPool;
@@ -55,59 +61,136 @@ struct Refuses {
 };
 int refuse(const Refuses&) { return 0; }
 
+// Bytes that the process has mapped.
+std::uint64_t address_space() {
+  std::ifstream file("/proc/self/statm");
+  std::uint64_t pages = 0;
+  file >> pages;
+  return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
 }  // namespace crash_cases
 
 LEASEPOOL_REGISTER(crash_cases::carry);
 LEASEPOOL_REGISTER(crash_cases::refuse);
+LEASEPOOL_REGISTER(crash_cases::address_space);
 
 using crash_cases::Moment;
 using crash_cases::Trap;
 
 namespace {
 
+// One cell of the matrix.
 struct Row {
+  Moment moment;
   End how;
-  const char* says;  // of how the process ended
+  Errc code;
+  const char* says;
 };
-const Row kEnds[] = {
-    {End::exit_0, "exited with code 0"},
-    {End::exit_3, "exited with code 3"},
-    {End::abort, "killed by signal 6 (SIGABRT"},
-    {End::bad_access, "killed by signal 11 (SIGSEGV"},
-    {End::sigkill, "killed by signal 9 (SIGKILL"},
-    {End::stack_overflow, "killed by signal 11 (SIGSEGV"},
-    {End::noexcept_throw, "killed by signal 6 (SIGABRT"},
+
+constexpr char kDecoding[] = "calling crash_cases::carry failed while decoding its arguments: ";
+constexpr char kEncoding[] = "calling crash_cases::carry failed while encoding its result: ";
+constexpr char kThrown[] = "thrown on purpose";
+constexpr char kNoMemory[] = "std::bad_alloc";
+constexpr char kSegmentationFault[] = "killed by signal 11 (SIGSEGV";
+constexpr char kAborted[] = "killed by signal 6 (SIGABRT";
+
+const Row kMatrix[] = {
+    {Moment::decoding, End::exception, Errc::bad_payload, kThrown},
+    {Moment::decoding, End::exit_0, Errc::worker_crashed, "exited with code 0"},
+    {Moment::decoding, End::exit_3, Errc::worker_crashed, "exited with code 3"},
+    {Moment::decoding, End::abort, Errc::worker_crashed, kAborted},
+    {Moment::decoding, End::bad_access, Errc::worker_crashed, kSegmentationFault},
+    {Moment::decoding, End::sigkill, Errc::worker_crashed, "killed by signal 9 (SIGKILL"},
+    {Moment::decoding, End::stack_overflow, Errc::worker_crashed, kSegmentationFault},
+    {Moment::decoding, End::noexcept_throw, Errc::worker_crashed, kAborted},
+    {Moment::decoding, End::out_of_memory, Errc::bad_payload, kNoMemory},
+    {Moment::running, End::exception, Errc::remote_exception, kThrown},
+    {Moment::running, End::exit_0, Errc::worker_crashed, "exited with code 0"},
+    {Moment::running, End::exit_3, Errc::worker_crashed, "exited with code 3"},
+    {Moment::running, End::abort, Errc::worker_crashed, kAborted},
+    {Moment::running, End::bad_access, Errc::worker_crashed, kSegmentationFault},
+    {Moment::running, End::sigkill, Errc::worker_crashed, "killed by signal 9 (SIGKILL"},
+    {Moment::running, End::stack_overflow, Errc::worker_crashed, kSegmentationFault},
+    {Moment::running, End::noexcept_throw, Errc::worker_crashed, kAborted},
+    {Moment::running, End::out_of_memory, Errc::remote_exception, kNoMemory},
+    {Moment::encoding, End::exception, Errc::bad_payload, kThrown},
+    {Moment::encoding, End::exit_0, Errc::worker_crashed, "exited with code 0"},
+    {Moment::encoding, End::exit_3, Errc::worker_crashed, "exited with code 3"},
+    {Moment::encoding, End::abort, Errc::worker_crashed, kAborted},
+    {Moment::encoding, End::bad_access, Errc::worker_crashed, kSegmentationFault},
+    {Moment::encoding, End::sigkill, Errc::worker_crashed, "killed by signal 9 (SIGKILL"},
+    {Moment::encoding, End::stack_overflow, Errc::worker_crashed, kSegmentationFault},
+    {Moment::encoding, End::noexcept_throw, Errc::worker_crashed, kAborted},
+    {Moment::encoding, End::out_of_memory, Errc::bad_payload, kNoMemory},
 };
-constexpr Moment kMoments[] = {Moment::decoding, Moment::running, Moment::encoding};
 
-}  // namespace
+// The cells of memory, with a worker that has a limit.
+constexpr std::size_t kMemoryLimit = std::size_t{1} << 30;
+constexpr char kSaysLimit[] = "after it ran out of memory (WorkerLimits::memory = 1073741824)";
+const Row kMatrixOfMemory[] = {
+    {Moment::decoding, End::memory_limit, Errc::bad_payload, kNoMemory},
+    {Moment::decoding, End::memory_limit_fatal, Errc::worker_crashed, kSaysLimit},
+    {Moment::running, End::memory_limit, Errc::remote_exception, kNoMemory},
+    {Moment::running, End::memory_limit_fatal, Errc::worker_crashed, kSaysLimit},
+    {Moment::encoding, End::memory_limit, Errc::bad_payload, kNoMemory},
+    {Moment::encoding, End::memory_limit_fatal, Errc::worker_crashed, kSaysLimit},
+};
 
-TEST_CASE("a crash at any point of a call fails that call alone, says how, and the worker is replaced",
-          "[crash][W1][W2][W3]") {
+const char* name_of(Moment moment) {
+  return moment == Moment::decoding ? "decoding" : moment == Moment::running ? "running" : "encoding";
+}
+
+// Whether the error tells the truth about how the call ended.
+void check_error(const Error& error, const Row& row, pid_t worker) {
+  CAPTURE(error.message());
+  CHECK(error.code() == row.code);
+  switch (static_cast<Errc>(error.code().value())) {
+    case Errc::worker_crashed:
+      CHECK_THAT(error.message(), ContainsSubstring(row.says) && ContainsSubstring("crash_cases::carry") &&
+                                      ContainsSubstring("process " + std::to_string(worker)) &&
+                                      ContainsSubstring("may have run"));
+      REQUIRE(error.crash() != nullptr);
+      CHECK(error.crash()->out_of_memory == (row.how == End::memory_limit_fatal));
+      break;
+    case Errc::bad_payload:
+      CHECK(error.message() == (row.moment == Moment::decoding ? kDecoding : kEncoding) + std::string(row.says));
+      break;
+    default:
+      if (row.says == kNoMemory) {
+        CHECK_THROWS_AS(error.raise(), std::bad_alloc);
+      } else {
+        CHECK_THROWS_WITH(error.raise(), row.says);
+      }
+  }
+}
+
+// Runs all cells beside a call that runs all the while. A worker that can go on does so; another is replaced at once.
+void check_matrix(std::span<const Row> rows, std::optional<std::size_t> memory) {
   pool_functions::reset_shared();
   Loop loop;
-  TestPool pool(loop, ExecutorBackend::process, 2);
+  detail::PoolOptions options = TestPool::options_for(2);
+  options.limits.memory = memory;
+  TestPool pool(loop, ExecutorBackend::process, std::move(options));
   REQUIRE(pool.start().has_value());
   const auto neighbour = pool.call(pool_functions::hold);
   CHECK(pool.wait([] { return shared().holding == 1; }));
   std::uint64_t crashes = 0;
-  for (const Moment moment : kMoments) {
-    for (const Row& row : kEnds) {
-      CAPTURE(static_cast<int>(moment), row.says);
-      const pid_t worker = pool.result_of(pool_functions::process_id).value();
-      const auto crashed = pool.result_of(crash_cases::carry, Trap{.moment = moment, .how = row.how});
-      ++crashes;
-      REQUIRE_FALSE(crashed.has_value());
-      CAPTURE(crashed.error().message());
-      CHECK(crashed.error().code() == Errc::worker_crashed);
-      CHECK_THAT(crashed.error().message(), ContainsSubstring(row.says));
-      CHECK_THAT(crashed.error().message(), ContainsSubstring("crash_cases::carry"));
-      CHECK_THAT(crashed.error().message(), ContainsSubstring("process " + std::to_string(worker)));
-      CHECK_THAT(crashed.error().message(), ContainsSubstring("may have run"));
-      CHECK(pool.result_of(pool_functions::process_id).value() != worker);
+  for (const Row& row : rows) {
+    CAPTURE(name_of(row.moment), static_cast<int>(row.how), row.says);
+    if (test::kSanitized && row.how == End::out_of_memory) {
+      test::skip("a sanitizer's allocator ends the process", std::string("out of memory while ") + name_of(row.moment));
+      continue;
     }
+    const pid_t worker = pool.result_of(pool_functions::process_id).value();
+    const auto ended = pool.result_of(crash_cases::carry, Trap{.moment = row.moment, .how = row.how});
+    REQUIRE_FALSE(ended.has_value());
+    check_error(ended.error(), row, worker);
+    const bool dies = row.code == Errc::worker_crashed;
+    crashes += dies ? 1 : 0;
+    CHECK((pool.result_of(pool_functions::process_id).value() != worker) == dies);
+    CHECK(pool.totals->workers_crashed == crashes);
   }
-  CHECK(pool.totals->workers_crashed == crashes);
   CHECK(pool.totals->workers_started == 2 + crashes);
   CHECK_FALSE(neighbour->ended());
   shared().gate = 1;
@@ -115,36 +198,54 @@ TEST_CASE("a crash at any point of a call fails that call alone, says how, and t
   CHECK(neighbour->succeeded());
 }
 
-TEST_CASE("an exception at any point of a call says where it came from and costs no worker", "[crash][W1]") {
+}  // namespace
+
+TEST_CASE("every end at every point of a call fails that call alone, with the truth", "[crash][W1][W2][W3]") {
+  check_matrix(kMatrix, std::nullopt);
+}
+
+TEST_CASE("memory that runs out at any point of a call fails that call alone, with the truth", "[crash][W1][limits]") {
+  if (test::kSanitized) return test::skip("a sanitizer's shadow memory alone is more than any limit");
+  check_matrix(kMatrixOfMemory, kMemoryLimit);
+}
+
+TEST_CASE("an argument for which a worker has no memory fails its call, and its worker only where it must",
+          "[crash][W1][limits]") {
+  if (test::kSanitized) return test::skip("a sanitizer's shadow memory alone is more than any limit");
+  constexpr std::uint64_t kMebibyte = std::uint64_t{1} << 20;
+  Loop loop;
+  TestPool unlimited(loop, ExecutorBackend::process, 1);
+  REQUIRE(unlimited.start().has_value());
+  const std::uint64_t own = unlimited.result_of(crash_cases::address_space).value();
+  for (const bool fits_as_frame : {true, false}) {
+    CAPTURE(fits_as_frame);
+    detail::PoolOptions options = TestPool::options_for(1);
+    options.limits.memory = own + (fits_as_frame ? 48 + 24 : 24) * kMebibyte;
+    TestPool pool(loop, ExecutorBackend::process, std::move(options));
+    REQUIRE(pool.start().has_value());
+    const pid_t worker = pool.result_of(pool_functions::process_id).value();
+    const auto failed = pool.result_of(pool_functions::length_of, std::string(48 * kMebibyte, 'x'));
+    REQUIRE_FALSE(failed.has_value());
+    CAPTURE(failed.error().message());
+    if (fits_as_frame) {
+      CHECK(failed.error().code() == Errc::bad_payload);
+      CHECK(failed.error().message() ==
+            "calling pool_functions::length_of failed while decoding its arguments: std::bad_alloc");
+    } else {
+      CHECK(failed.error().code() == Errc::worker_crashed);
+      CHECK_THAT(failed.error().message(), ContainsSubstring("after it ran out of memory (WorkerLimits::memory = "));
+      CHECK(failed.error().crash()->out_of_memory);
+    }
+    CHECK(pool.result_of(pool_functions::length_of, std::string(8 * kMebibyte, 'x')).value() == 8 * kMebibyte);
+    CHECK((pool.result_of(pool_functions::process_id).value() == worker) == fits_as_frame);
+  }
+}
+
+TEST_CASE("arguments that cannot be encoded fail their call and cost no worker", "[crash][W1]") {
   Loop loop;
   TestPool pool(loop, ExecutorBackend::process, 1);
   REQUIRE(pool.start().has_value());
   const pid_t worker = pool.result_of(pool_functions::process_id).value();
-  const auto failed = [&](Moment moment) {
-    return pool.result_of(crash_cases::carry, Trap{.moment = moment, .how = End::exception}).error();
-  };
-
-  const Error decoding = failed(Moment::decoding);
-  CHECK(decoding.code() == Errc::bad_payload);
-  CHECK(decoding.message() == "calling crash_cases::carry failed while decoding its arguments: thrown on purpose");
-  const Error running = failed(Moment::running);
-  CHECK(running.code() == Errc::remote_exception);
-  CHECK_THROWS_AS(running.raise(), std::runtime_error);
-  const Error encoding = failed(Moment::encoding);
-  CHECK(encoding.code() == Errc::bad_payload);
-  CHECK(encoding.message() == "calling crash_cases::carry failed while encoding its result: thrown on purpose");
-
-  if (!test::kSanitized) {  // a sanitizer's allocator ends the process instead
-    const auto starved = [&](Moment moment) {
-      return pool.result_of(crash_cases::carry, Trap{.moment = moment, .how = End::out_of_memory}).error();
-    };
-    CHECK(starved(Moment::decoding).message() ==
-          "calling crash_cases::carry failed while decoding its arguments: std::bad_alloc");
-    CHECK_THROWS_AS(starved(Moment::running).raise(), std::bad_alloc);
-    CHECK(starved(Moment::encoding).message() ==
-          "calling crash_cases::carry failed while encoding its result: std::bad_alloc");
-  }
-
   const auto refused = pool.result_of(crash_cases::refuse, crash_cases::Refuses{});
   CHECK(refused.error().code() == Errc::bad_payload);
   CHECK(refused.error().message() ==

@@ -64,6 +64,18 @@ void want_too_much() {
   const std::unique_ptr<char[]> memory(new char[size]);
 }
 
+// Takes all that there is, and then some; gives all back.
+void use_up_memory() {
+  std::vector<std::unique_ptr<char[]>> blocks;
+  blocks.reserve(1U << 16U);
+  for (std::size_t size = std::size_t{64} << 20; size >= std::size_t{64} << 10; size /= 2) {
+    while (auto* const block = new (std::nothrow) char[size]) blocks.emplace_back(block);
+  }
+  for (;;) blocks.push_back(std::make_unique_for_overwrite<char[]>(std::size_t{1} << 20));
+}
+
+void use_up_memory_fatally() noexcept { use_up_memory(); }
+
 }  // namespace
 
 SharedPage& shared() { return *shared_page; }
@@ -84,6 +96,8 @@ void end_by(End how) {
     case End::stack_overflow: (void)dive(&depth); return;
     case End::noexcept_throw: return throw_in_noexcept();
     case End::out_of_memory: return want_too_much();
+    case End::memory_limit: return use_up_memory();
+    case End::memory_limit_fatal: return use_up_memory_fatally();
   }
 }
 

@@ -21,7 +21,9 @@ enum class End : int {
   sigkill,
   stack_overflow,
   noexcept_throw,
-  out_of_memory,
+  out_of_memory,       // more than there can be
+  memory_limit,        // all that its worker may have, which is a lot where there is no limit
+  memory_limit_fatal,  // the same, where no exception may be thrown
 };
 
 // What a process that is forked by a fork server does before anything else.

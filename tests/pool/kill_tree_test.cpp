@@ -1,20 +1,28 @@
 // What a function starts dies with its worker: in the worker's process group anyway, out of it where there are cgroups.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 #include <string>
 
+#include "base/unique_fd.hpp"
 #include "catch.hpp"
 #include "functions.hpp"
 #include "harness.hpp"
 #include "leasepool/manager.hpp"
+#include "pool/worker_cgroup.hpp"
+#include "pool/worker_settings.hpp"
 #include "processes.hpp"
+#include "support/skip.hpp"
 
 using namespace leasepool;
 using leasepool::test::TestPool;
@@ -40,10 +48,20 @@ std::string own_cgroup() {
   return {};
 }
 
+// More than its address space shows: it is written, not mapped.
+std::uint64_t fill_shared_memory(std::uint64_t bytes) {
+  const detail::UniqueFd memory(::memfd_create("filled", MFD_CLOEXEC));
+  const std::string block(std::size_t{1} << 20, 'x');
+  std::uint64_t written = 0;
+  while (written < bytes && ::write(memory.get(), block.data(), block.size()) > 0) written += block.size();
+  return written;
+}
+
 }  // namespace tree_cases
 
 LEASEPOOL_REGISTER(tree_cases::leave_a_child);
 LEASEPOOL_REGISTER(tree_cases::own_cgroup);
+LEASEPOOL_REGISTER(tree_cases::fill_shared_memory);
 
 namespace tree_tests {
 
@@ -66,8 +84,15 @@ class DelegatedCgroup {
   }
 
   [[nodiscard]] bool missing() const {
-    if (path.empty()) WARN("SKIPPED: no cgroup v2 hierarchy in which this program may make a cgroup");
+    if (path.empty()) leasepool::test::skip("no cgroup v2 hierarchy in which this program may make a cgroup");
     return path.empty();
+  }
+  [[nodiscard]] bool has_memory() const {
+    std::ifstream file(path + "/cgroup.controllers");
+    for (std::string controller; file >> controller;) {
+      if (controller == "memory") return true;
+    }
+    return false;
   }
   [[nodiscard]] std::size_t children() const {
     std::size_t count = 0;
@@ -147,16 +172,82 @@ TEST_CASE("a directory that is no cgroup is refused by name", "[kill-tree][L4]")
   }
 }
 
-TEST_CASE("stats() says what dies with a worker", "[kill-tree][stats]") {
-  const auto scope_of = [](ExecutorBackend backend, const std::string& cgroup) {
+TEST_CASE("stats() says what dies with a worker, when there is one", "[kill-tree][stats]") {
+  const auto scope_of = [](ExecutorBackend backend, const std::string& path) {
     Loop loop;
     ManagerOptions options;
     options.backend = backend;
     options.max_pools = 1;
-    options.worker_cgroup = cgroup;
-    return LeasedExecutorManager(loop, options).stats().worker_kill_scope;
+    options.worker_cgroup = path;
+    LeasedExecutorManager manager(loop, options);
+    CHECK((manager.stats().worker_kill_scope == KillScope::none));
+    bool started = false;
+    manager.start_async([&](const Result<void>& result) { started = result.has_value(); });
+    REQUIRE(test::run_until(loop, [&] { return started; }));
+    return manager.stats().worker_kill_scope;
   };
   CHECK((scope_of(ExecutorBackend::thread, "") == KillScope::none));
   CHECK((scope_of(ExecutorBackend::process, "") == KillScope::process_group));
-  CHECK((scope_of(ExecutorBackend::process, "/sys/fs/cgroup/x") == KillScope::cgroup));
+  const DelegatedCgroup cgroup;
+  if (!cgroup.missing()) CHECK((scope_of(ExecutorBackend::process, cgroup.path) == KillScope::cgroup));
+}
+
+TEST_CASE("cgroups that a program has left behind are removed when another starts", "[kill-tree]") {
+  const pid_t gone = ::fork();
+  if (gone == 0) ::_exit(0);
+  ::waitpid(gone, nullptr, 0);
+  const auto check_in = [&](const std::string& path) {
+    const std::string left = path + "/leasepool-" + std::to_string(gone) + "-7";
+    const std::string own = path + "/leasepool-" + std::to_string(::getpid()) + "-0";
+    const std::string other = path + "/leasepool-" + std::to_string(gone) + "-7-8";
+    for (const std::string& name : {left, own, other}) REQUIRE(::mkdir(name.c_str(), 0755) == 0);
+    const detail::UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    detail::remove_leftover_cgroups(directory.get());
+    CHECK_FALSE(std::filesystem::exists(left));
+    CHECK(::rmdir(own.c_str()) == 0);
+    CHECK(::rmdir(other.c_str()) == 0);
+  };
+  std::string pattern = (std::filesystem::temp_directory_path() / "leasepool-cgroups-XXXXXX").string();
+  REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+  check_in(pattern);
+  ::rmdir(pattern.c_str());
+  const DelegatedCgroup cgroup;
+  if (!cgroup.missing()) check_in(cgroup.path);
+}
+
+TEST_CASE("a cgroup for which no descriptor is left is not shared", "[kill-tree]") {
+  const DelegatedCgroup cgroup;
+  if (cgroup.missing()) return;
+  const detail::WorkerCgroup of_worker(detail::open_delegated_cgroup(cgroup.path), 1, detail::WorkerSettings::kNoLimit);
+  CHECK(of_worker.share());
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  const rlimit none{.rlim_cur = 3, .rlim_max = limit.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const bool shared = static_cast<bool>(of_worker.share());
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  CHECK_FALSE(shared);
+}
+
+TEST_CASE("a function over its worker's memory.max is killed, and its error says memory", "[kill-tree][limits][W1]") {
+  const DelegatedCgroup cgroup;
+  if (cgroup.missing()) return;
+  if (!cgroup.has_memory()) return test::skip("the memory controller is not in the cgroup v2 hierarchy");
+  for (const std::size_t mebibytes : {std::size_t{1024}, std::size_t{16}}) {  // an address space that can hold, or not
+    detail::PoolOptions options = in_cgroup(cgroup.path);
+    options.limits.memory = mebibytes << 20;
+    Loop loop;
+    TestPool pool(loop, ExecutorBackend::process, options);
+    REQUIRE(pool.start().has_value());
+    CHECK((pool.totals->memory_bound == MemoryBound::cgroup || pool.totals->memory_bound == MemoryBound::both));
+    const auto killed = pool.result_of(tree_cases::fill_shared_memory, std::uint64_t{2048} << 20);
+    REQUIRE_FALSE(killed.has_value());
+    CAPTURE(killed.error().message());
+    CHECK_THAT(killed.error().message(),
+               ContainsSubstring("SIGKILL") && ContainsSubstring("after it ran out of memory"));
+    REQUIRE(killed.error().crash() != nullptr);
+    CHECK(killed.error().crash()->out_of_memory);
+    const auto later = pool.result_of(pool_functions::exit_at_once, 3);
+    CHECK_THAT(later.error().message(), !ContainsSubstring("ran out of memory"));
+  }
 }

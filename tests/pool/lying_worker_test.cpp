@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
@@ -18,6 +19,7 @@
 #include "catch.hpp"
 #include "functions.hpp"
 #include "harness.hpp"
+#include "leasepool/manager.hpp"
 #include "leasepool/shared_buffer.hpp"
 #include "pool/exception_codec.hpp"
 #include "pool/status_page.hpp"
@@ -26,6 +28,7 @@
 #include "wire/message.hpp"
 
 using namespace leasepool;
+using namespace std::chrono_literals;
 using leasepool::detail::begin_frame;
 using leasepool::detail::Bytes;
 using leasepool::detail::finish_frame;
@@ -49,6 +52,7 @@ enum class Lie : int {
   endless_frame,
   half_a_header,
   half_a_payload,
+  silence,
   closed_socket,
   bad_exception,
   bad_failure,
@@ -169,6 +173,7 @@ void tell(Lie lie, std::uint64_t call) {
       write_all(noise.data(), noise.size());
       ::shutdown(channel(), SHUT_RDWR);
       return;
+    case Lie::silence: write_header(kValue, 1000, call); return write_all(noise.data(), noise.size());
     case Lie::closed_socket: ::close(channel()); return;
     case Lie::bad_exception: return write_frame(FrameType::exception, call, "\xff\xff\xff\x7f");
     case Lie::bad_failure: return write_frame(FrameType::failure, call, "");
@@ -331,6 +336,32 @@ TEST_CASE("a worker that says it read what it was not sent is killed, and its ne
   CHECK(pool.result_of(pool_functions::add, 1, 2).value() == 3);
   CHECK(pool.totals->workers_crashed == 1);
   CHECK(pool.logged("it read what was not written to its ring"));
+}
+
+TEST_CASE("a worker that falls silent in the middle of a frame ends at its call's deadline", "[lies][W7]") {
+  Loop loop;
+  LeasedExecutorManager manager(
+      loop,
+      {.backend = ExecutorBackend::process, .max_pools = 1, .workers_per_pool = 1, .log = [](const LogRecord&) {}});
+  const auto use = [&]() -> Task<> {
+    co_await manager.start();
+    {
+      auto lease = co_await manager.acquire();
+      std::optional<Result<int>> silent;
+      lease.with({.timeout = 100ms}).run_async(lies::lie, static_cast<int>(Lie::silence), 0, [&](Result<int> result) {
+        silent.emplace(std::move(result));
+      });
+      const auto next = co_await lease.run(pool_functions::add, 1, 2);  // on the worker that replaces it
+      CHECK(next == 3);
+      REQUIRE(silent.has_value());
+      REQUIRE_FALSE(silent->has_value());
+      CHECK(silent->error().code() == Errc::timed_out);
+    }
+    CHECK(manager.stats().workers_killed == 1);
+    co_await manager.stop();
+  };
+  auto task = use();
+  loop.block_on(std::move(task));
 }
 
 TEST_CASE("of two outcomes the first counts, and the second costs the worker", "[lies][W7]") {

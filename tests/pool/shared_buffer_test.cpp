@@ -16,6 +16,7 @@
 #include "leasepool/shared_buffer.hpp"
 #include "support/process_state.hpp"
 #include "support/sanitized.hpp"
+#include "support/skip.hpp"
 
 namespace buffer_cases {
 
@@ -132,7 +133,7 @@ TEST_CASE("a buffer's size does not show in what is sent", "[shared-buffer]") {
 }
 
 TEST_CASE("a buffer that a worker may not map fails the call alone", "[shared-buffer]") {
-  if (test::kSanitized) return;  // a sanitizer needs more address space than a limit leaves
+  if (test::kSanitized) return test::skip("a sanitizer needs more address space than a limit leaves");
   Loop loop;
   detail::PoolOptions options = TestPool::options_for(1);
   options.limits.memory = std::size_t{512} << 20;

@@ -15,6 +15,7 @@
 #include "functions.hpp"
 #include "harness.hpp"
 #include "support/sanitized.hpp"
+#include "support/skip.hpp"
 
 using namespace leasepool;
 using namespace std::chrono_literals;
@@ -62,6 +63,7 @@ LEASEPOOL_REGISTER(limit_cases::niceness);
 namespace {
 
 constexpr std::size_t kMegabyte = std::size_t{1} << 20;
+constexpr char kShadow[] = "a sanitizer's shadow memory alone is more than any limit";
 
 detail::PoolOptions with_limits(WorkerLimits limits) {
   detail::PoolOptions options = TestPool::options_for(1);
@@ -81,7 +83,7 @@ Error start_failure(WorkerLimits limits) {
 }  // namespace
 
 TEST_CASE("a function that wants more memory than its worker may have gets std::bad_alloc", "[limits][W1]") {
-  if (test::kSanitized) return;  // its shadow memory alone is more than any limit: see the next but one
+  if (test::kSanitized) return test::skip(kShadow);
   Loop loop;
   TestPool pool(loop, ExecutorBackend::process, with_limits({.memory = 1024 * kMegabyte}));
   REQUIRE(pool.start().has_value());
@@ -94,7 +96,7 @@ TEST_CASE("a function that wants more memory than its worker may have gets std::
 }
 
 TEST_CASE("a worker that dies for want of memory says so", "[limits][W1]") {
-  if (test::kSanitized) return;
+  if (test::kSanitized) return test::skip(kShadow);
   Loop loop;
   TestPool pool(loop, ExecutorBackend::process, with_limits({.memory = 1024 * kMegabyte}));
   REQUIRE(pool.start().has_value());
@@ -112,7 +114,27 @@ TEST_CASE("memory that the program itself takes more of is refused by start", "[
   const Error error = start_failure({.memory = kMegabyte});
   CHECK(error.code() == Errc::pool_broken);
   CHECK_THAT(error.message(), ContainsSubstring("could not set WorkerLimits::memory = 1048576") &&
-                                  ContainsSubstring("the program itself takes"));
+                                  ContainsSubstring("the program itself takes") &&
+                                  ContainsSubstring("no cgroup bounds its memory instead"));
+}
+
+TEST_CASE("an address space that cannot be limited is no failure where a cgroup bounds memory", "[limits][L4]") {
+  detail::WorkerSettings settings;
+  settings.memory = kMegabyte;
+  CHECK(detail::set_limits(settings).has_value());
+  settings.memory_bounded = 1;
+  CHECK_FALSE(detail::set_limits(settings).has_value());
+}
+
+TEST_CASE("a worker's limit of memory is said to be in force when it is", "[limits][stats]") {
+  Loop loop;
+  TestPool unlimited(loop, ExecutorBackend::process, 1);
+  REQUIRE(unlimited.start().has_value());
+  CHECK((unlimited.totals->memory_bound == MemoryBound::none));
+  if (test::kSanitized) return test::skip(kShadow, "the limited one");
+  TestPool pool(loop, ExecutorBackend::process, with_limits({.memory = 1024 * kMegabyte}));
+  REQUIRE(pool.start().has_value());
+  CHECK((pool.totals->memory_bound == MemoryBound::address_space));
 }
 
 TEST_CASE("a limit that the system refuses is named by start, with the remedy", "[limits][L4]") {

@@ -223,6 +223,12 @@ TEST_CASE("a turn of the loop takes a bounded part of a flood, and in the end al
     CHECK(came);
     CHECK(bounded);
   }
+  taken = {};
+  CHECK(::write(ends.standard_output.get(), "whole\npart", 10) == 10);  // the part waits for its end, with nobody busy
+  CHECK(test::run_until(loop, [&] { return taken.bytes >= 5; }));
+  CHECK(::write(ends.standard_output.get(), "ner\n", 4) == 4);
+  CHECK(test::run_until(loop, [&] { return taken.bytes == 12; }));
+  CHECK(taken.lines == 2);
   output->let_go();
 }
 

@@ -2,12 +2,16 @@
 // the report of it can come.
 #include "pool/worker.hpp"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <set>
 #include <string>
@@ -264,6 +268,36 @@ TEST_CASE("a job whose outcome is no longer wanted can be taken from a worker", 
   CHECK(fixture.until({"ready", "gone"}));
   CHECK_FALSE(call->ended());
   CHECK(fixture.owner.left == nullptr);
+}
+
+TEST_CASE("a worker that the kernel killed for want of memory says so, one that ended otherwise does not",
+          "[worker_view][W1]") {
+  std::string path = (std::filesystem::temp_directory_path() / "leasepool-cgroup-XXXXXX").string();
+  REQUIRE(::mkdtemp(path.data()) != nullptr);
+  {
+    const auto delegated = std::make_shared<const UniqueFd>(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const auto end_with = [&](const std::string& events, int wait_status) {
+      Loop loop;
+      EventOwner owner;
+      const auto worker = std::make_shared<Worker>(*loop.core(), owner, 1, Fixture::options());
+      (void)worker->prepare(delegated);
+      const std::string cgroup = path + "/leasepool-" + std::to_string(::getpid()) + "-1";
+      std::ofstream(cgroup + "/memory.events") << events;
+      worker->exited(wait_status, {});
+      worker->kill();
+      worker->forget();
+      worker->let_go();
+      std::filesystem::remove_all(cgroup);
+      return owner.end;
+    };
+    const std::string none = "low 0\nhigh 0\nmax 3\noom 0\noom_kill 0\noom_group_kill 0\n";
+    const std::string one = "low 0\nhigh 0\nmax 3\noom 1\noom_kill 1\noom_group_kill 0\n";
+    CHECK_THAT(end_with(one, SIGKILL), ContainsSubstring("SIGKILL") && ContainsSubstring("ran out of memory"));
+    CHECK_THAT(end_with(none, SIGKILL), !ContainsSubstring("ran out of memory"));
+    CHECK_THAT(end_with("", SIGKILL), !ContainsSubstring("ran out of memory"));
+    CHECK_THAT(end_with(one, 3 << 8), !ContainsSubstring("ran out of memory"));  // what it had started was killed
+  }
+  std::filesystem::remove_all(path);
 }
 
 TEST_CASE("workers draw the memory at which they are replaced from the last tenth below the limit",

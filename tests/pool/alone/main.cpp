@@ -24,6 +24,7 @@
 #include "pool/processes.hpp"
 #include "run_tests.hpp"
 #include "support/eventually.hpp"
+#include "support/skip.hpp"
 
 namespace alone {
 
@@ -114,7 +115,7 @@ std::vector<pid_t> both_fork_servers() {
 }
 
 bool skip(const char* reason) {
-  std::printf("skipped: %s\n", reason);
+  leasepool::test::skip(reason);
   skipped = true;
   return false;
 }
