@@ -3,13 +3,16 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <iostream>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <thread>
 
 using namespace std::chrono_literals;
 using leasepool::ExecutorBackend;
@@ -69,12 +72,49 @@ leasepool::Task<> use_a_lease(leasepool::Loop& loop, LeasedExecutorManager& mana
   step("a call after them", std::to_string(thousand));
 }  // and is released here
 
+leasepool::Task<> keep_a_lease(leasepool::Loop& loop, LeasedExecutorManager& manager) {
+  ExecutorLease lease = co_await manager.acquire({.owner = "keeper", .lease_duration = 1min});
+  const auto until = lease.soft_expires_at();
+  lease.extend(1h);
+  step("an extended lease", lease.soft_expires_at() > until ? "lasts longer" : "does not");
+
+  std::atomic<std::uint64_t> sum = 0;
+  std::thread other([&] { sum = lease.submit(sum_to, 20).get(); });  // any thread may wait for a future but the loop's
+  while (sum == 0) co_await loop.sleep(1ms);
+  other.join();
+  step("a call from another thread", std::to_string(sum));
+
+  lease.release();  // earlier than its destructor would
+  step("a call after its release", co_await failure_of(lease.run(sum_to, 1)));
+}
+
 leasepool::Task<> forget_a_lease(leasepool::Loop& loop, LeasedExecutorManager& manager) {
   const ExecutorLease lease = co_await manager.acquire({.owner = "forgetful", .lease_duration = 10ms});
   while (lease.active()) co_await loop.sleep(1ms);  // revoked by itself at its hard expiry
   step("a call on an expired lease", co_await failure_of(lease.run(sum_to, 1)));
   const ExecutorLease next = co_await manager.acquire({.owner = "next"});  // the capacity is back all the same
   step("the next lease", next.active() ? "is there" : "is not there");
+}
+
+// The number of pools follows the work.
+leasepool::Task<> grow_and_shrink(leasepool::Loop& loop, ExecutorBackend backend) {
+  std::size_t jobs = 0;
+  leasepool::ManagerOptions options;
+  options.backend = backend;
+  options.max_pools = 3;
+  options.workers_per_pool = 1;
+  options.units_per_pool = 10;
+  options.size_provider = [&jobs] { return jobs; };
+  LeasedExecutorManager manager(loop, options);
+  co_await manager.start();
+  for (const std::size_t now : {15U, 1000U, 0U}) {
+    jobs = now;
+    manager.notify_scale_changed();
+    const std::size_t wanted = manager.desired_executor_count();
+    while (manager.available_count() != wanted) co_await loop.sleep(1ms);
+    step(std::to_string(now) + " jobs", std::to_string(wanted) + " pools");
+  }
+  co_await manager.stop();
 }
 
 leasepool::Task<> walk(leasepool::Loop& loop, ExecutorBackend backend) {
@@ -88,7 +128,9 @@ leasepool::Task<> walk(leasepool::Loop& loop, ExecutorBackend backend) {
   step("before start", co_await failure_of(manager.acquire()));
   co_await manager.start();
   co_await use_a_lease(loop, manager);
+  co_await keep_a_lease(loop, manager);
   co_await forget_a_lease(loop, manager);
+  co_await grow_and_shrink(loop, backend);
 
   const leasepool::ManagerStats stats = manager.stats();
   std::cout << "  in all: " << stats.acquired << " leases, " << stats.leases_revoked << " revoked; "

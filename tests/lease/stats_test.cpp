@@ -8,8 +8,8 @@
 using namespace std::chrono_literals;
 using leasepool::Errc;
 using leasepool::ManagerOptions;
-using leasepool::MemoryBound;
 using leasepool::ManagerStats;
+using leasepool::MemoryBound;
 using leasepool::Result;
 using leasepool::test::Stage;
 

@@ -67,6 +67,16 @@ inline std::string replaced(std::string text, std::string_view what, std::string
   return text;
 }
 
+// Whether a program can bring it about only once, or before it has begun: tests/pool/alone holds these texts against
+// their rows.
+inline bool needs_own_process(const ErrorRow& row) {
+  constexpr std::string_view kParts[] = {"two registered functions have the same id",
+                                         "need a fork server that was started while the program had one thread",
+                                         "cannot enter {profile}", "the fork server does not answer",
+                                         "both fork servers were killed"};
+  return std::ranges::any_of(kParts, [&](auto part) { return row.text.find(part) != std::string::npos; });
+}
+
 // Rows look like: | `text` | when | what to do |, with a dagger behind the text of those that no test brings about.
 // The manager, the grinder and the owner are the test's; braces that belong to C++ in a text are not placeholders.
 inline std::vector<ErrorRow> read_errors_table(const std::string& file, const std::string& manager,

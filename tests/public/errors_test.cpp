@@ -12,6 +12,7 @@
 
 #include "errors_table.hpp"
 #include "grinder_failures.hpp"
+#include "rare_failures.hpp"
 #include "support.hpp"
 #include "want_of.hpp"
 
@@ -106,6 +107,11 @@ class Failures {
       add(error);
     }
   }
+  // Rows with this part cannot be brought about here.
+  void excuse(std::string part) { excused_.push_back(std::move(part)); }
+  [[nodiscard]] bool excuses(std::string_view text) const {
+    return std::ranges::any_of(excused_, [&](const auto& part) { return text.find(part) != std::string_view::npos; });
+  }
   [[nodiscard]] std::size_t answers() const noexcept { return answers_; }
   [[nodiscard]] const std::vector<std::pair<Errc, std::string>>& all() const noexcept { return all_; }
   [[nodiscard]] bool has(std::string_view part) const {
@@ -114,6 +120,7 @@ class Failures {
 
  private:
   std::size_t answers_ = 0;
+  std::vector<std::string> excused_;
   std::vector<std::pair<Errc, std::string>> all_;
 };
 
@@ -348,12 +355,17 @@ TEST_CASE("every message is in the table of docs/errors.md, and every row there 
   on_a_loop(fail_for_good);
   on_a_loop(fail_to_start);
   on_a_loop([](Failures& all, lp::Loop& loop) { return fail_items(all, loop, kOwner); });
+  on_a_loop(
+      [](Failures& all, lp::Loop& loop) { return fail_rarely(all, loop, named(ExecutorBackend::process), kOwned); });
   fail_items_without_a_loop(failures, kOwner);
+  fail_without_io_uring(failures);
   fail_off_the_thread(failures);
 
   auto rows = read_errors_table(LEASEPOOL_DOCS_DIR "/errors.md", "errors", R"("an \x22owner\x22\x0a")");
   REQUIRE(rows.size() > 50);
-  for (const auto& [code, message] : failures.all()) {
+  for (const auto& [code, whole_message] : failures.all()) {
+    // The stack behind it, where it is known, is no part of the table.
+    const std::string message = whole_message.substr(0, whole_message.find("; it was in "));
     INFO(name_of(code) << ": " << message);
     ErrorRow* const row = find_row(rows, name_of(code), message);
     REQUIRE(row != nullptr);
@@ -361,7 +373,7 @@ TEST_CASE("every message is in the table of docs/errors.md, and every row there 
   }
   for (const ErrorRow& row : rows) {
     INFO(row.code << ": " << row.text);
-    CHECK(row.seen != row.marked);  // those with a dagger need a damaged system, or a race
+    CHECK((row.seen || failures.excuses(row.text) || needs_own_process(row)) != row.marked);
   }
 }
 

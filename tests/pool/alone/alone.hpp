@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "catch.hpp"
@@ -37,6 +38,10 @@ std::vector<pid_t> both_fork_servers();
 
 // For a test that the machine cannot run, which says so, returns and counts as skipped. Always false.
 bool skip(const char* reason);
+
+// Holds a message against its row below that heading of docs/errors.md, one of those that are brought about here.
+// Behind the message may stand the code's own words.
+void check_row(const char* heading, std::string_view message);
 
 }  // namespace alone
 

@@ -204,6 +204,7 @@ ALONE_TEST_CASE("with both servers killed running calls end and the pool is brok
   CHECK(refused.error().code() == Errc::pool_broken);
   CHECK_THAT(refused.error().message(),
              ContainsSubstring("both fork servers were killed") && ContainsSubstring("restart it"));
+  alone::check_row("pool_broken", refused.error().message());
   shared().gate = 1;
   CHECK(pool.wait([&] { return running->ended(); }));
   CHECK(running->succeeded());
@@ -272,4 +273,31 @@ ALONE_TEST_CASE("a fork server that is stopped makes a start fail in time and no
     // What the server forks of the old requests goes away by itself.
     CHECK(test::run_until(loop, [] { return alone::family().size() == alone::fork_servers().size(); }));
   }
+}
+
+ALONE_TEST_CASE("a fork server that is stopped for long and can take no more is named", "[server][L4]") {
+  init();
+  Loop loop;
+  pid_t server = 0;
+  {
+    TestPool pool(loop, ExecutorBackend::process, 1);
+    REQUIRE(pool.start().has_value());
+    server = server_of(pool);
+  }
+  ::kill(server, SIGSTOP);
+  REQUIRE(test::run_until(loop, [&] { return test::process_state(server) == 'T'; }));
+  std::vector<std::unique_ptr<TestPool>> pools;  // each of them asks it for a connection
+  std::optional<Error> refused;
+  for (int i = 0; i < 2000 && !refused; ++i) {
+    pools.push_back(std::make_unique<TestPool>(loop, ExecutorBackend::process, 1));
+    pools.back()->pool->start([&](const Result<void>& result) {
+      if (!result) refused = result.error();
+    });
+    test::turn(loop);
+  }
+  ::kill(server, SIGCONT);
+  REQUIRE(refused.has_value());
+  CHECK(refused->code() == Errc::pool_broken);
+  CHECK_THAT(refused->message(), ContainsSubstring("its process " + std::to_string(server) + " is stopped"));
+  alone::check_row("pool_broken", refused->message());
 }

@@ -109,6 +109,7 @@ ALONE_TEST_CASE("a program with several threads is told to call init first", "[i
     REQUIRE_FALSE(started.has_value());
     CHECK(started.error().code() == Errc::unsupported);
     CHECK_THAT(started.error().message(), ContainsSubstring("call leasepool::init() in the first line of main()"));
+    alone::check_row("unsupported", started.error().message());
     CHECK(alone::family().empty());
     lock.unlock();
   }
@@ -126,6 +127,7 @@ ALONE_TEST_CASE("two functions with one id stop init and are both named", "[init
   const std::string named = "init_cases::twin (" + std::string(here.file_name()) + ":" + std::to_string(here.line());
   CHECK_THAT(message, ContainsSubstring("same id") && ContainsSubstring("rename one"));
   CHECK(message.find(named) != message.rfind(named));  // twice
+  alone::check_row("unregistered_function", message);
   CHECK(message_of_init() == message);
   CHECK(alone::family().empty());
 }

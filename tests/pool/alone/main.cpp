@@ -22,6 +22,7 @@
 
 #include "alone.hpp"
 #include "pool/processes.hpp"
+#include "public/errors_table.hpp"
 #include "run_tests.hpp"
 #include "support/eventually.hpp"
 #include "support/skip.hpp"
@@ -118,6 +119,16 @@ bool skip(const char* reason) {
   leasepool::test::skip(reason);
   skipped = true;
   return false;
+}
+
+void check_row(const char* heading, std::string_view message) {
+  auto rows = read_errors_table(LEASEPOOL_DOCS_DIR "/errors.md", "test", "\"owner\"");
+  INFO(heading << ": " << message);
+  const ErrorRow* row = find_row(rows, heading, message);
+  if (row == nullptr) row = find_row(rows, heading, message.substr(0, message.rfind(": ")));
+  REQUIRE(row != nullptr);
+  CHECK(needs_own_process(*row));
+  CHECK_FALSE(row->marked);
 }
 
 bool become_somebody() {

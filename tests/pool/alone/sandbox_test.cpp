@@ -83,6 +83,7 @@ ALONE_TEST_CASE("a kernel without Landlock fails the start of sandboxed workers 
     CHECK_THAT(error.message(), ContainsSubstring("cannot enter Sandbox::" + std::string(name_of(sandbox.profile()))) &&
                                     ContainsSubstring("Landlock is missing: this kernel was built without it") &&
                                     !ContainsSubstring("seccomp") && ContainsSubstring("Sandbox::best_effort"));
+    alone::check_row("unsupported", error.message());
   }
   Loop loop;
   TestPool none(loop, ExecutorBackend::process, 1);
