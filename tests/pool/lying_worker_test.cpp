@@ -348,9 +348,9 @@ TEST_CASE("a worker that falls silent in the middle of a frame ends at its call'
     {
       auto lease = co_await manager.acquire();
       std::optional<Result<int>> silent;
-      lease.with({.timeout = 100ms}).run_async(lies::lie, static_cast<int>(Lie::silence), 0, [&](Result<int> result) {
-        silent.emplace(std::move(result));
-      });
+      lease.with({.timeout = 100ms})
+          .run_async(lies::lie, static_cast<int>(Lie::silence), 0, false,
+                     [&](Result<int> result) { silent.emplace(std::move(result)); });
       const auto next = co_await lease.run(pool_functions::add, 1, 2);  // on the worker that replaces it
       CHECK(next == 3);
       REQUIRE(silent.has_value());

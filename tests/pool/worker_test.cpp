@@ -279,7 +279,8 @@ TEST_CASE("a worker that the kernel killed for want of memory says so, one that 
     const auto end_with = [&](const std::string& events, int wait_status) {
       Loop loop;
       EventOwner owner;
-      const auto worker = std::make_shared<Worker>(*loop.core(), owner, 1, Fixture::options());
+      const auto worker =
+          std::make_shared<Worker>(*loop.core(), owner, 1, Fixture::options(), std::make_shared<detail::RunTimes>());
       (void)worker->prepare(delegated);
       const std::string cgroup = path + "/leasepool-" + std::to_string(::getpid()) + "-1";
       std::ofstream(cgroup + "/memory.events") << events;
