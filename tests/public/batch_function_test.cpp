@@ -228,7 +228,7 @@ TEST_CASE("isolate_failures finds the item that is too large to be sent", "[G3]"
 TEST_CASE("isolate_failures finds the item that hangs, on processes; on threads a hanging call is not repeated",
           "[G3]") {
   on_grinder(both_backends(), {.batch_size_threshold = 4, .max_wait = 1h}, [](Bench& bench) -> lp::Task<> {
-    const auto slow = bench.grinder.batch(hang_at_thirteen, {.isolate_failures = true}).with({.timeout = 100ms});
+    const auto slow = bench.grinder.batch(hang_at_thirteen, {.isolate_failures = true}).with({.timeout = 250ms});
     Answers answers;
     for (int i = 11; i < 15; ++i) slow.submit_async(i, answers.taker<int>());
     co_await until(bench.loop, [&] { return answers.count == 4; });
