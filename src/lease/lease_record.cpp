@@ -80,13 +80,15 @@ std::optional<Error> LeaseRecord::refusal() const {
 }
 
 void LeaseRecord::submit(std::unique_ptr<Job> job, const CallSettings& settings) {
-  if (auto admitted = admit(std::move(job), settings)) pool_->submit(std::move(admitted));
+  if (auto admitted = admit(std::move(job), settings, scheduler->now())) pool_->submit(std::move(admitted));
 }
 
 void LeaseRecord::submit_batch(std::vector<Submission> submissions) {
   IntrusiveQueue<Job> admitted;
+  const TimePoint now = scheduler->now();
+  watched_.reserve(watched_.size() + submissions.size());
   for (Submission& submission : submissions) {
-    auto job = admit(std::move(submission.job), submission.settings);
+    auto job = admit(std::move(submission.job), submission.settings, now);
     if (!job) continue;
     job->booking.of_batch = true;
     watched_.emplace(job->booking.id, job.get());  // it can be cancelled
@@ -96,11 +98,11 @@ void LeaseRecord::submit_batch(std::vector<Submission> submissions) {
 }
 
 // Takes the job into the lease's books; null if it failed instead.
-std::unique_ptr<Job> LeaseRecord::admit(std::unique_ptr<Job> job, const CallSettings& settings) {
+std::unique_ptr<Job> LeaseRecord::admit(std::unique_ptr<Job> job, const CallSettings& settings, TimePoint now) {
   JobBooking& booking = job->booking;
   booking.id = next_job_id();
   booking.lease = shared_from_this();
-  booking.submitted = scheduler->now();
+  booking.submitted = now;
   if (auto error = refusal()) {
     fail_now(std::move(job), std::move(*error));
     return nullptr;
@@ -296,7 +298,7 @@ void LeaseRecord::count(const Job& job) {
   if (!runs(job)) return;
   const TimePoint started = job.booking.started.load(std::memory_order_relaxed);
   ledger_->wait.record(started - job.booking.submitted);
-  ledger_->run.record(scheduler->now() - started);
+  ledger_->run.record((job.booking.ended == TimePoint{} ? scheduler->now() : job.booking.ended) - started);
 }
 
 LeaseStats LeaseRecord::stats(TimePoint now) const {

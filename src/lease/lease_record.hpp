@@ -133,7 +133,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void job_ended(std::unique_ptr<Job> job) override;
   [[nodiscard]] std::string_view lease_owner() const noexcept override { return owner; }
 
-  [[nodiscard]] std::unique_ptr<Job> admit(std::unique_ptr<Job> job, const CallSettings& settings);
+  [[nodiscard]] std::unique_ptr<Job> admit(std::unique_ptr<Job> job, const CallSettings& settings, TimePoint now);
   void say_whose_call(Job& job) const;
   [[nodiscard]] std::string cancellation_text(const Job& job) const;
   void watch_cancellation(Job& job, const std::stop_token& token);

@@ -225,11 +225,12 @@ void Ring::reap() {
 }
 
 void Ring::run_handlers() {
-  for (std::size_t left = reaped_.size(); left > 0; --left) {
-    const Reaped next = reaped_.front();
-    reaped_.pop_front();
-    finish(next);
+  for (std::size_t left = reaped_.size() - handled_; left > 0 && has_reaped(); --left) {
+    const Reaped next = reaped_[handled_++];
+    finish(next);  // may reap more
   }
+  reaped_.erase(reaped_.begin(), reaped_.begin() + static_cast<std::ptrdiff_t>(handled_));
+  handled_ = 0;
 }
 
 void Ring::finish(const Reaped& reaped) {

@@ -73,7 +73,7 @@ class Ring {
   // Hands over the completions reaped by now. Handlers may start operations, not reap.
   void run_handlers();
 
-  [[nodiscard]] bool has_reaped() const noexcept { return !reaped_.empty(); }
+  [[nodiscard]] bool has_reaped() const noexcept { return handled_ != reaped_.size(); }
   [[nodiscard]] bool has_unsubmitted() const noexcept;
   [[nodiscard]] bool has_unreaped() const noexcept;
   [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_; }
@@ -100,7 +100,8 @@ class Ring {
   std::deque<Slot> slots_;  // stable addresses: a handler runs while others are added
   std::vector<std::uint32_t> free_;
   std::size_t in_flight_ = 0;
-  std::deque<Reaped> reaped_;
+  std::vector<Reaped> reaped_;  // those before handled_ have been handed over
+  std::size_t handled_ = 0;
   TimePoint wakeup_ = TimePoint::max();
   bool timeout_armed_ = false;
   __kernel_timespec timeout_{};

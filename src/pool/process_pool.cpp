@@ -209,7 +209,8 @@ void ProcessPool::worker_finished(Worker& worker, std::unique_ptr<Job> job) {
     spawn_missing_workers();
   } else if (!worker.idle()) {
     Job* const next = worker.job();
-    if (next != nullptr && next->booking.started.load(std::memory_order_relaxed) == TimePoint{}) note_start(*next);
+    if (next != nullptr && next->booking.started.load(std::memory_order_relaxed) == TimePoint{})
+      note_start(*next, worker.busy_since());
   } else if (closing_) {
     retire(worker);
     worker.dismiss();

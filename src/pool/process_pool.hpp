@@ -77,7 +77,7 @@ class ProcessPool final : public Pool,
   [[nodiscard]] Worker* next_with_room(const Job& job);
   void take_back_from_slow_workers();
   void share_out();
-  void note_start(Job& job);
+  void note_start(Job& job, TimePoint started);
   [[nodiscard]] Worker* holder_of(const Job& job) const;
   void take_back_from(Worker& worker);
   void give_back(std::unique_ptr<Job> job);

@@ -71,7 +71,7 @@ bool ProcessPool::send_front_to(Worker& worker) {
     return false;
   }
   if (unflushed_.empty() || unflushed_.back() != &worker) unflushed_.push_back(&worker);
-  worker.job() == &sent ? note_start(sent) : void(sent_ahead_ = true);
+  worker.job() == &sent ? note_start(sent, worker.busy_since()) : void(sent_ahead_ = true);
   return true;
 }
 
@@ -127,10 +127,9 @@ void ProcessPool::take_back_from_slow_workers() {
   for (auto& job : taken | std::views::reverse) give_back(std::move(job));
 }
 
-void ProcessPool::note_start(Job& job) {
-  const TimePoint now = loop_.now();
-  job.booking.started.store(now, std::memory_order_relaxed);
-  if (job.booking.reports_start) job.booking.lease->job_started(job.booking.id, now);
+void ProcessPool::note_start(Job& job, TimePoint started) {
+  job.booking.started.store(started, std::memory_order_relaxed);
+  if (job.booking.reports_start) job.booking.lease->job_started(job.booking.id, started);
 }
 
 Worker* ProcessPool::holder_of(const Job& job) const {
@@ -164,7 +163,7 @@ bool ProcessPool::withdraw(Job& job, Error error) {
     waiting = worker->take_back(job);
   }
   if (!waiting) {  // begun a moment ago
-    note_start(job);
+    note_start(job, loop_.now());
     return false;
   }
   end_job(std::move(waiting), std::move(error));

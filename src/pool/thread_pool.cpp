@@ -120,12 +120,21 @@ void ThreadPool::thread_initialized(const std::optional<std::string>& failed) {
 }
 
 void ThreadPool::submit(std::unique_ptr<Job> job) {
+  enqueue(std::move(job));
+  hand_off();
+}
+
+void ThreadPool::submit_batch(IntrusiveQueue<Job> jobs) {
+  while (!jobs.empty()) enqueue(jobs.pop_front());
+  hand_off();
+}
+
+void ThreadPool::enqueue(std::unique_ptr<Job> job) {
   check(!closing_, "a closing pool gets no jobs");
   job->booking.pool = shared_from_this();
   job->booking.waits_in_pool = true;
   queue_.push_back(std::move(job));
   scheduler_.expect(options_.spin);
-  hand_off();
 }
 
 // In order, as far as there is room.
@@ -188,9 +197,17 @@ void ThreadPool::thread_main(const std::shared_ptr<Shared>& shared, const std::w
   if (initializer) initialize(*shared, pool, initializer);
   AdaptiveSpin spin(shared->spin);
   std::atomic<bool>& busy = shared->threads[index].busy;
-  while (auto job = next_job(*shared, spin)) {
+  TimePoint free_since{};  // as of the last job's end; the next one's begin, if it was there already
+  for (;;) {
+    auto job = shared->ready.pop();
+    if (!job) {
+      job = wait_for_job(*shared, spin);
+      free_since = {};
+    }
+    if (!job) break;
     busy.store(true, std::memory_order_release);
-    run_job(*shared, *job);
+    run_job(*shared, *job, free_since == TimePoint{} ? monotonic_now() : free_since);
+    free_since = job->booking.ended = monotonic_now();
     busy.store(false, std::memory_order_release);
     shared->inbox->job_done(std::move(job));
   }
@@ -205,11 +222,6 @@ void ThreadPool::thread_main(const std::shared_ptr<Shared>& shared, const std::w
 }
 
 // Null when the pool closes and no job is left.
-std::unique_ptr<Job> ThreadPool::next_job(Shared& shared, AdaptiveSpin& spin) {
-  auto job = shared.ready.pop();
-  return job ? std::move(job) : wait_for_job(shared, spin);
-}
-
 std::unique_ptr<Job> ThreadPool::wait_for_job(Shared& shared, AdaptiveSpin& spin) {
   const auto may_go = [&] { return !shared.ready.empty() || shared.closing.load(); };
   bool spinning = shared.parking.begin_spinning();
@@ -238,8 +250,7 @@ std::unique_ptr<Job> ThreadPool::wait_for_job(Shared& shared, AdaptiveSpin& spin
   }
 }
 
-void ThreadPool::run_job(Shared& shared, Job& job) {
-  const TimePoint started = monotonic_now();
+void ThreadPool::run_job(Shared& shared, Job& job, TimePoint started) {
   job.booking.started.store(started, std::memory_order_relaxed);
   if (job.booking.reports_start) {
     shared.inbox->post([lease = job.booking.lease, id = job.booking.id, started] { lease->job_started(id, started); });

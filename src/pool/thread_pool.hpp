@@ -31,6 +31,7 @@ class ThreadPool final : public Pool, public JobSink, public std::enable_shared_
 
   void start(std::move_only_function<void(Result<void>)> ready) override;
   void submit(std::unique_ptr<Job> job) override;
+  void submit_batch(IntrusiveQueue<Job> jobs) override;
   bool withdraw(Job& job, Error error) override;
   bool interrupt(Job& job, Error error) override;
   [[nodiscard]] bool would_wait_for_itself() const noexcept override;
@@ -69,9 +70,9 @@ class ThreadPool final : public Pool, public JobSink, public std::enable_shared_
   static void initialize(Shared& shared, const std::weak_ptr<ThreadPool>& pool, const Initializer& initializer);
   void thread_initialized(const std::optional<std::string>& failed);
   void report_start();
-  static std::unique_ptr<Job> next_job(Shared& shared, AdaptiveSpin& spin);
   static std::unique_ptr<Job> wait_for_job(Shared& shared, AdaptiveSpin& spin);
-  static void run_job(Shared& shared, Job& job);
+  static void run_job(Shared& shared, Job& job, TimePoint started);
+  void enqueue(std::unique_ptr<Job> job);
   void hand_off();
   void job_left();
   void announce_end();

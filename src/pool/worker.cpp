@@ -321,6 +321,7 @@ void Worker::accept_outcome(const Frame& frame) {
                   Duration(static_cast<std::int64_t>(std::min(frame.function_id, std::uint64_t{INT64_MAX}))));
   auto ended = sent_.answered();
   busy_since_ = loop_.now();
+  if (ended) ended->booking.ended = busy_since_;
   expect_outcomes();
   if (owner_ != nullptr) owner_->worker_finished(*this, std::move(ended));
 }

@@ -79,6 +79,6 @@ TEST_CASE("a call on threads with a small function allocates nothing once calls 
   const std::size_t before = allocations;
   flow.run(10'000);
   const std::size_t of_calls = allocations - before;
-  CHECK(of_calls <= 2);  // Loop::stop() posts a function
+  CHECK(of_calls <= 2);  // Loop::stop() posts a function, and nothing else
   CHECK(flow.wrong == 0);
 }
