@@ -176,6 +176,7 @@ class Sequence {
 
   void end() {
     if (!stops_.empty() && one_in(2)) stops_.front().request_stop();
+    world_.next_start_fails = [] { return false; };  // then what is wanted is there in the end
     if (one_in(2)) {
       leases_.clear();
       scheduler_->advance(3s);
