@@ -42,7 +42,7 @@ class Sequence {
     options.workers_per_pool = 1 + pick(3);
     options.units_per_pool = 1;
     if (one_in(2)) options.size_provider = [this] { return size_; };
-    options.check_interval = one_in(2) ? 500ms : 10ms;
+    options.check_interval = one_in(2) ? 500ms : 20ms;
     options.default_lease_duration = 100ms;
     options.lease_grace = one_in(2) ? 0ms : 20ms;
     options.stop_timeout = one_in(3) ? 0ms : 50ms;
@@ -176,12 +176,13 @@ class Sequence {
 
   void end() {
     if (!stops_.empty() && one_in(2)) stops_.front().request_stop();
+    world_.next_start_fails = [] { return false; };  // then what is wanted is there in the end
     if (one_in(2)) {
       leases_.clear();
-      scheduler_->advance(10s);
+      scheduler_->advance(3s);
       for (int i = 0; i < 4 && !leases_.empty(); ++i) {  // those who waited have had their turn
         leases_.clear();
-        scheduler_->advance(10s);
+        scheduler_->advance(3s);
       }
       ManagerModel::check_at_rest(*manager_);
     }
@@ -194,7 +195,7 @@ class Sequence {
       extend();
       release();
     }
-    scheduler_->advance(20s);
+    scheduler_->advance(3s);
     leases_.clear();
     scheduler_->settle();
     model_.check_empty(*scheduler_, world_);
