@@ -3,10 +3,8 @@
 
 #include <fcntl.h>
 #include <stdio_ext.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -18,7 +16,6 @@
 #include <string_view>
 #include <utility>
 
-#include "base/adaptive_spin.hpp"
 #include "base/clock.hpp"
 #include "leasepool/detail/job.hpp"
 #include "leasepool/detail/serialize.hpp"
@@ -27,17 +24,14 @@
 #include "pool/sandbox.hpp"
 #include "pool/stack_capture.hpp"
 #include "pool/status_page.hpp"
+#include "pool/worker_channel.hpp"
 #include "pool/worker_limits.hpp"
 #include "pool/worker_log.hpp"
-#include "wire/byte_ring.hpp"
 #include "wire/frame.hpp"
-#include "wire/message.hpp"
 
 namespace leasepool::detail {
 
 namespace {
-
-constexpr int kChannelBroken = 70;  // EX_SOFTWARE of sysexits.h
 
 // Of this process, for note_out_of_memory(): a new_handler has no argument. Set once, before the first call.
 WorkerStatus*& own_status() {
@@ -51,47 +45,16 @@ void note_out_of_memory() {
   throw std::bad_alloc();
 }
 
-// What is sent in the place of a result whose descriptors the kernel refused.
-Bytes refusal(const Frame& call, int error) {
-  Bytes reply = begin_frame();
-  const std::string_view function = find_function_by_id(call.function_id)->name;
-  encode_failure(reply, Errc::bad_payload, refused_descriptors_error(function, "sending its result", error).message());
-  finish_frame(reply, FrameType::failure, call.call_id, 0);
-  return reply;
-}
-
 class WorkerProcess {
  public:
   WorkerProcess(UniqueFd channel, StatusPage status, const WorkerSettings& settings)
-      : channel_(std::move(channel)),
-        status_(std::move(status)),
-        settings_(settings),
-        decoder_(settings.max_payload),
-        calls_(status_.calls()),
-        outcomes_(status_.outcomes()),
-        ring_decoder_(settings.max_payload),
-        spin_(Duration(static_cast<std::int64_t>(settings.spin))) {}
+      : status_(std::move(status)), settings_(settings), channel_(std::move(channel), status_, settings_) {}
 
   void serve(int cgroup_error);
 
  private:
-  struct Reply {
-    Bytes frame;
-    Descriptors descriptors;
-  };
+  using Reply = WorkerChannel::Reply;
 
-  [[nodiscard]] bool shares_memory() const noexcept { return status_.calls() != nullptr; }
-  std::optional<Frame> next_call();
-  std::optional<Frame> next_from_socket();
-  bool decode_from_socket();
-  bool take_from_ring();
-  bool wait_for_ring();
-  void reply(const Frame& call, const Reply& reply);
-  bool write_to_ring(const Reply& reply);
-  std::span<std::byte> space_for_more();
-  bool receive();
-  void send(std::span<const std::byte> left) const;
-  [[nodiscard]] int send(const Reply& reply);
   void say_hello(int cgroup_error);
   std::optional<Error> settle_in(int cgroup_error);
   SandboxPaths receive_paths();
@@ -102,111 +65,26 @@ class WorkerProcess {
   FrameType run(const RegisteredFunction& function, Invocation& invocation, Bytes& reply) const;
   FrameType check_limits(const RegisteredFunction& function, const Invocation& invocation, Bytes& reply) const;
 
-  UniqueFd channel_;
   StatusPage status_;
   const WorkerSettings settings_;
+  WorkerChannel channel_;
   UniqueFd memory_use_file_;
-  FrameDecoder decoder_;
-  ByteRingReader calls_;
-  ByteRingWriter outcomes_;
-  FrameDecoder ring_decoder_;
-  AdaptiveSpin spin_;
-  std::optional<Frame> early_;  // came through the socket before the ring announced it
-  bool elsewhere_ = false;      // the next call comes through the socket
   Bytes frame_;                 // being made
-  Message message_;             // in or out: one at a time
   std::uint64_t received_ = 0;  // calls
 };
 
 void WorkerProcess::serve(int cgroup_error) {
   say_hello(cgroup_error);
-  while (const auto frame = next_call()) {
+  while (const auto frame = channel_.next_call()) {
     if (frame->type != FrameType::call) ::_exit(kChannelBroken);
     if (!claim(frame->call_id)) continue;
     note_begin(frame->call_id);
     Reply outcome = execute(*frame);
     note_end(frame->call_id);
     if (__fpending(stdout) != 0) std::fflush(stdout);  // a worker may be killed at any time, after a result too
-    reply(*frame, outcome);
+    channel_.reply(*frame, outcome);
     frame_ = std::move(outcome.frame);
   }
-}
-
-// None when the parent has closed the channel.
-std::optional<Frame> WorkerProcess::next_call() {
-  if (!shares_memory()) return next_from_socket();
-  for (;;) {
-    if (std::exchange(elsewhere_, false)) return next_from_socket();
-    if (const auto frame = ring_decoder_.next()) {
-      if (frame->type != FrameType::elsewhere) return frame;
-      elsewhere_ = true;
-    } else if (!take_from_ring() && !wait_for_ring()) {
-      return std::nullopt;
-    }
-  }
-}
-
-std::optional<Frame> WorkerProcess::next_from_socket() {
-  while (!decode_from_socket()) {
-    if (!receive()) return std::nullopt;
-  }
-  return std::exchange(early_, std::nullopt);
-}
-
-// Whether there is a call; what was sent to wake this process has done so.
-bool WorkerProcess::decode_from_socket() {
-  while (!early_) {
-    early_ = decoder_.next();
-    if (!early_) return false;
-    if (early_->type == FrameType::wake) early_.reset();
-  }
-  return true;
-}
-
-bool WorkerProcess::take_from_ring() {
-  calls_.look();
-  const std::size_t size = calls_.read(ring_decoder_.space());
-  ring_decoder_.filled(size);
-  return size != 0;
-}
-
-// False when the parent has closed the channel: that, and that there is something in the ring, comes by the socket to
-// who sleeps.
-bool WorkerProcess::wait_for_ring() {
-  if (spin_.spin([this] { return calls_.ready(); })) return true;
-  if (!calls_.prepare_sleep()) return true;
-  const TimePoint asleep = monotonic_now();
-  const bool open = receive();
-  calls_.awake();
-  spin_.slept(monotonic_now() - asleep);
-  if (open) (void)decode_from_socket();
-  return open;
-}
-
-void WorkerProcess::reply(const Frame& call, const Reply& reply) {
-  if (shares_memory() && write_to_ring(reply)) return;
-  if (const int error = send(reply); error != 0) send(refusal(call, error).view());
-}
-
-// False if it has to go through the socket; the ring then says so.
-bool WorkerProcess::write_to_ring(const Reply& reply) {
-  const std::size_t room = outcomes_.room();
-  const bool fits = reply.descriptors.empty() && reply.frame.size() + kReservedRoom <= room;
-  if (fits) {
-    outcomes_.write(reply.frame.view());
-  } else {
-    if (room < kFrameHeaderSize) ::_exit(kChannelBroken);  // the parent asks for more than it takes
-    Bytes elsewhere = begin_frame();
-    finish_frame(elsewhere, FrameType::elsewhere, 0, 0);
-    outcomes_.write(elsewhere.view());
-  }
-  outcomes_.publish();
-  if (fits && outcomes_.must_wake()) {
-    Bytes wake = begin_frame();
-    finish_frame(wake, FrameType::wake, 0, 0);
-    send(wake.view());
-  }
-  return fits;
 }
 
 // Or why not, and then the parent kills this process.
@@ -215,7 +93,7 @@ void WorkerProcess::say_hello(int cgroup_error) {
   Bytes hello = begin_frame();
   if (failure) encode_failure(hello, static_cast<Errc>(failure->code().value()), failure->message());
   finish_frame(hello, failure ? FrameType::failure : FrameType::hello, 0, 0);
-  send(hello.view());
+  channel_.send(hello.view());
   std::set_new_handler(note_out_of_memory);
 }
 
@@ -231,16 +109,14 @@ std::optional<Error> WorkerProcess::settle_in(int cgroup_error) {
 }
 
 SandboxPaths WorkerProcess::receive_paths() {
-  FrameDecoder decoder(SIZE_MAX / 2);  // from the parent, and nothing of the functions' size
-  std::swap(decoder, decoder_);
-  std::optional<Frame> frame = decoder_.next();
-  while (!frame && receive()) frame = decoder_.next();
-  if (!frame || frame->type != FrameType::sandbox) ::_exit(kChannelBroken);
   SandboxPaths paths;
-  ByteReader reader(frame->payload);
-  DescriptorReader none({});
-  decode(reader, none, paths.readable, paths.writable);
-  std::swap(decoder, decoder_);
+  const bool came = channel_.first_frame([&](const Frame& frame) {
+    if (frame.type != FrameType::sandbox) ::_exit(kChannelBroken);
+    ByteReader reader(frame.payload);
+    DescriptorReader none({});
+    decode(reader, none, paths.readable, paths.writable);
+  });
+  if (!came) ::_exit(kChannelBroken);
   return paths;
 }
 
@@ -258,59 +134,6 @@ void WorkerProcess::note_begin(std::uint64_t call_id) const {
 void WorkerProcess::note_end(std::uint64_t call_id) const {
   status_->ended.store(call_id, std::memory_order_release);
   if (settings_.reports_memory != 0) status_->resident_memory.store(resident_memory(memory_use_file_));
-}
-
-// Room for more of what comes. Where there is no memory for a call's arguments, the call ends this process, and the
-// parent is told why.
-std::span<std::byte> WorkerProcess::space_for_more() {
-  try {
-    return decoder_.space();
-  } catch (const std::bad_alloc&) {
-    const std::uint64_t call_id = decoder_.pending_call_id();
-    status_->begun.store(call_id);
-    status_->out_of_memory.store(call_id);
-    ::_exit(kChannelBroken);
-  }
-}
-
-bool WorkerProcess::receive() {
-  const std::span<std::byte> space = space_for_more();
-  const bool with_descriptors = carries_descriptors();
-  ssize_t received = 0;
-  do {
-    received = with_descriptors ? ::recvmsg(channel_.get(), message_.to_receive(space), MSG_CMSG_CLOEXEC)
-                                : ::recv(channel_.get(), space.data(), space.size(), 0);
-  } while (received < 0 && errno == EINTR);
-  if (received <= 0) return false;
-  decoder_.filled(static_cast<std::size_t>(received));
-  if (with_descriptors) decoder_.came_with(message_.arrived());
-  return true;
-}
-
-// Gives the errno for which the kernel refused the descriptors; then nothing has been sent.
-int WorkerProcess::send(const Reply& reply) {
-  std::span<const std::byte> left = reply.frame.view();
-  if (!reply.descriptors.empty()) {
-    const msghdr* const message = message_.to_send(left, reply.descriptors);
-    ssize_t sent = 0;
-    do {
-      sent = ::sendmsg(channel_.get(), message, MSG_NOSIGNAL);
-    } while (sent < 0 && errno == EINTR);
-    if (sent < 0 && errno != EPIPE && errno != ECONNRESET) return errno;
-    if (sent < 0) ::_exit(kChannelBroken);  // the parent is gone
-    left = left.subspan(static_cast<std::size_t>(sent));
-  }
-  send(left);
-  return 0;
-}
-
-void WorkerProcess::send(std::span<const std::byte> left) const {
-  while (!left.empty()) {
-    const ssize_t sent = ::send(channel_.get(), left.data(), left.size(), MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0) ::_exit(kChannelBroken);  // the parent is gone
-    left = left.subspan(static_cast<std::size_t>(sent));
-  }
 }
 
 WorkerProcess::Reply WorkerProcess::execute(const Frame& call) {

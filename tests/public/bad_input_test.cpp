@@ -130,6 +130,11 @@ TEST_CASE("durations that make no sense are refused, naming the option and its v
     CHECK(refused(0s).empty());
     CHECK(refused(lp::Duration::max()).empty());
   }
+  const auto refused_spin = [&](lp::Duration value) { return options.refused([&](auto& o) { o.spin = value; }); };
+  CHECK(refused_spin(-1ns) == "leasepool: ManagerOptions::spin = -1 ns must not be negative (it may be zero)");
+  CHECK(refused_spin(2ms) == "leasepool: ManagerOptions::spin = 2 ms must be at most 1 ms: it burns a processor");
+  CHECK(refused_spin(0s).empty());
+  CHECK(refused_spin(1ms).empty());
 }
 
 TEST_CASE("a manager's name is 1 to 64 bytes that can be shown") {

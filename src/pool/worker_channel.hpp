@@ -1,0 +1,70 @@
+// WorkerChannel: a worker's end of its channel, where calls come from and their outcomes go: through memory that it
+// shares with its parent, and through its socket, as SharedChannel says.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+
+#include "base/adaptive_spin.hpp"
+#include "base/unique_fd.hpp"
+#include "pool/status_page.hpp"
+#include "pool/worker_settings.hpp"
+#include "wire/byte_ring.hpp"
+#include "wire/frame.hpp"
+#include "wire/message.hpp"
+
+namespace leasepool::detail {
+
+// What a worker exits with when its channel cannot be used any more: EX_SOFTWARE of sysexits.h.
+inline constexpr int kChannelBroken = 70;
+
+// The worker's main thread. What cannot go on ends the process.
+class WorkerChannel {
+ public:
+  struct Reply {
+    Bytes frame;
+    Descriptors descriptors;
+  };
+
+  // The page outlives it.
+  WorkerChannel(UniqueFd socket, StatusPage& status, const WorkerSettings& settings);
+
+  // Waits for the next call; none when the parent has closed the channel. It is valid until the next one is asked for.
+  std::optional<Frame> next_call();
+
+  // Waits for the frame that comes before the first call, and before anything was sent. From the parent alone, and so
+  // of any size. False when the parent has closed the channel.
+  bool first_frame(const std::function<void(const Frame&)>& use);
+
+  void reply(const Frame& call, const Reply& reply);
+
+  // Through the socket.
+  void send(std::span<const std::byte> bytes) const;
+
+ private:
+  [[nodiscard]] bool shares_memory() const noexcept { return status_.calls() != nullptr; }
+  std::optional<Frame> next_from_socket();
+  bool decode_from_socket();
+  bool take_from_ring();
+  bool wait_for_ring();
+  bool write_to_ring(const Reply& reply);
+  std::span<std::byte> space_for_more();
+  bool receive();
+  [[nodiscard]] int send(const Reply& reply);
+
+  UniqueFd socket_;
+  StatusPage& status_;
+  FrameDecoder decoder_;  // of what comes through the socket
+  Message message_;       // in or out: one at a time
+  ByteRingReader calls_;
+  ByteRingWriter outcomes_;
+  FrameDecoder ring_decoder_;
+  AdaptiveSpin spin_;
+  std::optional<Frame> early_;  // came through the socket before the ring announced it
+  bool elsewhere_ = false;      // the next call comes through the socket
+};
+
+}  // namespace leasepool::detail
