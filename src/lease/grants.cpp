@@ -31,7 +31,8 @@ std::uint64_t ManagerCore::acquire(AcquireRequest request, AcquireCallback callb
     return 0;
   }
   if (waiters_.empty() && !idle_.empty()) {
-    scheduler_->defer([callback = std::move(callback), lease = grant(request, scheduler_->now())]() mutable {
+    const TimePoint now = scheduler_->now();
+    scheduler_->defer([callback = std::move(callback), lease = grant(request, now, now)]() mutable {
       callback(std::move(lease));
     });
     return 0;
@@ -127,10 +128,9 @@ std::string ManagerCore::holders(std::size_t most) const {
   return text.empty() ? "nobody" : text;
 }
 
-ExecutorLease ManagerCore::grant(AcquireRequest& request, TimePoint asked) {
+ExecutorLease ManagerCore::grant(AcquireRequest& request, TimePoint asked, TimePoint now) {
   const Slot slot = idle_.back();
   idle_.pop_back();
-  const TimePoint now = scheduler_->now();
   slot->lease = std::make_shared<LeaseRecord>(
       scheduler_, *this, ledger_, slot->pool,
       LeaseRecord::Grant{.id = next_lease_id(), .owner = std::move(request.owner), .where = request.where, .at = now});
@@ -145,7 +145,7 @@ void ManagerCore::serve_waiters() {
   while (!waiters_.empty() && !idle_.empty()) {
     Waiter waiter = waiters_.pop_front();
     scheduler_->cancel_timer(waiter.timer);
-    scheduler_->defer([callback = std::move(waiter.callback), lease = grant(waiter.request, waiter.since)]() mutable {
+    scheduler_->defer([callback = std::move(waiter.callback), lease = grant(waiter.request, waiter.since, scheduler_->now())]() mutable {
       callback(std::move(lease));
     });
   }

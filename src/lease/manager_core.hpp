@@ -95,7 +95,7 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
   void lease_drained(LeaseRecord& record) override;
   void extend_lease(LeaseRecord& record, Duration duration) override;
   void serve_waiters();
-  [[nodiscard]] ExecutorLease grant(AcquireRequest& request, TimePoint asked);
+  [[nodiscard]] ExecutorLease grant(AcquireRequest& request, TimePoint asked, TimePoint now);
   void add_pools_for_waiters();
   void refuse(AcquireCallback callback, Error error);
   void refuse_waiter(Waiter waiter, const Error& error);

@@ -3,12 +3,14 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <functional>
 #include <memory>
 
 #include "base/intrusive_queue.hpp"
 #include "base/unique_fd.hpp"
 #include "leasepool/detail/job.hpp"
+#include "leasepool/detail/job_memory.hpp"
 
 namespace leasepool::detail {
 
@@ -16,6 +18,9 @@ struct PostedFunction {
   std::move_only_function<void()> function;
   PostedFunction* next = nullptr;
   PostedFunction* previous = nullptr;
+
+  static void* operator new(std::size_t size) { return allocate_job(size); }
+  static void operator delete(void* posted, std::size_t size) noexcept { free_job(posted, size); }
 };
 
 // Shared by the loop and by every thread that may outlive it.

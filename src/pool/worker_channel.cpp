@@ -38,6 +38,7 @@ WorkerChannel::WorkerChannel(UniqueFd socket, StatusPage& status, const WorkerSe
       spin_(Duration(static_cast<std::int64_t>(settings.spin))) {}
 
 std::optional<Frame> WorkerChannel::next_call() {
+  if (!early_) decoder_.end_frame();  // before others come, which may need the room
   if (!shares_memory()) return next_from_socket();
   for (;;) {
     if (std::exchange(elsewhere_, false)) return next_from_socket();

@@ -81,6 +81,9 @@ class FrameDecoder {
   // no more use.
   [[nodiscard]] std::optional<Frame> next();
 
+  // Ends the last frame: closes those of its descriptors that nobody has moved out.
+  void end_frame() noexcept { given_.clear(); }
+
   // The call that the frame is about which is not complete; 0 as long as its header is not there.
   [[nodiscard]] std::uint64_t pending_call_id() const noexcept;
 

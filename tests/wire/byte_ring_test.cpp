@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "wire/frames.hpp"
 
 namespace {
 
@@ -17,23 +18,18 @@ using leasepool::detail::ByteRing;
 using leasepool::detail::ByteRingReader;
 using leasepool::detail::ByteRingWriter;
 using leasepool::detail::DecodeError;
+using leasepool::test::pattern;
 
-struct Ends {
+struct RingEnds {
   std::unique_ptr<ByteRing> ring = std::make_unique<ByteRing>();
   ByteRingWriter writer{ring.get()};
   ByteRingReader reader{ring.get()};
 };
 
-std::vector<std::byte> pattern(std::size_t size, unsigned seed) {
-  std::vector<std::byte> bytes(size);
-  for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::byte>((i * 31 + seed) & 0xff);
-  return bytes;
-}
-
 }  // namespace
 
 TEST_CASE("bytes are read as they were written, once they are published", "[byte_ring]") {
-  Ends ends;
+  RingEnds ends;
   CHECK(ends.writer.room() == ByteRing::kSize);
   const auto bytes = pattern(100, 1);
   ends.writer.write(bytes);
@@ -52,7 +48,7 @@ TEST_CASE("bytes are read as they were written, once they are published", "[byte
 }
 
 TEST_CASE("a ring goes round for ever", "[byte_ring]") {
-  Ends ends;
+  RingEnds ends;
   std::minstd_rand random(7);
   std::vector<std::byte> sent;
   std::vector<std::byte> received;
@@ -74,7 +70,7 @@ TEST_CASE("a ring goes round for ever", "[byte_ring]") {
 }
 
 TEST_CASE("positions that cannot be are found out", "[byte_ring][W7]") {
-  Ends ends;
+  RingEnds ends;
   ends.writer.write(pattern(10, 0));
   ends.writer.publish();
 
@@ -89,7 +85,7 @@ TEST_CASE("positions that cannot be are found out", "[byte_ring][W7]") {
 }
 
 TEST_CASE("a reader that prepared to sleep is woken once, and does not sleep where something is", "[byte_ring]") {
-  Ends ends;
+  RingEnds ends;
   CHECK_FALSE(ends.writer.must_wake());
   CHECK(ends.reader.prepare_sleep());
   ends.writer.write(pattern(1, 0));
@@ -101,7 +97,7 @@ TEST_CASE("a reader that prepared to sleep is woken once, and does not sleep whe
 }
 
 TEST_CASE("a writer and a reader in two threads lose and invent nothing", "[byte_ring]") {
-  Ends ends;
+  RingEnds ends;
   constexpr std::uint64_t kNumbers = 20'000;
   std::jthread writer([&] {
     for (std::uint64_t number = 0; number < kNumbers; ++number) {
