@@ -117,7 +117,7 @@ OperationId Ring::recv(int fd, std::span<std::byte> into, CompletionHandler hand
 
 OperationId Ring::send(int fd, std::span<const std::byte> from, CompletionHandler handler) {
   io_uring_sqe* const sqe = next_sqe();
-  io_uring_prep_send(sqe, fd, from.data(), from.size(), MSG_NOSIGNAL | MSG_WAITALL);
+  io_uring_prep_send(sqe, fd, from.data(), from.size(), MSG_NOSIGNAL);
   const OperationId id = take_slot(std::move(handler));
   io_uring_sqe_set_data64(sqe, id);
   return id;
