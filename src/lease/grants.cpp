@@ -32,9 +32,8 @@ std::uint64_t ManagerCore::acquire(AcquireRequest request, AcquireCallback callb
   }
   if (waiters_.empty() && !idle_.empty()) {
     const TimePoint now = scheduler_->now();
-    scheduler_->defer([callback = std::move(callback), lease = grant(request, now, now)]() mutable {
-      callback(std::move(lease));
-    });
+    scheduler_->defer(
+        [callback = std::move(callback), lease = grant(request, now, now)]() mutable { callback(std::move(lease)); });
     return 0;
   }
   const std::size_t coming = starting_pools() + (options_.max_pools - pools_.size());
@@ -145,9 +144,9 @@ void ManagerCore::serve_waiters() {
   while (!waiters_.empty() && !idle_.empty()) {
     Waiter waiter = waiters_.pop_front();
     scheduler_->cancel_timer(waiter.timer);
-    scheduler_->defer([callback = std::move(waiter.callback), lease = grant(waiter.request, waiter.since, scheduler_->now())]() mutable {
-      callback(std::move(lease));
-    });
+    scheduler_->defer(
+        [callback = std::move(waiter.callback),
+         lease = grant(waiter.request, waiter.since, scheduler_->now())]() mutable { callback(std::move(lease)); });
   }
 }
 

@@ -23,9 +23,11 @@ using pool_functions::shared;
 
 namespace {
 
-constexpr std::uint32_t kCalls = test::kSanitized ? 2000 : 100'000;  // each way
+// Fewer in the second run of these tests, in which calls go through sockets alone.
+const bool kThroughMemory = detail::shared_memory_by_default();
+const std::uint32_t kCalls = test::kSanitized ? 2000 : kThroughMemory ? 100'000 : 20'000;  // each way
 constexpr std::uint32_t kMostCalls = std::extent_v<decltype(pool_functions::SharedPage::runs)>;
-constexpr int kKills = test::kSanitized ? 200 : 10'000;
+const int kKills = test::kSanitized ? 200 : kThroughMemory ? 10'000 : 2000;
 
 // Kills the pool's workers, which it knows by their name, at random moments.
 class Killer {
