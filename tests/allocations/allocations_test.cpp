@@ -44,7 +44,7 @@ class Flow {
     --left_;
     ++under_way_;
     lease_.run_async(square, left_, [this](lp::Result<std::uint64_t> result) {
-      wrong += result.has_value() ? 0 : 1;
+      wrong += result.has_value() ? 0U : 1U;
       --under_way_;
       begin();
       if (left_ == 0 && under_way_ == 0) loop_.stop();
