@@ -230,6 +230,7 @@ void LoopCore::run_pollers() {
     ring_.submit_and_reap();
     ring_.run_handlers();
   }
+  // NOLINTNEXTLINE(modernize-loop-convert): what is collected may add others
   for (std::size_t place = 0, end = pollers_.size(); place < end; ++place) {
     if (pollers_[place] != nullptr) pollers_[place]->collect();
   }

@@ -42,7 +42,7 @@ class WorkerChannel {
   void reply(const Frame& call, const Reply& reply);
 
   // Through the socket.
-  void send(std::span<const std::byte> bytes) const;
+  void send(std::span<const std::byte> left) const;
 
  private:
   [[nodiscard]] bool shares_memory() const noexcept { return status_.calls() != nullptr; }

@@ -78,7 +78,7 @@ void SharedChannel::look() noexcept {
   if (!shares_memory_) return;
   try {
     incoming_.look();
-  } catch (const DecodeError&) {  // found again, and told of, by collect()
+  } catch (const DecodeError&) {  // NOLINT(bugprone-empty-catch): found again, and told of, by collect()
   }
 }
 
