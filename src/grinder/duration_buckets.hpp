@@ -18,7 +18,8 @@ class DurationBuckets {
   void record(Duration duration) noexcept {
     const auto nanoseconds = static_cast<std::uint64_t>(std::max(duration, Duration::zero()).count());
     const std::uint64_t microseconds = (nanoseconds + 999) / 1000;
-    ++counts_[std::min<std::size_t>(std::bit_width(std::max<std::uint64_t>(microseconds, 1) - 1), kBuckets - 1)];
+    const auto bits = static_cast<std::size_t>(std::bit_width(std::max<std::uint64_t>(microseconds, 1) - 1));
+    ++counts_[std::min(bits, kBuckets - 1)];
     sum_ = nanoseconds > kLongest - sum_ ? kLongest : sum_ + nanoseconds;
   }
 
