@@ -39,7 +39,7 @@ std::string target_of(const Row& row) {
 }
 
 // Texts here are our own: valid UTF-8, and no control characters but newlines.
-std::string quoted(std::string_view text) {
+std::string json_string(std::string_view text) {
   std::string result = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') result += '\\';
@@ -140,18 +140,18 @@ void Report::print_json() const {
   std::string rows;
   for (const Row& row : rows_) {
     rows += rows.empty() ? "" : ", ";
-    rows += "{\"figure\": " + quoted(row.figure) + ", \"what\": " + quoted(row.what) +
-            ", \"value\": " + number_text(row.value) + ", \"unit\": " + quoted(name_of(row.unit)) +
-            ", \"text\": " + quoted(text_of(row.value, row.unit));
+    rows += "{\"figure\": " + json_string(row.figure) + ", \"what\": " + json_string(row.what) +
+            ", \"value\": " + number_text(row.value) + ", \"unit\": " + json_string(name_of(row.unit)) +
+            ", \"text\": " + json_string(text_of(row.value, row.unit));
     if (row.has_target()) {
-      rows += ", \"target\": " + quoted(target_of(row)) + ", \"reached\": " + (row.reached() ? "true" : "false");
+      rows += ", \"target\": " + json_string(target_of(row)) + ", \"reached\": " + (row.reached() ? "true" : "false");
     }
     rows += '}';
   }
   std::string notes;
-  for (const std::string& text : notes_) notes += (notes.empty() ? "" : ", ") + quoted(text);
-  std::printf("{\"program\": %s, \"rows\": [%s], \"notes\": [%s]}\n", quoted(options_->program()).c_str(), rows.c_str(),
-              notes.c_str());
+  for (const std::string& text : notes_) notes += (notes.empty() ? "" : ", ") + json_string(text);
+  std::printf("{\"program\": %s, \"rows\": [%s], \"notes\": [%s]}\n", json_string(options_->program()).c_str(),
+              rows.c_str(), notes.c_str());
 }
 
 void progress(const Options& options, const std::string& text) {
