@@ -40,7 +40,7 @@ std::string contents_of(const std::string& path) {
   return text;
 }
 
-const json& member(const json& object, const std::string& name) {
+const json& member(const json& object, std::string_view name) {
   const auto found = object.find(name);
   if (found == object.end()) throw std::runtime_error(fmt::format("'{}' is missing", name));
   return *found;
@@ -70,14 +70,14 @@ std::string text_in(const json& object, const std::string& name) {
   return value.get<std::string>();
 }
 
-const json& array_in(const json& object, const std::string& name) {
+const json& array_in(const json& object, std::string_view name) {
   constexpr std::size_t kMost = 10'000;
   const json& value = member(object, name);
   if (value.is_array() && value.size() <= kMost) return value;
   throw std::runtime_error(fmt::format("'{}' is not an array of at most {}", name, kMost));
 }
 
-const json& object_in(const json& object, const std::string& name) {
+const json& object_in(const json& object, std::string_view name) {
   const json& value = member(object, name);
   if (!value.is_object()) throw std::runtime_error(fmt::format("'{}' is not an object", name));
   return value;
