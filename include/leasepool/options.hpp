@@ -98,8 +98,8 @@ struct ManagerOptions {
   /// instead of sleeping: it saves the microseconds of a wake-up where calls are short and many. Less, down to nothing,
   /// where that has not paid lately or other threads want the processor. Zero: never; at most 1 ms.
   Duration spin = std::chrono::microseconds(50);
-  /// Whether calls cross to worker processes through memory that both share, 132 KiB a worker, instead of through a
-  /// socket: some ten times as many a second. The environment's LEASEPOOL_SHARED_MEMORY=0 makes false the default.
+  /// Whether calls cross to worker processes through memory that both share, 140 KiB a worker, instead of through a
+  /// socket: many times as many a second. The environment's LEASEPOOL_SHARED_MEMORY=0 makes false the default.
   bool shared_memory = detail::shared_memory_by_default();
 };
 
