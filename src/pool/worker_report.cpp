@@ -82,12 +82,13 @@ std::string Worker::describe_end() const {
 }
 
 WorkerCrash Worker::report_end(const Job& job) const {
+  const TimePoint started = job.booking.started.load(std::memory_order_relaxed);
   WorkerCrash crash{.out_of_memory = ran_out_of_memory(),
                     .stack_overflow = status_->stack.stack_overflow == 1,
                     .function = std::string(job.function_name()),
                     .call_id = job.booking.id,
                     .owner = std::string(job.booking.lease ? job.booking.lease->lease_owner() : ""),
-                    .ran_for = loop_.now() - job.booking.started.load(std::memory_order_relaxed),
+                    .ran_for = started == TimePoint{} ? Duration{} : loop_.now() - started,
                     .worker_id = id_,
                     .pid = pid_,
                     .user_time = std::chrono::microseconds(use_.user_microseconds),
