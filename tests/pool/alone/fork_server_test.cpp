@@ -132,6 +132,7 @@ ALONE_TEST_CASE("a fork server killed with requests unanswered costs nothing", "
     CHECK(first->code() == Errc::worker_crashed);
     CHECK(second->code() == Errc::worker_crashed);
     REQUIRE(pool.wait([&] { return pool.totals->workers_started == 3U + 2U * (static_cast<unsigned>(i) + 1U); }));
+    REQUIRE(pool.wait([] { return alone::fork_servers().size() == 2; }));  // there is a reserve again
   }
   CHECK_FALSE(running->ended());
   shared().gate = 1;
