@@ -43,6 +43,8 @@ class BatchVerbs : public detail::ItemVerbs<BatchVerbs<Arg, R>, detail::ResultOf
     return {grinder_, function_, detail::make_item_settings(options)};
   }
 
+  template <class... A>
+  static void check_item(const char* /*verb*/, const A&... /*arguments*/) {}  // batch() has seen the function
   template <class Receiver, class A>
   auto make_item(std::shared_ptr<detail::ItemState> state, A&& argument) const {
     static_assert(std::is_convertible_v<A, Arg>, "leasepool: the argument is no element of the function's vector");

@@ -32,6 +32,10 @@ template <class Verbs>
 // NOLINTNEXTLINE(bugprone-crtp-constructor-accessibility): as its base
 class CallVerbs : public ItemVerbs<Verbs, CallResultOf> {
  public:
+  template <class F, class... A>
+  static void check_item(const char* verb, const F& function, const A&... /*arguments*/) {
+    check_callable(verb, "function", function);
+  }
   template <class Receiver, class F, class... A>
   static auto make_item(std::shared_ptr<ItemState> state, F&& function, A&&... arguments) {
     auto job = make_job<ItemReceiver<Receiver>>(std::forward<F>(function), std::forward<A>(arguments)...);
@@ -107,6 +111,7 @@ class WorkGrinder : public detail::CallVerbs<WorkGrinder> {
   /// overlap share nothing of it, and what one of them changes in it is gone with the call.
   template <class F>
   [[nodiscard]] auto batch(F function, BatchOptions options = {}) const {
+    detail::check_callable("batch", "function", function);
     return detail::make_batch_verbs(core_, std::move(function), options);
   }
 

@@ -29,7 +29,7 @@ struct LogRecord {
   std::string_view pool{};
   std::uint64_t worker_id = 0;  ///< 0: not of a worker process
   int pid = 0;                  ///< of the worker process
-  /// Of the call that the worker runs, or ran last; empty before its first.
+  /// Of the call that the worker runs, or ran last; before its first, of its initializer, without an owner.
   std::string_view owner{};
   std::string_view function{};
 };
@@ -39,11 +39,11 @@ struct LogRecord {
 /// them comes first is not told. What it throws is dropped, and the line goes to stderr instead.
 using LogSink = std::function<void(const LogRecord&)>;
 
-/// In a function that runs on a lease: a line for the manager's log sink, or, where there is no sink, for the program's
-/// stderr; elsewhere for stderr. Any thread. Lines that come faster than the loop takes them are dropped and counted:
-/// nobody waits, but a worker process where there is no /proc. A text of several lines becomes several records. What a
-/// worker process prints by other means (printf, std::cout) waits in a pipe, of 256 KiB where the system allows it: a
-/// function that prints more than that while the loop is busy waits for the loop.
+/// In a function that runs on a lease or initializes a worker: a line for the manager's log sink, or, where there is no
+/// sink, for the program's stderr; elsewhere for stderr. Any thread. Lines that come faster than the loop takes them
+/// are dropped and counted: nobody waits, but a worker process where there is no /proc. A text of several lines becomes
+/// several records. What a worker process prints by other means (printf, std::cout) waits in a pipe, of 256 KiB where
+/// the system allows it: a function that prints more than that while the loop is busy waits for the loop.
 void log(LogLevel level, std::string_view text) noexcept;
 
 }  // namespace leasepool

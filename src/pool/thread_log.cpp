@@ -13,7 +13,7 @@ void ThreadLogRoute::send(LogLevel level, std::string_view line, const Job& job)
     return;
   }
   inbox_->post([self = shared_from_this(), level, time = std::chrono::system_clock::now(), text = std::string(line),
-                owner = std::string(job.booking.lease->lease_owner()), function = std::string(job.function_name())] {
+                owner = std::string(job.booking.owner()), function = std::string(job.function_name())] {
     --self->on_their_way_;
     self->log_->count_dropped(self->dropped_.exchange(0), self->pool_);
     self->log_->push({.time = time,

@@ -81,7 +81,8 @@ void ThreadPool::start(std::move_only_function<void(Result<void>)> ready) {
                                                    " of workers_per_pool = " + std::to_string(options_.workers) +
                                                    " cannot be started: " + error.what() +
                                                    " (lower workers_per_pool, or raise ulimit -u)");
-    uninitialized_threads_ = 0;
+    // Those that were started are waited for without blocking.
+    uninitialized_threads_ = options_.initializer ? threads_.size() : 0;
   }
   if (uninitialized_threads_ == 0) report_start();
 }
@@ -102,7 +103,7 @@ void ThreadPool::initialize(Shared& shared, const std::weak_ptr<ThreadPool>& poo
   std::optional<std::string> failure;
   try {
     const auto job = initializer.make_job();
-    job->run();
+    run_with_log(shared, *job);
     if (job->error() != nullptr) failure = std::string(job->function_name()) + " failed: " + job->error()->message();
   } catch (...) {  // its arguments cannot be copied now
     failure = describe_current_exception();
@@ -255,6 +256,10 @@ void ThreadPool::run_job(Shared& shared, Job& job, TimePoint started) {
   if (job.booking.reports_start) {
     shared.inbox->post([lease = job.booking.lease, id = job.booking.id, started] { lease->job_started(id, started); });
   }
+  run_with_log(shared, job);
+}
+
+void ThreadPool::run_with_log(Shared& shared, Job& job) {
   ThreadLog log(*shared.log, job);
   const ThreadLogTarget target(log);
   job.run();

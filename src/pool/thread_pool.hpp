@@ -72,6 +72,7 @@ class ThreadPool final : public Pool, public JobSink, public std::enable_shared_
   void report_start();
   static std::unique_ptr<Job> wait_for_job(Shared& shared, AdaptiveSpin& spin);
   static void run_job(Shared& shared, Job& job, TimePoint started);
+  static void run_with_log(Shared& shared, Job& job);
   void enqueue(std::unique_ptr<Job> job);
   void hand_off();
   void job_left();

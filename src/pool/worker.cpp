@@ -84,8 +84,6 @@ TimePoint end_of_age(TimePoint now, Duration most) {
       now, Duration(static_cast<std::int64_t>(nine_to_ten_tenths(static_cast<std::uint64_t>(most.count())))));
 }
 
-std::string_view owner_of(const Job& job) { return job.booking.lease ? job.booking.lease->lease_owner() : ""; }
-
 std::string_view name_of(FunctionId function) {
   const RegisteredFunction* const known = find_function_by_id(function);
   return known == nullptr ? std::string_view() : known->name;
@@ -254,6 +252,7 @@ void Worker::initialize() {
   const Result<FunctionId> function = initializing_->encode(frame, descriptors, settings_.max_payload);
   if (!function) return give_up("has no initializer: " + function.error().message());
   finish_frame(frame, FrameType::call, kInitializerCall, *function, descriptors.size());
+  last_function_ = *function;  // for what it prints
   channel_->queue(frame, std::move(descriptors), kInitializerCall);
   channel_->flush();
   expect_outcomes();
@@ -351,7 +350,7 @@ void Worker::descriptors_refused(std::uint64_t call_id, int error) {
 
 // For what it prints between two calls.
 void Worker::remember(const Job& job) {
-  const std::string_view owner = owner_of(job);
+  const std::string_view owner = job.booking.owner();
   if (last_owner_ != owner) last_owner_ = owner;
   last_function_ = sent_.due_function();
 }
@@ -427,7 +426,7 @@ void Worker::printed(LogSource source, LogLevel level, std::string_view text) {
                           .text = text,
                           .worker_id = id_,
                           .pid = pid_,
-                          .owner = running == nullptr ? last_owner_ : owner_of(*running),
+                          .owner = running == nullptr ? last_owner_ : running->booking.owner(),
                           .function = running == nullptr ? name_of(last_function_) : running->function_name()});
 }
 

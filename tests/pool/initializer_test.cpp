@@ -13,6 +13,7 @@
 
 using namespace leasepool;
 using namespace std::chrono_literals;
+using leasepool::test::LoggedRecord;
 using leasepool::test::TestPool;
 using pool_functions::shared;
 
@@ -39,6 +40,8 @@ void load_while_the_gate_is_shut() {
 
 void die_while_loading() { std::abort(); }
 
+void load_and_say_so() { log(LogLevel::info, "the model is loaded"); }
+
 }  // namespace initializer_cases
 
 LEASEPOOL_REGISTER(initializer_cases::load);
@@ -46,6 +49,7 @@ LEASEPOOL_REGISTER(initializer_cases::loaded_name);
 LEASEPOOL_REGISTER(initializer_cases::fail_to_load);
 LEASEPOOL_REGISTER(initializer_cases::load_while_the_gate_is_shut);
 LEASEPOOL_REGISTER(initializer_cases::die_while_loading);
+LEASEPOOL_REGISTER(initializer_cases::load_and_say_so);
 
 namespace initializer_tests {
 
@@ -68,6 +72,18 @@ TEST_CASE("each worker is initialized once, before its first call", "[initialize
   CHECK(shared().holding == 3);
   for (int i = 0; i < 10; ++i) CHECK(pool.result_of(initializer_cases::loaded_name).value() == "model model ");
   CHECK(shared().holding == 3);
+}
+
+TEST_CASE("what an initializer logs comes to the manager's sink", "[initializer][log]") {
+  const auto backend = GENERATE(ExecutorBackend::thread, ExecutorBackend::process);
+  Loop loop;
+  TestPool pool(loop, backend, options_with(Initializer(initializer_cases::load_and_say_so), 1));
+  REQUIRE(pool.start().has_value());
+  REQUIRE(pool.wait([&] { return pool.logged("the model is loaded"); }));
+  const LoggedRecord& line = pool.log->front();
+  CHECK(line.record.source == LogSource::log);
+  CHECK(line.owner.empty());
+  CHECK_THAT(line.function, ContainsSubstring("load_and_say_so"));
 }
 
 TEST_CASE("a replacement is initialized too", "[initializer][W3]") {

@@ -1,7 +1,10 @@
 // Whose items a grinder's errors are about, and what becomes of items whose batch gets no lease.
 #include <algorithm>
 #include <csignal>
+#include <functional>
+#include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "grinder_support.hpp"
@@ -69,4 +72,38 @@ TEST_CASE("G4: a batch that waits counts as one of max_waiters, and its items fa
         co_await until(bench.loop, [&] { return served; });
       },
       {.max_waiters = 1});
+}
+
+TEST_CASE("a grinder's verbs refuse what cannot be called", "[bad_input]") {
+  on_grinder(ExecutorBackend::thread, {}, [](Bench& bench) -> lp::Task<> {
+    lp::WorkGrinder& grinder = bench.grinder;
+    const auto refusal = [](const auto& attempt) -> std::string {
+      try {
+        attempt();
+      } catch (const std::invalid_argument& error) {
+        return error.what();
+      }
+      return "it was taken";
+    };
+    const auto needs = [](const std::string& verb, const std::string& what) {
+      return "leasepool: " + verb + "() needs a " + what + ", and this one is empty";
+    };
+    int (*const no_function)(int) = nullptr;
+    const std::function<std::vector<int>(std::vector<int>)> no_batch_function;
+    const std::function<void(lp::Result<std::uint64_t>)> no_callback;
+    const auto ignore = [](const auto&) {};
+    CHECK(refusal([&] { (void)grinder.submit(no_function, 1); }) == needs("submit", "function"));
+    CHECK(refusal([&] { (void)grinder.submit_when_room(no_function, 1); }) == needs("submit_when_room", "function"));
+    CHECK(refusal([&] { (void)grinder.enqueue(no_function, 1); }) == needs("enqueue", "function"));
+    CHECK(refusal([&] { grinder.submit_async(no_function, 1, ignore); }) == needs("submit_async", "function"));
+    CHECK(refusal([&] { grinder.submit_async(square, 1, no_callback); }) == needs("submit_async", "callback"));
+    CHECK(refusal([&] { grinder.submit_when_room_async(square, 1, no_callback); }) ==
+          needs("submit_when_room_async", "callback"));
+    CHECK(refusal([&] { (void)grinder.batch(no_batch_function); }) == needs("batch", "function"));
+    std::string from_thread;
+    std::thread([&] { from_thread = refusal([&] { (void)grinder.submit_from_thread(no_function, 1); }); }).join();
+    CHECK(from_thread == needs("submit_from_thread", "function"));
+    CHECK(grinder.stats().pending == 0);
+    co_return;
+  });
 }

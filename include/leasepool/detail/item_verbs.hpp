@@ -9,13 +9,14 @@
 #include <utility>
 
 #include "leasepool/awaitable.hpp"
+#include "leasepool/detail/callable.hpp"
 #include "leasepool/detail/work_item.hpp"
 #include "leasepool/pending.hpp"
 
 namespace leasepool::detail {
 
-// Verbs has make_item<Receiver>(state, arguments...), grinder() and settings(); ResultOf<Arguments...>::Type is what an
-// item of such arguments gives.
+// Verbs has check_item(verb, arguments...), make_item<Receiver>(state, arguments...), grinder() and settings();
+// ResultOf<Arguments...>::Type is what an item of such arguments gives.
 template <class Verbs, template <class...> class ResultOf>
 class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs stands between
  public:
@@ -25,7 +26,7 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
   // NOLINTNEXTLINE(cppcoreguidelines-missing-std-forward): they are, into the capture
   auto submit(A&&... arguments) const {
     check_grinder_thread(*self().grinder(), "submit");
-    auto start = [grinder = self().grinder(), item = make_awaited(std::forward<A>(arguments)...)](
+    auto start = [grinder = self().grinder(), item = make_awaited("submit", std::forward<A>(arguments)...)](
                      AwaitReceiver<typename ResultOf<A...>::Type> receiver) mutable {
       item->set_receiver(std::move(receiver));
       submit_item(grinder, std::move(item), WithoutRoom::fail);
@@ -37,7 +38,7 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
   template <class... Rest>
   void submit_async(Rest&&... arguments_and_callback) const {
     check_grinder_thread(*self().grinder(), "submit_async");
-    submit_with_callback(WithoutRoom::fail, std::forward<Rest>(arguments_and_callback)...);
+    submit_with_callback("submit_async", WithoutRoom::fail, std::forward<Rest>(arguments_and_callback)...);
   }
 
   /// submit() that waits, in order, while max_pending items are queued, instead of failing with queue_full. A coroutine
@@ -46,7 +47,7 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
   // NOLINTNEXTLINE(cppcoreguidelines-missing-std-forward): they are, into the capture
   auto submit_when_room(A&&... arguments) const {
     check_grinder_thread(*self().grinder(), "submit_when_room");
-    auto start = [grinder = self().grinder(), item = make_awaited(std::forward<A>(arguments)...)](
+    auto start = [grinder = self().grinder(), item = make_awaited("submit_when_room", std::forward<A>(arguments)...)](
                      AwaitReceiver<typename ResultOf<A...>::Type> receiver) mutable {
       item->set_receiver(std::move(receiver));
       RoomTicket ticket(item->state);
@@ -58,7 +59,7 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
   template <class... Rest>
   void submit_when_room_async(Rest&&... arguments_and_callback) const {
     check_grinder_thread(*self().grinder(), "submit_when_room_async");
-    submit_with_callback(WithoutRoom::wait, std::forward<Rest>(arguments_and_callback)...);
+    submit_with_callback("submit_when_room_async", WithoutRoom::wait, std::forward<Rest>(arguments_and_callback)...);
   }
 
   /// Queues the item now; gives a Pending, to be awaited later, cancelled, or dropped.
@@ -67,7 +68,7 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
     check_grinder_thread(*self().grinder(), "enqueue");
     using R = typename ResultOf<A...>::Type;
     auto outcome = std::make_shared<PendingOutcome<R>>();
-    auto item = make<PendingReceiver<R>>(std::forward<A>(arguments)...);
+    auto item = make<PendingReceiver<R>>("enqueue", std::forward<A>(arguments)...);
     item->set_receiver(PendingReceiver<R>(outcome));
     Pending<R> pending(item->state, std::move(outcome));
     submit_item(self().grinder(), std::move(item), WithoutRoom::fail);
@@ -82,7 +83,7 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
     using R = typename ResultOf<A...>::Type;
     std::promise<R> promise;
     std::future<R> future = promise.get_future();
-    auto item = make<PromiseReceiver<R>>(std::forward<A>(arguments)...);
+    auto item = make<PromiseReceiver<R>>("submit_from_thread", std::forward<A>(arguments)...);
     item->set_receiver(PromiseReceiver<R>(std::move(promise)));
     submit_item_from_thread(self().grinder(), std::move(item));
     return future;
@@ -92,22 +93,24 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
   [[nodiscard]] const Verbs& self() const noexcept { return static_cast<const Verbs&>(*this); }
 
   template <class Receiver, class... A>
-  auto make(A&&... arguments) const {
+  auto make(const char* verb, A&&... arguments) const {
+    self().check_item(verb, arguments...);
     auto state = std::make_shared<ItemState>(self().grinder(), self().settings());
     return self().template make_item<Receiver>(std::move(state), std::forward<A>(arguments)...);
   }
   template <class... A>
-  auto make_awaited(A&&... arguments) const {
-    return make<AwaitReceiver<typename ResultOf<A...>::Type>>(std::forward<A>(arguments)...);
+  auto make_awaited(const char* verb, A&&... arguments) const {
+    return make<AwaitReceiver<typename ResultOf<A...>::Type>>(verb, std::forward<A>(arguments)...);
   }
 
   template <class... Rest>
-  void submit_with_callback(WithoutRoom without_room, Rest&&... arguments_and_callback) const {
+  void submit_with_callback(const char* verb, WithoutRoom without_room, Rest&&... arguments_and_callback) const {
     static_assert(sizeof...(Rest) > 0, "leasepool: the last argument is a callback(Result<R>)");
     auto rest = std::forward_as_tuple(std::forward<Rest>(arguments_and_callback)...);
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       using Callback = std::decay_t<std::tuple_element_t<sizeof...(I), std::tuple<Rest...>>>;
-      auto item = make<Callback>(std::get<I>(std::move(rest))...);
+      check_callable(verb, "callback", std::get<sizeof...(I)>(rest));
+      auto item = make<Callback>(verb, std::get<I>(std::move(rest))...);
       // NOLINTNEXTLINE(bugprone-use-after-move): each get() moves one element
       item->set_receiver(Callback(std::get<sizeof...(I)>(std::move(rest))));
       submit_item(self().grinder(), std::move(item), without_room);

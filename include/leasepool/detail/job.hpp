@@ -42,7 +42,7 @@ struct JobBooking {
   // First, and so in one cache line with the job's links, what a thread touches that runs it.
   std::atomic<TimePoint> started{TimePoint{}};  // TimePoint{}: it waits for a worker; set by whoever runs it
   TimePoint ended{};                            // when it ended, by whoever saw that; TimePoint{}: not noted
-  bool reports_start = false;                   // a thread tells the loop when it begins
+  bool reports_start = false;                   // the loop is told when it begins
   bool delivered = false;                       // the caller was told before the function ended
   bool of_batch = false;                        // is sent to busy worker processes however long they take
   bool waits_in_pool = false;                   // the pool has not handed it to a worker
@@ -59,6 +59,9 @@ struct JobBooking {
   TimePoint submitted{};
   Job* in_flight_next = nullptr;  // the lease's calls that have not ended, oldest first
   Job* in_flight_previous = nullptr;
+
+  // Of its lease; empty for an initializer.
+  [[nodiscard]] std::string_view owner() const noexcept { return lease ? lease->lease_owner() : std::string_view(); }
 };
 
 class Job {

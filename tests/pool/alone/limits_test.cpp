@@ -2,10 +2,14 @@
 // again.
 #include <sys/resource.h>
 
+#include <atomic>
+#include <chrono>
 #include <string>
+#include <utility>
 
 #include "alone.hpp"
 #include "leasepool/init.hpp"
+#include "leasepool/initializer.hpp"
 #include "pool/functions.hpp"
 #include "pool/harness.hpp"
 #include "support/eventually.hpp"
@@ -47,6 +51,26 @@ ALONE_TEST_CASE("a thread pool that gets only some of its threads leaves none", 
   TestPool pool(loop, ExecutorBackend::thread, 8);
   REQUIRE(pool.start().has_value());
   CHECK(pool.result_of([] { return 1; }).value() == 1);
+}
+
+ALONE_TEST_CASE("a thread pool that gets only some of its threads waits for their initializers without blocking",
+                "[thread][initializer][L4]") {
+  if (!alone::become_somebody()) return;
+  Loop loop;
+  const std::size_t threads = test::thread_count();
+  limit_processes(0, threads + 2);
+  std::atomic<bool> go_on = false;
+  detail::PoolOptions options = TestPool::options_for(8);
+  options.initializer = Initializer([&go_on] { go_on.wait(false); });
+  TestPool pool(loop, ExecutorBackend::thread, std::move(options));
+  const auto opened = loop.call_after(std::chrono::milliseconds(1), [&] {
+    go_on = true;
+    go_on.notify_all();
+  });
+  const auto started = pool.start();
+  REQUIRE_FALSE(started.has_value());
+  CHECK_THAT(started.error().message(), ContainsSubstring("thread 3") && ContainsSubstring("cannot be started"));
+  CHECK(test::eventually([&] { return test::thread_count() == threads; }));
 }
 
 ALONE_TEST_CASE("a process pool whose workers cannot be forked says which limit to raise", "[start][L4]") {
