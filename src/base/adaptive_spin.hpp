@@ -68,11 +68,13 @@ class AdaptiveSpin {
     return ready();
   }
 
+  // A sleep that no spin would have spared ends spinning at once: in a flow of calls further apart than `most`, each
+  // spin is for nothing. It takes five short sleeps to be back at 50 us.
   void slept(Duration how_long) noexcept {
     if (bound_ + how_long <= most_) {
       bound_ = std::min(most_, std::max(2 * bound_, kShortest));
     } else if (how_long > most_) {
-      shrink();
+      bound_ = Duration::zero();
     }
   }
 
