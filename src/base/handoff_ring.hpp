@@ -21,21 +21,22 @@ class HandoffRing {
   HandoffRing(const HandoffRing&) = delete;
   HandoffRing& operator=(const HandoffRing&) = delete;
   ~HandoffRing() {
+    publish();
     while (pop()) {
     }
   }
 
-  // The producer. Gives the element back when there is no room.
+  // The producer. Gives the element back when there is no room. Consumers see it at the next publish().
   [[nodiscard]] std::unique_ptr<T> push(std::unique_ptr<T> element) noexcept {
-    const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
-    std::atomic<T*>& place = places_[tail % kPlaces];
+    std::atomic<T*>& place = places_[pushed_ % kPlaces];
     // A place that is not null belongs to a consumer that has claimed it and not yet emptied it.
-    if (tail - known_head_ >= kPlaces) known_head_ = head_.load(std::memory_order_acquire);
-    if (tail - known_head_ >= kPlaces || place.load(std::memory_order_relaxed) != nullptr) return element;
+    if (pushed_ - known_head_ >= kPlaces) known_head_ = head_.load(std::memory_order_acquire);
+    if (pushed_ - known_head_ >= kPlaces || place.load(std::memory_order_relaxed) != nullptr) return element;
     place.store(element.release(), std::memory_order_release);
-    tail_.store(tail + 1);
+    ++pushed_;
     return nullptr;
   }
+  void publish() noexcept { tail_.store(pushed_); }
 
   // The producer: null if the element is not here any more.
   [[nodiscard]] std::unique_ptr<T> take_back(T& element) noexcept {
@@ -73,7 +74,8 @@ class HandoffRing {
 
   alignas(kCacheLine) std::atomic<std::uint64_t> head_ = 0;
   alignas(kCacheLine) std::atomic<std::uint64_t> tail_ = 0;
-  std::uint64_t known_head_ = 0;  // the producer's, who need not look at the head each time
+  alignas(kCacheLine) std::uint64_t pushed_ = 0;  // the producer's, as is the head that it last saw
+  std::uint64_t known_head_ = 0;
   alignas(kCacheLine) std::array<std::atomic<T*>, kPlaces> places_{};
 };
 

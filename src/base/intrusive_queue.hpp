@@ -50,6 +50,15 @@ class IntrusiveQueue {
     head_ = added;
     ++size_;
   }
+  void append(IntrusiveQueue other) noexcept {
+    if (other.empty()) return;
+    other.head_->previous = tail_;
+    (tail_ == nullptr ? head_ : tail_->next) = other.head_;
+    tail_ = other.tail_;
+    size_ += other.size_;
+    other.head_ = other.tail_ = nullptr;
+    other.size_ = 0;
+  }
   [[nodiscard]] T& front() const noexcept { return *head_; }
   [[nodiscard]] std::unique_ptr<T> pop_front() noexcept { return remove(*head_); }
 

@@ -21,8 +21,11 @@ namespace leasepool::detail {
 namespace {
 
 constexpr std::size_t kStep = 64;
+constexpr std::align_val_t kCacheLine{64};  // so that no two threads work in one line because of two jobs
 constexpr std::size_t kLargest = 1024;
 constexpr std::size_t kMostBytes = std::size_t{1} << 20;  // that a thread keeps of one size
+
+constexpr bool is_kept(std::size_t size) noexcept { return LEASEPOOL_JOBS_ARE_KEPT != 0 && size <= kLargest; }
 
 class FreeBlocks {
  public:
@@ -62,7 +65,7 @@ FreeBlocks::~FreeBlocks() {
   for (Block* block : first_) {
     while (block != nullptr) {
       Block* const next = block->next;
-      ::operator delete(block);
+      ::operator delete(block, kCacheLine);
       block = next;
     }
   }
@@ -78,19 +81,17 @@ void have_blocks() {
 }  // namespace
 
 void* allocate_job(std::size_t size) {
-  if (!LEASEPOOL_JOBS_ARE_KEPT || size > kLargest) return ::operator new(size);
+  if (!is_kept(size)) return ::operator new(size);
   if (own_blocks == nullptr) have_blocks();
   const std::size_t step = (size - 1) / kStep;
   void* const kept = own_blocks == nullptr ? nullptr : own_blocks->take(step);
-  return kept != nullptr ? kept : ::operator new((step + 1) * kStep);
+  return kept != nullptr ? kept : ::operator new((step + 1) * kStep, kCacheLine);
 }
 
 void free_job(void* block, std::size_t size) noexcept {
-  if (LEASEPOOL_JOBS_ARE_KEPT && size <= kLargest && own_blocks != nullptr &&
-      own_blocks->keep(block, (size - 1) / kStep)) {
-    return;
-  }
-  ::operator delete(block);
+  if (!is_kept(size)) return ::operator delete(block);
+  if (own_blocks != nullptr && own_blocks->keep(block, (size - 1) / kStep)) return;
+  ::operator delete(block, kCacheLine);
 }
 
 }  // namespace leasepool::detail

@@ -13,11 +13,6 @@ namespace leasepool::detail {
 
 namespace {
 
-std::uint64_t next_job_id() {
-  static std::atomic<std::uint64_t> last = 0;
-  return ++last;
-}
-
 // A call's stack is noted when a tenth of its time-out is left.
 constexpr int kLateInTimeout = 10;
 
@@ -100,7 +95,7 @@ void LeaseRecord::submit_batch(std::vector<Submission> submissions) {
 // Takes the job into the lease's books; null if it failed instead.
 std::unique_ptr<Job> LeaseRecord::admit(std::unique_ptr<Job> job, const CallSettings& settings, TimePoint now) {
   JobBooking& booking = job->booking;
-  booking.id = next_job_id();
+  booking.id = ++ledger_->last_call_id;
   booking.lease = shared_from_this();
   booking.submitted = now;
   if (auto error = refusal()) {
@@ -218,9 +213,8 @@ void LeaseRecord::run_time_out(std::uint64_t job_id) {
 }
 
 void LeaseRecord::job_ended(std::unique_ptr<Job> job) {
-  const auto self = shared_from_this();
+  const std::shared_ptr<JobSink> self = std::move(job->booking.lease);
   remove(*job);
-  job->booking.lease.reset();
   scheduler->cancel_timer(job->booking.timer);
   job->booking.cancellation.reset();
   say_whose_call(*job);

@@ -31,6 +31,7 @@ struct CallLedger {
   std::string manager;
   std::size_t workers_per_pool = 1;
   std::size_t max_queued_calls = 0;
+  std::uint64_t last_call_id = 0;
   std::uint64_t completed = 0;
   std::uint64_t failed = 0;
   std::map<Errc, std::uint64_t> failed_by;

@@ -20,8 +20,34 @@ void Inbox::post(std::move_only_function<void()> function) {
   if (functions_.push(std::move(posted)) == nullptr) ring_doorbell();
 }
 
-void Inbox::job_done(std::unique_ptr<Job> job) {
-  if (jobs_.push(std::move(job)) == nullptr) ring_doorbell();
+void Inbox::job_done(const std::shared_ptr<FinishedJobs>& of_thread, std::unique_ptr<Job> job) {
+  if (!of_thread->ring.push(std::move(job))) return;
+  of_thread->self = of_thread;
+  FinishedJobs* first = finished_.load();
+  do {
+    if (first == &closed_) {
+      of_thread->self.reset();
+      return of_thread->ring.clear();
+    }
+    of_thread->next = first;
+  } while (!finished_.compare_exchange_weak(first, of_thread.get()));
+  ring_doorbell();
+}
+
+// Takes the first of a list of callers out, which may be its last owner.
+std::shared_ptr<FinishedJobs> Inbox::next_of(FinishedJobs*& first) noexcept {
+  auto taken = std::move(first->self);
+  first = first->next;
+  return taken;
+}
+
+void Inbox::take_jobs(IntrusiveQueue<Job>& into) noexcept {
+  if (!has_jobs()) return;
+  for (FinishedJobs* first = finished_.exchange(nullptr); first != nullptr;) {
+    const auto of_thread = next_of(first);
+    of_thread->ring.answer_call();
+    while (auto job = of_thread->ring.pop()) into.push_back(std::move(job));
+  }
 }
 
 void Inbox::ring_doorbell() noexcept {
@@ -40,7 +66,9 @@ bool Inbox::prepare_sleep() noexcept {
 
 void Inbox::close() noexcept {
   functions_.close().clear();
-  jobs_.close().clear();
+  for (FinishedJobs* first = finished_.exchange(&closed_); first != nullptr && first != &closed_;) {
+    next_of(first)->ring.clear();
+  }
 }
 
 }  // namespace leasepool::detail

@@ -1,5 +1,5 @@
-// Inbox: how other threads reach the loop. Posted functions and finished jobs go into lock-free mailboxes; an eventfd
-// wakes the loop, and only when it sleeps.
+// Inbox: how other threads reach the loop. Posted functions go into a lock-free mailbox, finished jobs into a ring of
+// each thread that the inbox is told of; an eventfd wakes the loop, and only when it sleeps.
 #pragma once
 
 #include <atomic>
@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "base/intrusive_queue.hpp"
+#include "base/return_ring.hpp"
 #include "base/unique_fd.hpp"
 #include "leasepool/detail/job.hpp"
 #include "leasepool/detail/job_memory.hpp"
@@ -23,6 +24,13 @@ struct PostedFunction {
   static void operator delete(void* posted, std::size_t size) noexcept { free_job(posted, size); }
 };
 
+// The jobs that one thread has finished and the loop has not fetched.
+struct FinishedJobs {
+  ReturnRing<Job, 512> ring;
+  std::shared_ptr<FinishedJobs> self{};  // while the loop is called
+  FinishedJobs* next = nullptr;
+};
+
 // Shared by the loop and by every thread that may outlive it.
 class Inbox {
  public:
@@ -30,7 +38,8 @@ class Inbox {
 
   // Any thread. What arrives after close() is destroyed here.
   void post(std::move_only_function<void()> function);
-  void job_done(std::unique_ptr<Job> job);
+  // With the ring of the thread that calls.
+  void job_done(const std::shared_ptr<FinishedJobs>& of_thread, std::unique_ptr<Job> job);
 
   // Any thread: wakes the loop if it sleeps.
   void ring_doorbell() noexcept;
@@ -46,16 +55,24 @@ class Inbox {
   void asleep() noexcept { sleeping_.store(true); }
   void awake() noexcept { sleeping_.store(false); }
 
-  [[nodiscard]] bool empty() const noexcept { return functions_.empty() && jobs_.empty(); }
+  [[nodiscard]] bool empty() const noexcept { return functions_.empty() && !has_jobs(); }
   [[nodiscard]] IntrusiveQueue<PostedFunction> take_functions() noexcept { return functions_.take_all(); }
-  [[nodiscard]] IntrusiveQueue<Job> take_jobs() noexcept { return jobs_.take_all(); }
+  // Appends them, those of each thread in their order.
+  void take_jobs(IntrusiveQueue<Job>& into) noexcept;
 
   // Refuses everything from now on and destroys what is left.
   void close() noexcept;
 
  private:
+  [[nodiscard]] bool has_jobs() const noexcept {
+    const FinishedJobs* const first = finished_.load();
+    return first != nullptr && first != &closed_;
+  }
+  [[nodiscard]] static std::shared_ptr<FinishedJobs> next_of(FinishedJobs*& first) noexcept;
+
   IntrusiveMailbox<PostedFunction> functions_;
-  IntrusiveMailbox<Job> jobs_;
+  std::atomic<FinishedJobs*> finished_ = nullptr;  // of threads that have called, the last one first
+  FinishedJobs closed_;                            // stands there once nobody is let in any more
   std::atomic<bool> sleeping_ = true;  // a loop that does not run yet sleeps: a ring makes its poll_fd() readable
   UniqueFd doorbell_;
 };

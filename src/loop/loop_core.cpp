@@ -36,6 +36,27 @@ class LoopCore::Turning {
   LoopCore& loop_;
 };
 
+// Marks the time in which outcomes are delivered, the last one's excepted. Also where a callback throws, what was held
+// is handed over.
+class LoopCore::Delivering {
+ public:
+  explicit Delivering(LoopCore& loop) : loop_(loop) {}
+  Delivering(const Delivering&) = delete;
+  Delivering& operator=(const Delivering&) = delete;
+  ~Delivering() {
+    loop_.more_deliveries_ = false;
+    for (const auto& work : loop_.held_) work->hand_over();
+    loop_.held_.clear();
+  }
+  void deliver(std::unique_ptr<Job> job, bool more) {
+    loop_.more_deliveries_ = more;
+    job->deliver();
+  }
+
+ private:
+  LoopCore& loop_;
+};
+
 // Marks the time in which this loop takes its turns: before and after, whoever drives it sleeps on poll_fd().
 class LoopCore::Driving {
  public:
@@ -187,6 +208,11 @@ void LoopCore::came(Duration spin) {
   if (spin > Duration::zero()) --expected_;
 }
 
+bool LoopCore::hold(std::shared_ptr<HeldWork> work) {
+  if (more_deliveries_) held_.push_back(std::move(work));
+  return more_deliveries_;
+}
+
 // Looks for a while, where something is expected that may come before this thread could go to sleep and be woken.
 bool LoopCore::comes_soon() {
   if (expected_ == 0) return false;
@@ -272,23 +298,28 @@ void LoopCore::run_timers() {
 }
 
 void LoopCore::run_finished_jobs() {
-  for (auto taken = inbox_->take_jobs(); !taken.empty();) arrived_.push_back(taken.pop_front());
+  inbox_->take_jobs(arrived_);
   while (!arrived_.empty()) {
     std::unique_ptr<Job> job = arrived_.pop_front();
-    const std::shared_ptr<JobSink> pool = std::move(job->booking.pool);
+    JobSink* const pool = job->booking.pool;
     pool->job_ended(std::move(job));
   }
 }
 
 void LoopCore::run_inbox() {
   run_finished_jobs();  // what ended before a function was posted comes before it
-  for (auto taken = inbox_->take_functions(); !taken.empty();) posted_.push_back(taken.pop_front());
+  posted_.append(inbox_->take_functions());
   while (!posted_.empty()) posted_.pop_front()->function();
 }
 
 void LoopCore::run_deferred() {
   for (std::size_t left = reports_.size(); left > 0; --left) reports_.pop_front()->function();
-  for (std::size_t left = deliveries_.size(); left > 0; --left) deliveries_.pop_front()->deliver();
+  {
+    Delivering delivering(*this);
+    for (std::size_t left = deliveries_.size(); left > 0; --left) {
+      delivering.deliver(deliveries_.pop_front(), left > 1);
+    }
+  }
   for (std::size_t left = deferred_.size(); left > 0; --left) deferred_.pop_front()->function();
   while (!ended_.empty()) {
     Outcome<void> outcome = std::move(ended_.front().outcome);

@@ -55,6 +55,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   // What is posted may be what ends the loop, before this has returned: so the inbox is held.
   void expect(Duration spin) override;
   void came(Duration spin) override;
+  [[nodiscard]] bool hold(std::shared_ptr<HeldWork> work) override;
   void post(Handler handler) override { std::shared_ptr(inbox_)->post(std::move(handler)); }
   [[nodiscard]] bool on_thread() const noexcept override { return thread_ == std::this_thread::get_id(); }
 
@@ -94,6 +95,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
  private:
   struct Spawned;
   class Turning;
+  class Delivering;
   class Driving;
 
   void turn(bool may_sleep);
@@ -126,6 +128,8 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   IntrusiveQueue<PostedFunction> posted_;
   IntrusiveQueue<Job> arrived_;
   IntrusiveQueue<Job> deliveries_;
+  bool more_deliveries_ = false;  // behind the one that runs
+  std::vector<std::shared_ptr<HeldWork>> held_;
   std::list<LoopClient*> clients_;
   std::list<Spawned> spawned_;
   std::list<Spawned> ended_;

@@ -2,12 +2,22 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 
 #include "leasepool/detail/job.hpp"
 #include "leasepool/duration.hpp"
 #include "loop/timer_queue.hpp"
 
 namespace leasepool::detail {
+
+// Keeps work back for as long as more may follow. Loop thread only.
+class HeldWork {
+ public:
+  virtual void hand_over() = 0;
+
+ protected:
+  ~HeldWork() = default;
+};
 
 // Loop thread only, but for post() and on_thread().
 class Scheduler {
@@ -37,6 +47,9 @@ class Scheduler {
   // came, or will not.
   virtual void expect(Duration /*spin*/) {}
   virtual void came(Duration /*spin*/) {}
+
+  // True if more callbacks follow in this turn: hand_over() is then called behind the last of them. False: none do.
+  [[nodiscard]] virtual bool hold(std::shared_ptr<HeldWork> /*work*/) { return false; }
 
   [[nodiscard]] virtual bool on_thread() const noexcept = 0;
 

@@ -138,12 +138,7 @@ void ProcessPool::break_pool(const std::string& why) {
   if (broken_) return;
   broken_ = options_.name + ": " + why;
   log(LogLevel::error, *broken_);
-  while (!queue_.empty()) {
-    auto job = queue_.pop_front();
-    const auto lease = job->booking.lease;
-    job->fail({Errc::pool_broken, *broken_});
-    lease->job_ended(std::move(job));
-  }
+  while (!queue_.empty()) end_at_lease(queue_.pop_front(), {Errc::pool_broken, *broken_});
 }
 
 void ProcessPool::note_stack(const Job& job) {
@@ -219,10 +214,7 @@ void ProcessPool::worker_finished(Worker& worker, std::unique_ptr<Job> job) {
   } else if (!worker.dying()) {
     idle_.push_back(&worker);
   }
-  if (job) {
-    const auto lease = job->booking.lease;
-    lease->job_ended(std::move(job));
-  }
+  if (job) end_at_lease(std::move(job));
   if (!closing_) dispatch();
 }
 

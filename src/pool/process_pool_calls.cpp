@@ -19,17 +19,11 @@ constexpr std::uint8_t kMostLostStarts = 10;
 // Calls that wait behind one which runs longer than this go to workers that are idle.
 constexpr Duration kSlow = 2 * SentCalls::kLongestWaitAhead;
 
-void end_job(std::unique_ptr<Job> job, Error error) {
-  job->fail(std::move(error));
-  const auto lease = job->booking.lease;
-  lease->job_ended(std::move(job));
-}
-
 }  // namespace
 
 void ProcessPool::submit(std::unique_ptr<Job> job) {
   check(!closing_, "a closing pool gets no jobs");
-  if (broken_) return end_job(std::move(job), {Errc::pool_broken, *broken_});
+  if (broken_) return end_at_lease(std::move(job), {Errc::pool_broken, *broken_});
   enqueue(std::move(job));
   dispatch();
 }
@@ -38,7 +32,7 @@ void ProcessPool::submit_batch(IntrusiveQueue<Job> jobs) {
   check(!closing_, "a closing pool gets no jobs");
   while (!jobs.empty()) {
     auto job = jobs.pop_front();
-    broken_ ? end_job(std::move(job), {Errc::pool_broken, *broken_}) : enqueue(std::move(job));
+    broken_ ? end_at_lease(std::move(job), {Errc::pool_broken, *broken_}) : enqueue(std::move(job));
   }
   dispatch();
 }
@@ -67,7 +61,7 @@ bool ProcessPool::send_front_to(Worker& worker) {
   job->booking.waits_in_pool = false;
   Job& sent = *job;
   if (auto error = worker.queue(job)) {
-    end_job(std::move(job), std::move(*error));
+    end_at_lease(std::move(job), std::move(*error));
     return false;
   }
   if (unflushed_.empty() || unflushed_.back() != &worker) unflushed_.push_back(&worker);
@@ -145,8 +139,8 @@ void ProcessPool::take_back_from(Worker& worker) {
 
 // A job that has not begun on the worker that it was sent to.
 void ProcessPool::give_back(std::unique_ptr<Job> job) {
-  if (closing_) return end_job(std::move(job), {Errc::cancelled, options_.name + " closed before the call began"});
-  if (broken_) return end_job(std::move(job), {Errc::pool_broken, *broken_});
+  if (closing_) return end_at_lease(std::move(job), {Errc::cancelled, options_.name + " closed before the call began"});
+  if (broken_) return end_at_lease(std::move(job), {Errc::pool_broken, *broken_});
   job->booking.started.store(TimePoint{}, std::memory_order_relaxed);
   job->booking.waits_in_pool = true;
   Job& waiting = *job;
@@ -166,7 +160,7 @@ bool ProcessPool::withdraw(Job& job, Error error) {
     note_start(job, loop_.now());
     return false;
   }
-  end_job(std::move(waiting), std::move(error));
+  end_at_lease(std::move(waiting), std::move(error));
   return true;
 }
 
@@ -182,7 +176,7 @@ bool ProcessPool::interrupt(Job& job, Error error) {
   take_back_from(*worker);
   std::unique_ptr<Job> taken = worker->take_job(job);
   if (!worker->has_jobs()) kill_for_nothing_wanted(*worker);  // else it is between two calls
-  end_job(std::move(taken), std::move(error));
+  end_at_lease(std::move(taken), std::move(error));
   spawn_missing_workers();
   dispatch();
   return true;
@@ -198,7 +192,7 @@ void ProcessPool::requeue_or_fail(const Worker& worker, std::unique_ptr<Job> job
                                ", the last: " + worker.describe_end() + "; it has not run");
   }
   log(LogLevel::warning, error.message());
-  end_job(std::move(job), std::move(error));
+  end_at_lease(std::move(job), std::move(error));
 }
 
 Error ProcessPool::crash_error(const Worker& worker, const Job& job) const {

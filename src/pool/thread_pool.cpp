@@ -38,6 +38,10 @@ class BlockSignals {
   sigset_t before_{};
 };
 
+// So close together that the loop would not be done with the first before the next comes; and how many go at once.
+constexpr Duration kQuickSuccession = std::chrono::microseconds(3);
+constexpr std::size_t kTogether = 8;
+
 void name_thread(std::thread& thread, const std::string& name) {
   constexpr std::size_t kLongestThreadName = 15;  // the kernel's limit
   pthread_setname_np(thread.native_handle(), name.substr(0, kLongestThreadName).c_str());
@@ -120,28 +124,37 @@ void ThreadPool::thread_initialized(const std::optional<std::string>& failed) {
   if (--uninitialized_threads_ == 0 && ready_) report_start();
 }
 
+// Each hand-over makes the threads' processors fetch what they watch anew, so calls that come in quick succession go
+// over together. The first of them, and one that nothing follows, goes at once.
 void ThreadPool::submit(std::unique_ptr<Job> job) {
+  const TimePoint now = job->booking.submitted;
   enqueue(std::move(job));
-  hand_off();
+  if (now - handed_over_ < kQuickSuccession && queue_.size() % kTogether != 0) {
+    if (held_ || (held_ = scheduler_.hold(shared_from_this()))) return;
+  }
+  handed_over_ = now;
+  hand_over();
 }
 
 void ThreadPool::submit_batch(IntrusiveQueue<Job> jobs) {
   while (!jobs.empty()) enqueue(jobs.pop_front());
-  hand_off();
+  hand_over();
 }
 
 void ThreadPool::enqueue(std::unique_ptr<Job> job) {
   check(!closing_, "a closing pool gets no jobs");
-  job->booking.pool = shared_from_this();
+  job->booking.pool = this;
   job->booking.waits_in_pool = true;
   queue_.push_back(std::move(job));
+  shared_->waiting.store(queue_.size(), std::memory_order_relaxed);
   scheduler_.expect(options_.spin);
 }
 
 // In order, as far as there is room.
-void ThreadPool::hand_off() {
+void ThreadPool::hand_over() {
+  held_ = false;
   bool any = false;
-  while (!queue_.empty()) {
+  while (!queue_.empty() && under_way_ < kMostUnderWay) {
     auto job = queue_.pop_front();
     job->booking.waits_in_pool = false;
     job = shared_->ready.push(std::move(job));
@@ -151,33 +164,35 @@ void ThreadPool::hand_off() {
       break;
     }
     any = true;
+    ++under_way_;
   }
   shared_->waiting.store(queue_.size(), std::memory_order_relaxed);
-  if (any) shared_->parking.wake_one();
+  if (any) {
+    shared_->ready.publish();
+    shared_->parking.wake_one();
+  }
+  if (closing_ && queue_.empty()) announce_end();
 }
 
 bool ThreadPool::withdraw(Job& job, Error error) {
   if (job.booking.started.load(std::memory_order_relaxed) != TimePoint{}) return false;
-  std::unique_ptr<Job> taken = job.booking.waits_in_pool ? queue_.remove(job) : shared_->ready.take_back(job);
+  const bool handed_over = !job.booking.waits_in_pool;
+  std::unique_ptr<Job> taken = handed_over ? shared_->ready.take_back(job) : queue_.remove(job);
   if (!taken) return false;  // a thread has it
-  taken->fail(std::move(error));
-  taken->booking.pool.reset();
+  if (handed_over) --under_way_;
   job_left();
-  const auto lease = taken->booking.lease;
-  lease->job_ended(std::move(taken));
+  end_at_lease(std::move(taken), std::move(error));
   return true;
 }
 
 void ThreadPool::job_left() {
   scheduler_.came(options_.spin);
-  if (queue_.empty()) return;
-  hand_off();
-  if (closing_ && queue_.empty()) announce_end();
+  if (!held_ && (closing_ || !queue_.empty())) hand_over();
 }
 
 // Threads leave when they find nothing more to do.
 void ThreadPool::announce_end() {
-  shared_->closing.store(true);
+  if (shared_->closing.exchange(true)) return;
   shared_->parking.wake_all();
 }
 
@@ -210,7 +225,7 @@ void ThreadPool::thread_main(const std::shared_ptr<Shared>& shared, const std::w
     run_job(*shared, *job, free_since == TimePoint{} ? monotonic_now() : free_since);
     free_since = job->booking.ended = monotonic_now();
     busy.store(false, std::memory_order_release);
-    shared->inbox->job_done(std::move(job));
+    shared->inbox->job_done(shared->threads[index].finished, std::move(job));
   }
   {
     const std::lock_guard lock(shared->mutex);
@@ -268,9 +283,9 @@ void ThreadPool::run_with_log(Shared& shared, Job& job) {
 void ThreadPool::job_started(std::uint64_t /*job_id*/, TimePoint /*started*/) {}
 
 void ThreadPool::job_ended(std::unique_ptr<Job> job) {
+  --under_way_;
   job_left();
-  const auto lease = job->booking.lease;
-  lease->job_ended(std::move(job));
+  end_at_lease(std::move(job));
 }
 
 void ThreadPool::begin_closing() {

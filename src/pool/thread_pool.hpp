@@ -22,7 +22,7 @@ namespace leasepool::detail {
 
 // Loop thread only, but for would_wait_for_itself(). Threads that were abandoned keep what they use alive, and the job
 // that such a thread hands back is still delivered if nobody was told before.
-class ThreadPool final : public Pool, public JobSink, public std::enable_shared_from_this<ThreadPool> {
+class ThreadPool final : public Pool, public JobSink, public HeldWork, public std::enable_shared_from_this<ThreadPool> {
  public:
   ThreadPool(Scheduler& scheduler, const std::shared_ptr<Inbox>& inbox, PoolOptions options);
   ThreadPool(const ThreadPool&) = delete;
@@ -41,12 +41,15 @@ class ThreadPool final : public Pool, public JobSink, public std::enable_shared_
 
   void job_started(std::uint64_t job_id, TimePoint started) override;
   void job_ended(std::unique_ptr<Job> job) override;
+  void hand_over() override;
 
  private:
   // Written by its thread alone.
   struct alignas(64) ThreadState {
     std::atomic<bool> busy = false;  // runs a job
+    const std::shared_ptr<FinishedJobs> finished = std::make_shared<FinishedJobs>();
   };
+  static constexpr std::size_t kMostUnderWay = decltype(FinishedJobs::ring)::kPlaces;
 
   // What threads and loop share; outlives the pool when threads are abandoned.
   struct Shared {
@@ -74,7 +77,6 @@ class ThreadPool final : public Pool, public JobSink, public std::enable_shared_
   static void run_job(Shared& shared, Job& job, TimePoint started);
   static void run_with_log(Shared& shared, Job& job);
   void enqueue(std::unique_ptr<Job> job);
-  void hand_off();
   void job_left();
   void announce_end();
   void begin_closing();
@@ -85,7 +87,10 @@ class ThreadPool final : public Pool, public JobSink, public std::enable_shared_
   const PoolOptions options_;
   const std::shared_ptr<LogQueue> log_;
   const std::shared_ptr<Shared> shared_;
-  IntrusiveQueue<Job> queue_;  // what the ring has no room for
+  IntrusiveQueue<Job> queue_;  // what waits for others, or has no room in the ring
+  std::size_t under_way_ = 0;  // jobs that were handed over and are not back
+  bool held_ = false;          // the loop will call hand_over()
+  TimePoint handed_over_{};    // when a job was submitted that went over at once
   std::vector<std::thread> threads_;
   std::move_only_function<void(Result<void>)> ready_;  // while starting
   Result<void> start_result_;

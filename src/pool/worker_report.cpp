@@ -87,7 +87,7 @@ WorkerCrash Worker::report_end(const Job& job) const {
                     .stack_overflow = status_->stack.stack_overflow == 1,
                     .function = std::string(job.function_name()),
                     .call_id = job.booking.id,
-                    .owner = std::string(job.booking.lease ? job.booking.lease->lease_owner() : ""),
+                    .owner = std::string(job.booking.owner()),
                     .ran_for = started == TimePoint{} ? Duration{} : loop_.now() - started,
                     .worker_id = id_,
                     .pid = pid_,

@@ -20,6 +20,8 @@ TEST_CASE("elements come out in their order, and there is room for so many", "[h
   const auto back = ring.push(std::make_unique<int>(8));
   REQUIRE(back != nullptr);
   CHECK(*back == 8);
+  CHECK(ring.pop() == nullptr);  // what is not published is not seen
+  ring.publish();
   for (int i = 0; i < 8; ++i) CHECK(*ring.pop() == i);
   CHECK(ring.pop() == nullptr);
 }
@@ -32,6 +34,7 @@ TEST_CASE("what was taken back is passed over", "[handoff_ring]") {
     pushed.push_back(element.get());
     CHECK(ring.push(std::move(element)) == nullptr);
   }
+  ring.publish();
   CHECK(*ring.take_back(*pushed[1]) == 1);
   CHECK(*ring.take_back(*pushed[0]) == 0);
   CHECK(*ring.pop() == 2);
@@ -66,6 +69,7 @@ TEST_CASE("each element is had by one, with many threads that take and one that 
     auto element = std::make_unique<int>(i);
     int* const address = element.get();
     while ((element = ring.push(std::move(element)))) std::this_thread::yield();
+    ring.publish();
     if (i % 3 == 0) {
       if (const auto back = ring.take_back(*address)) ++had[static_cast<std::size_t>(*back)];
     }

@@ -85,6 +85,7 @@ TestPool::TestPool(Loop& its_loop, ExecutorBackend backend, leasepool::detail::P
     look_again();
   };
   pool = leasepool::detail::make_pool(*loop.core(), backend, std::move(options));
+  sink->pool = pool;
 }
 
 TestPool::~TestPool() {

@@ -52,6 +52,7 @@ class CallSink final : public leasepool::detail::JobSink {
   void job_ended(std::unique_ptr<leasepool::detail::Job> job) override;
   [[nodiscard]] std::string_view lease_owner() const noexcept override { return "test owner"; }
 
+  std::shared_ptr<leasepool::detail::Pool> pool;  // which a job's lease keeps alive
   std::vector<std::uint64_t> started;
   std::vector<std::uint64_t> ended;  // ids, in the order of their end
 };

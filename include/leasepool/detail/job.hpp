@@ -12,6 +12,7 @@
 #include <span>
 #include <stop_token>
 #include <string_view>
+#include <utility>
 
 #include "leasepool/detail/bytes.hpp"
 #include "leasepool/detail/descriptors.hpp"
@@ -30,6 +31,7 @@ class JobSink {
   virtual void job_started(std::uint64_t job_id, TimePoint started) = 0;
   // It waits again: the worker that it was sent to has died, or serves no more, before it began.
   virtual void job_given_back(std::uint64_t /*job_id*/) {}
+  // The job's hold of it is to be let go here, and may be the last.
   virtual void job_ended(std::unique_ptr<Job> job) = 0;
   [[nodiscard]] virtual std::string_view lease_owner() const noexcept { return {}; }
 
@@ -51,7 +53,7 @@ struct JobBooking {
   std::stop_source stop{std::nostopstate};  // asks a function that takes a std::stop_token to end early; any thread
 
   std::shared_ptr<JobSink> lease;         // where it ends
-  std::shared_ptr<JobSink> pool;          // where a thread hands it back
+  JobSink* pool = nullptr;                // where a thread hands it back; its lease keeps that alive
   std::optional<Duration> timeout;        // of its run, counted from its start on a worker
   std::optional<Duration> queue_timeout;  // of its wait, counted from its submission
   std::shared_ptr<void> cancellation;     // watches the caller's stop token
@@ -109,5 +111,15 @@ class Job {
   Job* previous = nullptr;
   JobBooking booking;
 };
+
+// Hands a job to the lease in which it ends.
+inline void end_at_lease(std::unique_ptr<Job> job) {
+  JobSink& lease = *job->booking.lease;
+  lease.job_ended(std::move(job));
+}
+inline void end_at_lease(std::unique_ptr<Job> job, Error error) {
+  job->fail(std::move(error));
+  end_at_lease(std::move(job));
+}
 
 }  // namespace leasepool::detail
