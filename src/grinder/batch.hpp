@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
-#include <set>
+#include <optional>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -23,7 +24,7 @@ struct BatchRules {
 
 inline constexpr Duration kStrictAgeing = std::chrono::hours(24 * 30);
 
-// Items that wait for a batch. One thread.
+// Items that wait for a batch: a line for each priority, in the order in which they came. One thread.
 template <class Item>
 class BatchQueue {
  public:
@@ -31,35 +32,49 @@ class BatchQueue {
 
   // Times do not go back from one item to the next. Gives the item's id.
   std::uint64_t add(Item item, TimePoint now, int priority) {
-    const std::uint64_t id = ++last_id_;
-    const Place place = place_of(id, now, priority);
-    order_.insert(order_.end(), place);
-    items_.emplace_hint(items_.end(), id, Waiting{std::move(item), now, place});
-    return id;
+    lines_[priority].waiting.push_back({.id = ++last_id_, .since = now, .item = std::move(item)});
+    ++size_;
+    return last_id_;
   }
 
-  [[nodiscard]] Item remove(std::uint64_t id) {
-    const auto found = items_.find(id);
-    check(found != items_.end(), "an item that is removed from the queue is in it");
-    order_.erase(found->second.place);
-    Item item = std::move(found->second.item);
-    items_.erase(found);
+  [[nodiscard]] Item remove(std::uint64_t id, int priority) {
+    Line& line = lines_[priority];
+    const auto found = std::ranges::lower_bound(line.waiting, id, {}, &Waiting::id);
+    check(found != line.waiting.end() && found->id == id && found->item,
+          "an item that is removed from the queue is in it");
+    Item item = *std::exchange(found->item, std::nullopt);
+    ++line.gone;
+    --size_;
+    tidy(line);
     return item;
   }
 
   // The next batch: those of the highest priority first, the oldest of them first, and no more than the threshold.
   [[nodiscard]] std::vector<Item> take() {
     std::vector<Item> batch;
-    batch.reserve(std::min(rules_.threshold, size()));
-    while (!order_.empty() && batch.size() < rules_.threshold) batch.push_back(remove(std::get<2>(*order_.begin())));
+    batch.reserve(std::min(rules_.threshold, size_));
+    while (size_ > 0 && batch.size() < rules_.threshold) {
+      Line& line = first_line();
+      batch.push_back(*std::move(line.waiting.front().item));
+      line.waiting.pop_front();
+      --size_;
+      tidy(line);
+    }
+    std::erase_if(lines_, [this](const auto& line) { return lines_.size() > 1 && line.second.waiting.empty(); });
     return batch;
   }
 
-  [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
-  [[nodiscard]] bool empty() const noexcept { return items_.empty(); }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 
   // When the item that has waited longest was added; kNever if there is none.
-  [[nodiscard]] TimePoint oldest() const noexcept { return empty() ? kNever : items_.begin()->second.since; }
+  [[nodiscard]] TimePoint oldest() const noexcept {
+    TimePoint oldest = kNever;
+    for (const auto& [priority, line] : lines_) {
+      if (!line.waiting.empty()) oldest = std::min(oldest, line.waiting.front().since);
+    }
+    return oldest;
+  }
 
   // When a batch is due whatever its size.
   [[nodiscard]] TimePoint deadline() const noexcept { return deadline_after(oldest(), rules_.max_wait); }
@@ -67,35 +82,66 @@ class BatchQueue {
   // How many batches are due: full ones; where there is none, one if the first item has waited long enough; with `all`,
   // as many as it takes to leave nothing.
   [[nodiscard]] std::size_t due(TimePoint now, bool all) const noexcept {
-    const std::size_t full = size() / rules_.threshold;
-    const bool rest = size() % rules_.threshold != 0;
+    const std::size_t full = size_ / rules_.threshold;
+    const bool rest = size_ % rules_.threshold != 0;
     return full + (rest && (all || (full == 0 && deadline() <= now)) ? 1 : 0);
   }
 
-  // In the order in which they were added.
   template <class Visit>
   void for_each(Visit visit) const {
-    for (const auto& [id, waiting] : items_) visit(waiting.item);
+    for (const auto& [priority, line] : lines_) {
+      for (const Waiting& waiting : line.waiting) {
+        if (waiting.item) visit(*waiting.item);
+      }
+    }
   }
 
  private:
+  struct Waiting {
+    std::uint64_t id = 0;
+    TimePoint since{};
+    std::optional<Item> item;  // none once it was removed
+  };
+  struct Line {
+    std::deque<Waiting> waiting;  // the first has an item
+    std::size_t gone = 0;         // that have none
+  };
   // Ordered: strict priorities first, then the time of adding, moved back by what the priority is worth, then the id.
   using Place = std::tuple<std::int64_t, std::int64_t, std::uint64_t>;
-  struct Waiting {
-    Item item;
-    TimePoint since{};
-    Place place{};
-  };
 
-  [[nodiscard]] Place place_of(std::uint64_t id, TimePoint now, int priority) const noexcept {
-    const std::int64_t since = now.time_since_epoch().count();
-    if (rules_.ageing >= kStrictAgeing) return {-priority, since, id};
-    return {0, since - priority * rules_.ageing.count(), id};
+  [[nodiscard]] Place place_of_first(int priority, const Line& line) const noexcept {
+    const Waiting& first = line.waiting.front();
+    const std::int64_t since = first.since.time_since_epoch().count();
+    if (rules_.ageing >= kStrictAgeing) return {-priority, since, first.id};
+    return {0, since - priority * rules_.ageing.count(), first.id};
+  }
+
+  // Of those that are not empty, the one whose first item comes first of all; there is one.
+  [[nodiscard]] Line& first_line() noexcept {
+    Line* first = nullptr;
+    Place best;
+    for (auto& [priority, line] : lines_) {
+      if (line.waiting.empty()) continue;
+      const Place place = place_of_first(priority, line);
+      if (first == nullptr || place < best) {
+        first = &line;
+        best = place;
+      }
+    }
+    return *first;
+  }
+
+  // Those that have no item go as soon as they are at the front, or when they are the most.
+  static void tidy(Line& line) {
+    for (; !line.waiting.empty() && !line.waiting.front().item; --line.gone) line.waiting.pop_front();
+    if (2 * line.gone <= line.waiting.size()) return;
+    std::erase_if(line.waiting, [](const Waiting& waiting) { return !waiting.item; });
+    line.gone = 0;
   }
 
   const BatchRules rules_;
-  std::map<std::uint64_t, Waiting> items_;  // by id, so oldest first
-  std::set<Place> order_;
+  std::map<int, Line> lines_;
+  std::size_t size_ = 0;
   std::uint64_t last_id_ = 0;
 };
 

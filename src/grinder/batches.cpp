@@ -14,7 +14,9 @@ void GrinderCore::pump() {
   if (phase_ == Phase::stopped) return;
   admit_who_waits_for_room();
   const std::size_t free = options_.max_inflight_batches - std::min(options_.max_inflight_batches, batches_.size());
-  const std::size_t due = items_.empty() ? 0 : items_.due(scheduler_->now(), phase_ == Phase::stopping);
+  const bool by_age =
+      !items_.empty() && items_.size() < options_.batch_size_threshold;  // else the time does not matter
+  const std::size_t due = items_.due(by_age ? scheduler_->now() : TimePoint(), phase_ == Phase::stopping);
   const std::size_t wanted = std::min(due, free);
   while (requests_.size() > wanted) take_back_request();
   while (requests_.size() < wanted) ask_for_lease();

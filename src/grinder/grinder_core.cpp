@@ -143,7 +143,7 @@ void GrinderCore::submit(std::unique_ptr<WorkItem> item, WithoutRoom without_roo
     return;
   }
   queue(std::move(item));
-  pump();
+  if (items_.size() >= options_.batch_size_threshold || age_timer_ == 0) pump();  // else nothing is due that was not
 }
 
 void GrinderCore::queue(std::unique_ptr<WorkItem> item) {
@@ -184,7 +184,7 @@ void GrinderCore::fail_waiting(std::unique_ptr<WorkItem> item, const Error& erro
 void GrinderCore::cancel(ItemState& item) {
   switch (item.phase) {
     case ItemPhase::waiting: {
-      auto waiting = items_.remove(item.id);
+      auto waiting = items_.remove(item.id, item.settings.priority);
       const Error error(Errc::cancelled, describe(*waiting) + " was cancelled before it ran");
       fail_waiting(std::move(waiting), error);
       return pump();

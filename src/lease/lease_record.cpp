@@ -81,12 +81,10 @@ void LeaseRecord::submit(std::unique_ptr<Job> job, const CallSettings& settings)
 void LeaseRecord::submit_batch(std::vector<Submission> submissions) {
   IntrusiveQueue<Job> admitted;
   const TimePoint now = scheduler->now();
-  watched_.reserve(watched_.size() + submissions.size());
   for (Submission& submission : submissions) {
     auto job = admit(std::move(submission.job), submission.settings, now);
     if (!job) continue;
     job->booking.of_batch = true;
-    watched_.emplace(job->booking.id, job.get());  // it can be cancelled
     admitted.push_back(std::move(job));
   }
   if (!admitted.empty()) pool_->submit_batch(std::move(admitted));
@@ -159,8 +157,8 @@ void LeaseRecord::cancelled_by_token(std::uint64_t job_id) {
   if (const Job* const job = find(job_id)) cancel(job_id, {Errc::cancelled, cancellation_text(*job)});
 }
 
-void LeaseRecord::cancel(std::uint64_t job_id, const Error& error) {
-  Job* const job = find(job_id);
+void LeaseRecord::cancel(std::uint64_t job_id, const Error& error) const {
+  Job* const job = find_in_flight(job_id);
   if (job == nullptr || job->booking.delivered) return;
   if (!pool_->withdraw(*job, error)) pool_->interrupt(*job, error);
 }
@@ -329,12 +327,25 @@ void LeaseRecord::add(Job& job) noexcept {
 
 void LeaseRecord::remove(Job& job) noexcept {
   JobBooking& booking = job.booking;
-  watched_.erase(booking.id);
+  if (!watched_.empty()) watched_.erase(booking.id);
   (booking.in_flight_previous == nullptr ? first_ : booking.in_flight_previous->booking.in_flight_next) =
       booking.in_flight_next;
   (booking.in_flight_next == nullptr ? last_ : booking.in_flight_next->booking.in_flight_previous) =
       booking.in_flight_previous;
   --in_flight_;
+}
+
+// They stand in the order of their ids. Who cancels many goes mostly from one end to the other.
+Job* LeaseRecord::find_in_flight(std::uint64_t job_id) const noexcept {
+  Job* older = first_;
+  Job* newer = last_;
+  while (older != nullptr && older->booking.id <= job_id && newer->booking.id >= job_id) {
+    if (older->booking.id == job_id) return older;
+    if (newer->booking.id == job_id) return newer;
+    older = older->booking.in_flight_next;
+    newer = newer->booking.in_flight_previous;
+  }
+  return nullptr;
 }
 
 Job* LeaseRecord::find(std::uint64_t job_id) const noexcept {

@@ -98,7 +98,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void submit_batch(std::vector<Submission> submissions);
 
   // Ends a call as a stop token does: at once where it waits or can be interrupted.
-  void cancel(std::uint64_t job_id, const Error& error);
+  void cancel(std::uint64_t job_id, const Error& error) const;
 
   void release();
   void extend(Duration duration);
@@ -148,8 +148,10 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void count(const Job& job);
   void add(Job& job) noexcept;
   void remove(Job& job) noexcept;
-  // A call in flight, of those that may be asked for; null if it has ended.
+  // A call in flight, of those that are watched; null if it has ended.
   [[nodiscard]] Job* find(std::uint64_t job_id) const noexcept;
+  // The same of all.
+  [[nodiscard]] Job* find_in_flight(std::uint64_t job_id) const noexcept;
 
   LeaseKeeper* keeper_;
   const std::shared_ptr<CallLedger> ledger_;
@@ -158,7 +160,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   Job* first_ = nullptr;  // in flight, oldest first
   Job* last_ = nullptr;
   std::size_t in_flight_ = 0;
-  std::unordered_map<std::uint64_t, Job*> watched_;  // those with a time-out, with a stop token, or of a batch
+  std::unordered_map<std::uint64_t, Job*> watched_;  // those with a time-out or a stop token
 };
 
 }  // namespace leasepool::detail

@@ -1,7 +1,13 @@
 // The queue of a grinder by itself: when a batch is due, and what it takes.
 #include "grinder/batch.hpp"
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <random>
+#include <utility>
 #include <vector>
 
 #include "catch.hpp"
@@ -55,7 +61,7 @@ TEST_CASE("when the first item is gone, the clock is the next one's", "[G1][G5]"
   auto queue = queue_of(10, 50ms);
   const auto first = queue.add(1, kStart, 0);
   queue.add(2, kStart + 40ms, 0);
-  CHECK(queue.remove(first) == 1);
+  CHECK(queue.remove(first, 0) == 1);
   CHECK(queue.deadline() == kStart + 90ms);
   CHECK(queue.due(kStart + 60ms, false) == 0);
   CHECK(queue.due(kStart + 90ms, false) == 1);
@@ -137,4 +143,54 @@ TEST_CASE("items are visited in the order of their coming, and the oldest is kno
   queue.for_each([&](int item) { seen.push_back(item); });
   CHECK(seen == std::vector<int>{1, 2});
   CHECK(queue.oldest() == kStart);
+}
+
+TEST_CASE("whatever is added, removed and taken, a batch has the items that come first by priority and age",
+          "[G1][G5]") {
+  const auto ageing = GENERATE(Duration(1s), Duration(leasepool::detail::kStrictAgeing));
+  struct Known {
+    std::uint64_t id;
+    int priority;
+    TimePoint since;
+  };
+  std::mt19937 random(7);
+  const auto below = [&](int limit) { return std::uniform_int_distribution<int>(0, limit - 1)(random); };
+  auto queue = BatchQueue<std::uint64_t>({.threshold = 5, .max_wait = 10s, .ageing = ageing});
+  std::vector<Known> waiting;
+  const auto comes_before = [&](const Known& left, const Known& right) {
+    if (ageing == leasepool::detail::kStrictAgeing && left.priority != right.priority) {
+      return left.priority > right.priority;
+    }
+    const auto place = [&](const Known& known) {
+      return known.since.time_since_epoch() -
+             (ageing == leasepool::detail::kStrictAgeing ? Duration(0) : known.priority * ageing);
+    };
+    return std::pair(place(left), left.id) < std::pair(place(right), right.id);
+  };
+  TimePoint now = kStart;
+  std::uint64_t next = 0;
+  for (int step = 0; step < 20'000; ++step) {
+    now += std::chrono::milliseconds(below(400));
+    const int what = below(10);
+    if (what < 6) {
+      const int priority = below(3) - 1;
+      const std::uint64_t id = queue.add(++next, now, priority);
+      CHECK(id == next);
+      waiting.push_back({.id = id, .priority = priority, .since = now});
+    } else if (what < 9 && !waiting.empty()) {
+      const auto victim = waiting.begin() + below(static_cast<int>(waiting.size()));
+      CHECK(queue.remove(victim->id, victim->priority) == victim->id);
+      waiting.erase(victim);
+    } else {
+      std::ranges::sort(waiting, comes_before);
+      const auto end = waiting.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(5, waiting.size()));
+      std::vector<std::uint64_t> expected;
+      std::ranges::transform(waiting.begin(), end, std::back_inserter(expected), &Known::id);
+      REQUIRE(queue.take() == expected);
+      waiting.erase(waiting.begin(), end);
+    }
+    REQUIRE(queue.size() == waiting.size());
+    const auto oldest = std::ranges::min_element(waiting, {}, &Known::since);
+    REQUIRE(queue.oldest() == (waiting.empty() ? kNever : oldest->since));
+  }
 }
