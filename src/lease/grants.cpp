@@ -32,8 +32,7 @@ std::uint64_t ManagerCore::acquire(AcquireRequest request, AcquireCallback callb
   }
   if (waiters_.empty() && !idle_.empty()) {
     const TimePoint now = scheduler_->now();
-    scheduler_->defer(
-        [callback = std::move(callback), lease = grant(request, now, now)]() mutable { callback(std::move(lease)); });
+    grant(request, std::move(callback), now, now);
     return 0;
   }
   const std::size_t coming = starting_pools() + (options_.max_pools - pools_.size());
@@ -41,7 +40,7 @@ std::uint64_t ManagerCore::acquire(AcquireRequest request, AcquireCallback callb
     refuse(std::move(callback),
            {Errc::lease_unavailable, options_.name_prefix + ": no pool is free for " + quoted_owner(request.owner) +
                                          ": max_pools = " + std::to_string(options_.max_pools) +
-                                         " are all in use, and wait = false; held by " + holders(leases_.size())});
+                                         " are all in use, and wait = false; held by " + holders(leased_)});
     return 0;
   }
   if (options_.max_waiters != 0 && waiters_.size() >= options_.max_waiters) {
@@ -114,8 +113,10 @@ void ManagerCore::refuse_waiting(Waiter waiter, Errc code, const std::string& re
 
 std::string ManagerCore::holders(std::size_t most) const {
   std::vector<const LeaseRecord*> records;
-  records.reserve(leases_.size());
-  for (const auto& [id, slot] : leases_) records.push_back(slot->lease.get());
+  records.reserve(leased_);
+  for (const PoolSlot& slot : pools_) {
+    if (slot.lease) records.push_back(slot.lease.get());
+  }
   const std::size_t named = std::min(most, records.size());
   std::ranges::partial_sort(records, records.begin() + static_cast<std::ptrdiff_t>(named), {}, &LeaseRecord::id);
   std::string text;
@@ -127,26 +128,29 @@ std::string ManagerCore::holders(std::size_t most) const {
   return text.empty() ? "nobody" : text;
 }
 
-ExecutorLease ManagerCore::grant(AcquireRequest& request, TimePoint asked, TimePoint now) {
+void ManagerCore::grant(AcquireRequest& request, AcquireCallback callback, TimePoint asked, TimePoint now) {
   const Slot slot = idle_.back();
   idle_.pop_back();
-  slot->lease = std::make_shared<LeaseRecord>(
-      scheduler_, *this, ledger_, slot->pool,
+  slot->lease = std::allocate_shared<LeaseRecord>(
+      JobAllocator<LeaseRecord>(), scheduler_, *this, ledger_, slot->pool,
       LeaseRecord::Grant{.id = next_lease_id(), .owner = std::move(request.owner), .where = request.where, .at = now});
-  leases_.emplace(slot->lease->id, slot);
+  slot->lease->slot = &*slot;
+  ++leased_;
   ++acquired_;
   acquire_wait_.record(now - asked);
   set_deadlines(*slot->lease, now, request.lease_duration);
-  return ExecutorLease(slot->lease);
+  slot->lease->granted = std::move(callback);
+  scheduler_->defer([lease = ExecutorLease(slot->lease)]() mutable {
+    AcquireCallback granted = std::move(lease.record()->granted);
+    granted(std::move(lease));
+  });
 }
 
 void ManagerCore::serve_waiters() {
   while (!waiters_.empty() && !idle_.empty()) {
     Waiter waiter = waiters_.pop_front();
     scheduler_->cancel_timer(waiter.timer);
-    scheduler_->defer(
-        [callback = std::move(waiter.callback),
-         lease = grant(waiter.request, waiter.since, scheduler_->now())]() mutable { callback(std::move(lease)); });
+    grant(waiter.request, std::move(waiter.callback), waiter.since, scheduler_->now());
   }
 }
 
@@ -155,16 +159,13 @@ void ManagerCore::lease_released(LeaseRecord& record) {
 }
 
 void ManagerCore::lease_drained(LeaseRecord& record) {
-  const auto found = leases_.find(record.id);
-  if (found == leases_.end()) return;
+  if (record.slot == nullptr) return;
   scheduler_->cancel_timer(std::exchange(record.expiry_timer, 0));
-  const Slot slot = found->second;
-  leases_.erase(found);
-  return_pool(slot);
+  return_pool(record.slot->place);
 }
 
 void ManagerCore::return_pool(Slot slot) {
-  slot->lease.reset();
+  take_lease(*slot).reset();
   const bool broken = slot->pool->broken();
   if (broken || (waiters_.empty() && pools_.size() > target_)) {
     retire(slot);
@@ -174,12 +175,14 @@ void ManagerCore::return_pool(Slot slot) {
   serve_waiters();
 }
 
+// The timer's manager and record are alive: it is cancelled when the lease ends in any other way, with its manager too.
 void ManagerCore::set_deadlines(LeaseRecord& record, TimePoint from, Duration duration) {
   record.soft_expires_at = deadline_after(from, duration);
   record.hard_expires_at = deadline_after(record.soft_expires_at, options_.lease_grace);
   scheduler_->cancel_timer(record.expiry_timer);
-  record.expiry_timer = scheduler_->call_at(record.soft_expires_at, [weak = weak_from_this(), &record] {
-    if (const auto self = weak.lock()) self->soft_expired(record);
+  record.expiry_timer = scheduler_->call_at(record.soft_expires_at, [this, &record] {
+    const auto self = shared_from_this();  // the log sink may destroy the handle
+    soft_expired(record);
   });
 }
 
@@ -187,13 +190,13 @@ void ManagerCore::extend_lease(LeaseRecord& record, Duration duration) {
   set_deadlines(record, scheduler_->now(), duration);
 }
 
-// The timer's record is alive: it is cancelled when the lease ends in any other way.
 void ManagerCore::soft_expired(LeaseRecord& record) {
   ++leases_expired_;
   if (record.hard_expires_at <= record.soft_expires_at) return revoke(record);
   record.note_stacks();  // so that its revocation can say where its calls were
-  record.expiry_timer = scheduler_->call_at(record.hard_expires_at, [weak = weak_from_this(), &record] {
-    if (const auto self = weak.lock()) self->revoke(record);
+  record.expiry_timer = scheduler_->call_at(record.hard_expires_at, [this, &record] {
+    const auto self = shared_from_this();
+    revoke(record);
   });
   log(LogLevel::warning, record.description() + ", acquired at " + record.where.file_name() + ":" +
                              std::to_string(record.where.line()) + ", is past its soft expiry after " +
@@ -202,9 +205,8 @@ void ManagerCore::soft_expired(LeaseRecord& record) {
 }
 
 void ManagerCore::revoke(LeaseRecord& record) {
-  const auto found = leases_.find(record.id);
-  check(found != leases_.end(), "a lease that expires is lent");
-  const Slot slot = found->second;
+  check(record.slot != nullptr, "a lease that expires is lent");
+  const Slot slot = record.slot->place;
   const std::shared_ptr<LeaseRecord> lease = slot->lease;
   lease->expiry_timer = 0;
   lease->set_state(LeaseState::revoked);

@@ -13,6 +13,7 @@
 #include "leasepool/detail/job.hpp"
 #include "leasepool/histogram.hpp"
 #include "leasepool/lease.hpp"
+#include "leasepool/manager.hpp"
 #include "leasepool/stats.hpp"
 #include "loop/scheduler.hpp"
 #include "pool/pool.hpp"
@@ -25,6 +26,8 @@ enum class LeaseState {
   revoked,   // its hard expiry passed
   orphaned,  // its manager stopped or is gone
 };
+
+struct PoolSlot;
 
 // What the manager counts over all leases, and its limits on each.
 struct CallLedger {
@@ -83,6 +86,8 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   TimePoint soft_expires_at;
   TimePoint hard_expires_at;
   TimerId expiry_timer = 0;  // the manager's
+  PoolSlot* slot = nullptr;  // the same, as long as the pool is lent to it
+  AcquireCallback granted;   // until it has been called
 
   // At hard expiry the callers of what still runs are told, too, where it cannot be ended.
   bool gives_up_at_expiry = false;

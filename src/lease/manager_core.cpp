@@ -38,6 +38,7 @@ void ManagerCore::start(DoneCallback done) {
 
 void ManagerCore::add_pool() {
   const auto slot = pools_.emplace(pools_.end());
+  slot->place = slot;
   slot->pool = make_pool_({.name = options_.name_prefix + "-" + std::to_string(++pools_made_),
                            .workers = options_.workers_per_pool,
                            .max_payload = options_.max_payload,
@@ -75,7 +76,7 @@ void ManagerCore::pool_started(Slot slot, Result<void> result) {
 }
 
 // Those that are neither idle nor lent.
-std::size_t ManagerCore::starting_pools() const noexcept { return pools_.size() - idle_.size() - leases_.size(); }
+std::size_t ManagerCore::starting_pools() const noexcept { return pools_.size() - idle_.size() - leased_; }
 
 void ManagerCore::start_finished() {
   phase_ = Phase::running;
@@ -170,11 +171,18 @@ void ManagerCore::arm_check_timer() {
       });
 }
 
+// The pool is not lent any more.
+std::shared_ptr<LeaseRecord> ManagerCore::take_lease(PoolSlot& slot) noexcept {
+  if (slot.lease) {
+    slot.lease->slot = nullptr;
+    --leased_;
+  }
+  return std::move(slot.lease);
+}
+
 void ManagerCore::retire(Slot slot) {
   std::erase(idle_, slot);
-  if (slot->lease) leases_.erase(slot->lease->id);
-  const auto retired =
-      retired_.insert(retired_.end(), {.pool = std::move(slot->pool), .lease = std::move(slot->lease)});
+  const auto retired = retired_.insert(retired_.end(), {.pool = std::move(slot->pool), .lease = take_lease(*slot)});
   pools_.erase(slot);
   retired->pool->close([weak = weak_from_this(), retired] {
     const auto self = weak.lock();
@@ -270,11 +278,10 @@ void ManagerCore::shut_down() noexcept {
 
   for (PoolSlot& slot : pools_) {
     if (slot.lease) orphan(*slot.lease);
-    retired_.push_back({.pool = std::move(slot.pool), .lease = std::move(slot.lease)});
+    retired_.push_back({.pool = std::move(slot.pool), .lease = take_lease(slot)});
   }
   pools_.clear();
   idle_.clear();
-  leases_.clear();
   const TimePoint deadline = deadline_after(scheduler_->now(), options_.stop_timeout);
   for (const Retired& retired : std::exchange(retired_, {})) {
     if (!retired.lease) {
@@ -334,8 +341,10 @@ ManagerStats ManagerCore::stats() {
                      .sandbox = pool_totals_->sandbox,
                      .worker_memory_bound = pool_totals_->memory_bound};
   const TimePoint now = scheduler_->now();
-  stats.leases.reserve(leases_.size());
-  for (const auto& [id, slot] : leases_) stats.leases.push_back(slot->lease->stats(now));
+  stats.leases.reserve(leased_);
+  for (const PoolSlot& slot : pools_) {
+    if (slot.lease) stats.leases.push_back(slot.lease->stats(now));
+  }
   std::ranges::sort(stats.leases, {}, &LeaseStats::lease_id);
   stats.waiters.reserve(waiters_.size());
   for (const auto& [id, waiter] : waiters_.all()) {

@@ -10,7 +10,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "lease/lease_record.hpp"
@@ -23,6 +22,14 @@
 namespace leasepool::detail {
 
 using PoolFactory = std::function<std::shared_ptr<Pool>(PoolOptions options)>;
+
+// A pool that is in service, or starts.
+struct PoolSlot {
+  std::shared_ptr<Pool> pool;
+  std::shared_ptr<LeaseRecord> lease{};  // null while it is not lent
+  std::list<PoolSlot>::iterator place{};
+  bool ready = false;
+};
 
 // Loop thread only, but for notify_scale_changed(). Shared with the callbacks that are on their way to it.
 class ManagerCore final : public LeaseKeeper, public LoopClient, public std::enable_shared_from_this<ManagerCore> {
@@ -47,7 +54,7 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
 
   [[nodiscard]] std::size_t desired() { return running() ? target() : 0; }
   [[nodiscard]] std::size_t available() const noexcept { return running() ? idle_.size() : 0; }
-  [[nodiscard]] std::size_t leased() const noexcept { return leases_.size(); }
+  [[nodiscard]] std::size_t leased() const noexcept { return leased_; }
   [[nodiscard]] std::size_t total() const noexcept { return running() ? pools_.size() : 0; }
   [[nodiscard]] ManagerStats stats();
 
@@ -56,11 +63,6 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
 
  private:
   enum class Phase { stopped, starting, running, stopping };
-  struct PoolSlot {
-    std::shared_ptr<Pool> pool;
-    std::shared_ptr<LeaseRecord> lease;  // null while it is not lent
-    bool ready = false;
-  };
   using Slot = std::list<PoolSlot>::iterator;
   // A pool on its way out, with the lease whose calls may still run on it.
   struct Retired {
@@ -82,6 +84,7 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
   void retire_surplus();
   void arm_check_timer();
   void retire(Slot slot);
+  std::shared_ptr<LeaseRecord> take_lease(PoolSlot& slot) noexcept;
   void begin_stop();
   void stop_timed_out();
   void finish_stop_if_empty();
@@ -95,7 +98,7 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
   void lease_drained(LeaseRecord& record) override;
   void extend_lease(LeaseRecord& record, Duration duration) override;
   void serve_waiters();
-  [[nodiscard]] ExecutorLease grant(AcquireRequest& request, TimePoint asked, TimePoint now);
+  void grant(AcquireRequest& request, AcquireCallback callback, TimePoint asked, TimePoint now);
   void add_pools_for_waiters();
   void refuse(AcquireCallback callback, Error error);
   void refuse_waiter(Waiter waiter, const Error& error);
@@ -117,7 +120,7 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
   Phase phase_ = Phase::stopped;
   std::list<PoolSlot> pools_;
   std::vector<Slot> idle_;  // the pool that came back last is lent next: it is warm
-  std::unordered_map<std::uint64_t, Slot> leases_;
+  std::size_t leased_ = 0;
   std::list<Retired> retired_;
   WaiterQueue waiters_;
   std::vector<DoneCallback> start_callbacks_;
