@@ -50,13 +50,15 @@ class Parking {
     }
   }
 
-  // After work was brought. Any thread.
-  void wake_one() noexcept {
+  // After work was brought: gives whether a thread had to be woken for it. Any thread.
+  bool wake_one() noexcept {
     std::uint64_t state = state_.load();
     while (spinning(state) == 0 && sleeping(state) > 0) {
-      if (state_.compare_exchange_weak(state, state - kSleeper + kCall + kSpinner))
-        return futex_wake(sleepers_and_calls(), 1);
+      if (!state_.compare_exchange_weak(state, state - kSleeper + kCall + kSpinner)) continue;
+      futex_wake(sleepers_and_calls(), 1);
+      return true;
     }
+    return false;
   }
   void wake_all() noexcept {
     std::uint64_t state = state_.load();

@@ -13,6 +13,10 @@
 
 namespace leasepool::detail {
 
+// Waiting awake for a thread or process that gets up costs more than it spares: a few microseconds of who waits, for
+// some tens of the processor. Now and then that is nothing, so it may take one part in so many of the time.
+constexpr int kSleepsPerWakeUpAwaited = 400;
+
 // A task that runs by itself.
 struct LoopCore::Spawned final : RootTask::Observer {
   explicit Spawned(LoopCore& owner) : loop(owner) {}
@@ -216,10 +220,17 @@ bool LoopCore::hold(std::shared_ptr<HeldWork> work) {
 // Looks for a while, where something is expected that may come before this thread could go to sleep and be woken.
 bool LoopCore::comes_soon() {
   if (expected_ == 0) return false;
+  const TimePoint begin = woke_worker_ ? now() : TimePoint();
+  if (woke_worker_ && begin < may_wait_awake_for_wake_up_) return false;
   ring_.submit_and_reap();
-  return spin_.spin(
-      [this] { return ring_.has_reaped() || !inbox_->empty() || pollers_ready() || ring_.has_unreaped(); },
-      timers_.earliest());
+  const bool came =
+      spin_.spin([this] { return ring_.has_reaped() || !inbox_->empty() || pollers_ready() || ring_.has_unreaped(); },
+                 timers_.earliest());
+  if (woke_worker_) {
+    const TimePoint end = now();
+    may_wait_awake_for_wake_up_ = end + kSleepsPerWakeUpAwaited * (end - begin);
+  }
+  return came;
 }
 
 void LoopCore::unwatch(Poller& poller) noexcept {
@@ -267,7 +278,8 @@ void LoopCore::sleep() {
   ring_.set_wakeup(timers_.earliest());
   ring_.submit_and_wait();
   awake();
-  if (expected_ != 0) spin_.slept(monotonic_now() - asleep);
+  if (expected_ != 0 && !woke_worker_) spin_.slept(monotonic_now() - asleep);
+  woke_worker_ = false;
 }
 
 // An exception that leaves a callback leaves through here; what has not run yet stays queued for the next turn.

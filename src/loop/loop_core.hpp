@@ -47,6 +47,8 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   ~LoopCore();
 
   [[nodiscard]] TimePoint now() const noexcept override { return monotonic_now(); }
+  // When this turn began, for what came before that.
+  [[nodiscard]] TimePoint turn_time() const noexcept { return turn_time_; }
   TimerId call_at(TimePoint deadline, Handler handler) override;
   bool cancel_timer(TimerId id) override;
   void defer(Handler handler) override;
@@ -55,6 +57,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   // What is posted may be what ends the loop, before this has returned: so the inbox is held.
   void expect(Duration spin) override;
   void came(Duration spin) override;
+  void woke_worker() override { woke_worker_ = true; }
   [[nodiscard]] bool hold(std::shared_ptr<HeldWork> work) override;
   void post(Handler handler) override { std::shared_ptr(inbox_)->post(std::move(handler)); }
   [[nodiscard]] bool on_thread() const noexcept override { return thread_ == std::this_thread::get_id(); }
@@ -137,7 +140,9 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   std::vector<Poller*> pollers_;  // null where one was taken out while they run
   std::size_t expected_ = 0;      // completions that are worth looking for
   AdaptiveSpin spin_{Duration::zero()};
-  std::optional<WakeSet> wake_set_;  // once somebody has asked for poll_fd()
+  bool woke_worker_ = false;                // since it last slept
+  TimePoint may_wait_awake_for_wake_up_{};  // from then on again
+  std::optional<WakeSet> wake_set_;         // once somebody has asked for poll_fd()
   bool stop_requested_ = false;
   bool turning_ = false;
   bool closed_ = false;

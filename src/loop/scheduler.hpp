@@ -47,6 +47,8 @@ class Scheduler {
   // came, or will not.
   virtual void expect(Duration /*spin*/) {}
   virtual void came(Duration /*spin*/) {}
+  // Who is to bring it slept, and takes a while to get up.
+  virtual void woke_worker() {}
 
   // True if more callbacks follow in this turn: hand_over() is then called behind the last of them. False: none do.
   [[nodiscard]] virtual bool hold(std::shared_ptr<HeldWork> /*work*/) { return false; }

@@ -14,6 +14,7 @@
 #include "pool/pool.hpp"
 #include "pool/run_times.hpp"
 #include "pool/spawner.hpp"
+#include "pool/succession.hpp"
 #include "pool/worker.hpp"
 
 namespace leasepool::detail {
@@ -22,6 +23,7 @@ namespace leasepool::detail {
 class ProcessPool final : public Pool,
                           public WorkerOwner,
                           public SpawnerOwner,
+                          public HeldWork,
                           public std::enable_shared_from_this<ProcessPool> {
  public:
   ProcessPool(LoopCore& loop, PoolOptions options);
@@ -40,6 +42,8 @@ class ProcessPool final : public Pool,
   void close(std::move_only_function<void()> closed) override;
   void kill() override;
   void close_now(TimePoint deadline) noexcept override;
+
+  void hand_over() override { dispatch(); }
 
  private:
   void worker_ready(Worker& worker) override;
@@ -101,6 +105,7 @@ class ProcessPool final : public Pool,
   std::vector<Worker*> idle_;                     // the last one that finished is the next to be used
   std::size_t live_ = 0;                          // workers that are not dying
   IntrusiveQueue<Job> queue_;
+  Succession succession_{loop_};
   std::vector<Worker*> unflushed_;  // that have been queued jobs in this dispatch
   const std::shared_ptr<RunTimes> run_times_ = std::make_shared<RunTimes>();
   bool sent_ahead_ = false;          // calls may wait behind others

@@ -24,8 +24,9 @@ constexpr Duration kSlow = 2 * SentCalls::kLongestWaitAhead;
 void ProcessPool::submit(std::unique_ptr<Job> job) {
   check(!closing_, "a closing pool gets no jobs");
   if (broken_) return end_at_lease(std::move(job), {Errc::pool_broken, *broken_});
+  const TimePoint submitted = job->booking.submitted;
   enqueue(std::move(job));
-  dispatch();
+  if (!succession_.keeps_back(shared_from_this(), submitted, queue_.size())) dispatch();
 }
 
 void ProcessPool::submit_batch(IntrusiveQueue<Job> jobs) {
@@ -43,6 +44,7 @@ void ProcessPool::enqueue(std::unique_ptr<Job> job) {
 }
 
 void ProcessPool::dispatch() {
+  succession_.handed_over();
   if (closing_) return;
   if (!idle_.empty() && sent_ahead_) take_back_from_slow_workers();
   while (!queue_.empty() && !idle_.empty()) {

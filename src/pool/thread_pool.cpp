@@ -38,10 +38,6 @@ class BlockSignals {
   sigset_t before_{};
 };
 
-// So close together that the loop would not be done with the first before the next comes; and how many go at once.
-constexpr Duration kQuickSuccession = std::chrono::microseconds(3);
-constexpr std::size_t kTogether = 8;
-
 void name_thread(std::thread& thread, const std::string& name) {
   constexpr std::size_t kLongestThreadName = 15;  // the kernel's limit
   pthread_setname_np(thread.native_handle(), name.substr(0, kLongestThreadName).c_str());
@@ -124,16 +120,10 @@ void ThreadPool::thread_initialized(const std::optional<std::string>& failed) {
   if (--uninitialized_threads_ == 0 && ready_) report_start();
 }
 
-// Each hand-over makes the threads' processors fetch what they watch anew, so calls that come in quick succession go
-// over together. The first of them, and one that nothing follows, goes at once.
 void ThreadPool::submit(std::unique_ptr<Job> job) {
-  const TimePoint now = job->booking.submitted;
+  const TimePoint submitted = job->booking.submitted;
   enqueue(std::move(job));
-  if (now - handed_over_ < kQuickSuccession && queue_.size() % kTogether != 0) {
-    if (held_ || (held_ = scheduler_.hold(shared_from_this()))) return;
-  }
-  handed_over_ = now;
-  hand_over();
+  if (!succession_.keeps_back(shared_from_this(), submitted, queue_.size())) hand_over();
 }
 
 void ThreadPool::submit_batch(IntrusiveQueue<Job> jobs) {
@@ -152,7 +142,7 @@ void ThreadPool::enqueue(std::unique_ptr<Job> job) {
 
 // In order, as far as there is room.
 void ThreadPool::hand_over() {
-  held_ = false;
+  succession_.handed_over();
   bool any = false;
   while (!queue_.empty() && under_way_ < kMostUnderWay) {
     auto job = queue_.pop_front();
@@ -169,7 +159,7 @@ void ThreadPool::hand_over() {
   shared_->waiting.store(queue_.size(), std::memory_order_relaxed);
   if (any) {
     shared_->ready.publish();
-    shared_->parking.wake_one();
+    if (shared_->parking.wake_one()) scheduler_.woke_worker();
   }
   if (closing_ && queue_.empty()) announce_end();
 }
@@ -187,7 +177,7 @@ bool ThreadPool::withdraw(Job& job, Error error) {
 
 void ThreadPool::job_left() {
   scheduler_.came(options_.spin);
-  if (!held_ && (closing_ || !queue_.empty())) hand_over();
+  if (!succession_.held() && (closing_ || !queue_.empty())) hand_over();
 }
 
 // Threads leave when they find nothing more to do.
@@ -246,7 +236,7 @@ std::unique_ptr<Job> ThreadPool::wait_for_job(Shared& shared, AdaptiveSpin& spin
       (void)spin.spin(may_go);
       if (auto job = shared.ready.pop()) {
         shared.parking.end_spinning();
-        if (!shared.ready.empty()) shared.parking.wake_one();
+        if (!shared.ready.empty()) (void)shared.parking.wake_one();
         return job;
       }
     }

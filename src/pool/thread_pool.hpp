@@ -16,6 +16,7 @@
 #include "loop/inbox.hpp"
 #include "loop/scheduler.hpp"
 #include "pool/pool.hpp"
+#include "pool/succession.hpp"
 #include "pool/thread_log.hpp"
 
 namespace leasepool::detail {
@@ -89,8 +90,7 @@ class ThreadPool final : public Pool, public JobSink, public HeldWork, public st
   const std::shared_ptr<Shared> shared_;
   IntrusiveQueue<Job> queue_;  // what waits for others, or has no room in the ring
   std::size_t under_way_ = 0;  // jobs that were handed over and are not back
-  bool held_ = false;          // the loop will call hand_over()
-  TimePoint handed_over_{};    // when a job was submitted that went over at once
+  Succession succession_{scheduler_};
   std::vector<std::thread> threads_;
   std::move_only_function<void(Result<void>)> ready_;  // while starting
   Result<void> start_result_;

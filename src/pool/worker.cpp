@@ -319,7 +319,7 @@ void Worker::accept_outcome(const Frame& frame) {
   run_times_->ran(sent_.due_function(),
                   Duration(static_cast<std::int64_t>(std::min(frame.function_id, std::uint64_t{INT64_MAX}))));
   auto ended = sent_.answered();
-  busy_since_ = loop_.now();
+  busy_since_ = loop_.turn_time();
   if (ended) ended->booking.ended = busy_since_;
   expect_outcomes();
   if (owner_ != nullptr) owner_->worker_finished(*this, std::move(ended));
@@ -431,7 +431,8 @@ void Worker::printed(LogSource source, LogLevel level, std::string_view text) {
 }
 
 bool Worker::has_served() const noexcept {
-  return calls_ >= most_calls_ || loop_.now() >= end_of_age_ || status_->resident_memory.load() > most_resident_memory_;
+  return calls_ >= most_calls_ || (end_of_age_ != kNever && loop_.now() >= end_of_age_) ||
+         status_->resident_memory.load() > most_resident_memory_;
 }
 
 }  // namespace leasepool::detail

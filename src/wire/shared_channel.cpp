@@ -50,7 +50,10 @@ void SharedChannel::queue(Bytes& frame, Descriptors descriptors, std::uint64_t c
 void SharedChannel::flush() {
   if (shares_memory_) {
     outgoing_.publish();
-    if (outgoing_.must_wake()) channel_->queue(empty_frame(FrameType::wake));
+    if (outgoing_.must_wake()) {
+      channel_->queue(empty_frame(FrameType::wake));
+      loop_.woke_worker();
+    }
   }
   channel_->flush();
 }

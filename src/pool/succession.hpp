@@ -1,0 +1,46 @@
+// Succession: which of the calls that are submitted one by one wait a moment, so that several go to the workers
+// together: each hand-over makes the workers' processors fetch what they watch anew.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <utility>
+
+#include "leasepool/duration.hpp"
+#include "loop/scheduler.hpp"
+
+namespace leasepool::detail {
+
+// Loop thread only.
+class Succession {
+ public:
+  explicit Succession(Scheduler& scheduler) noexcept : scheduler_(scheduler) {}
+
+  // Whether the call that was queued last, of so many, waits: `work` will be asked to hand over what is queued. False:
+  // it is to be handed over now. That is for the first of a succession, for one that nothing follows in this turn, and
+  // for one that makes them enough.
+  [[nodiscard]] bool keeps_back(std::shared_ptr<HeldWork> work, TimePoint submitted, std::size_t queued) {
+    if (submitted - first_ < kQuick && queued % kTogether != 0) {
+      held_ = held_ || scheduler_.hold(std::move(work));
+      if (held_) return true;
+    }
+    first_ = submitted;
+    return false;
+  }
+
+  // Whether the loop will ask for the hand-over; and it was made.
+  [[nodiscard]] bool held() const noexcept { return held_; }
+  void handed_over() noexcept { held_ = false; }
+
+ private:
+  // So close together that the loop would not be done with the first before the next comes.
+  static constexpr Duration kQuick = std::chrono::microseconds(3);
+  static constexpr std::size_t kTogether = 8;
+
+  Scheduler& scheduler_;
+  TimePoint first_{};  // when the call was submitted that was handed over last
+  bool held_ = false;
+};
+
+}  // namespace leasepool::detail
