@@ -75,6 +75,34 @@ TEST_CASE("A1: when no other pool can be made, who waits gets one of those that 
   });
 }
 
+TEST_CASE("A1: a pool that cannot be made is tried again every check_interval, and goes to who waits for it", "[A1]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    auto failures = std::make_shared<int>(0);
+    lp::ManagerOptions options = options_for(backend, 2, 1);
+    options.check_interval = 5ms;
+    options.log = [failures](const lp::LogRecord& record) {
+      if (record.text.find("a pool cannot be started") != std::string_view::npos) ++*failures;
+    };
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    const auto held = co_await manager.acquire();
+    std::optional<lp::Result<lp::ExecutorLease>> lease;
+    {
+      const NoMorePools want(backend);
+      const auto before = std::chrono::steady_clock::now();
+      manager.acquire_async({}, [&](lp::Result<lp::ExecutorLease> result) { lease = std::move(result); });
+      co_await until(loop, [&] { return *failures >= 3; });
+      CHECK(std::chrono::steady_clock::now() - before >= 10ms);  // two intervals
+    }
+    CHECK_FALSE(lease.has_value());
+    co_await until(loop, [&] { return lease.has_value(); });
+    CHECK(lease->has_value());
+    CHECK(held.active());  // nobody gave one back
+    lease.reset();
+    co_await manager.stop();
+  });
+}
+
 TEST_CASE("A1: when no pool can be made and none is left, the acquire fails with pool_broken", "[A1]") {
   on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     lp::ManagerOptions options = options_for(backend, 1, 1);
