@@ -184,6 +184,29 @@ TEST_CASE("A3: wait = false fails at once and names max_pools and each holder wi
   });
 }
 
+TEST_CASE("A3: who does not wait is told of each holder, who waits in vain of the eight oldest", "[A3]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 10, 1));
+    co_await manager.start();
+    std::vector<lp::ExecutorLease> leases;
+    for (int i = 0; i < 10; ++i) {
+      const std::string owner = "holder " + std::to_string(i);
+      leases.push_back(co_await manager.acquire({.owner = owner}));
+    }
+    const std::string at_once = co_await message_of(manager.acquire({.wait = false}));
+    const std::string in_vain = co_await message_of(manager.acquire({.timeout = 1ms}));
+    for (int i = 0; i < 10; ++i) {
+      const std::string holder = "\"holder " + std::to_string(i) + "\" for ";
+      CHECK_THAT(at_once, ContainsSubstring(holder));
+      CHECK((in_vain.find(holder) != std::string::npos) == (i < 8));
+    }
+    CHECK_THAT(at_once, !ContainsSubstring(" more"));
+    CHECK_THAT(in_vain, ContainsSubstring(", and 2 more"));
+    leases.clear();
+    co_await manager.stop();
+  });
+}
+
 TEST_CASE("A3: wait = false fails when its pool cannot be made, also with somebody behind it who waits", "[A3]") {
   on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     lp::LeasedExecutorManager manager(loop, options_for(backend, 3, 1));
