@@ -42,11 +42,13 @@ TEST_CASE("X1: at soft expiry the log says once who holds what for how long and 
   on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     for (const lp::Duration grace : {lp::Duration(10ms), lp::Duration(0)}) {
       auto lines = std::make_shared<std::vector<std::string>>();
+      auto revocations = std::make_shared<std::vector<std::string>>();
       lp::ManagerOptions options = options_for(backend, 1, 1);
       options.lease_grace = grace;
-      options.log = [lines](const lp::LogRecord& record) {
-        if (record.level == lp::LogLevel::warning && record.text.find("past its soft expiry") != std::string_view::npos)
-          lines->emplace_back(record.text);
+      options.log = [lines, revocations](const lp::LogRecord& record) {
+        if (record.level != lp::LogLevel::warning) return;
+        if (record.text.find("past its soft expiry") != std::string_view::npos) lines->emplace_back(record.text);
+        if (record.text.find("was revoked") != std::string_view::npos) revocations->emplace_back(record.text);
       };
       lp::LeasedExecutorManager manager(loop, options);
       co_await manager.start();
@@ -65,6 +67,10 @@ TEST_CASE("X1: at soft expiry the log says once who holds what for how long and 
         CHECK_THAT(line, ContainsSubstring("expiry_test.cpp:"));
         CHECK_THAT(line, !ContainsSubstring("soft expiry after 0 "));
       }
+      REQUIRE(revocations->size() == 1);
+      CHECK_THAT(revocations->front(), ContainsSubstring("\"forgetful\""));
+      CHECK_THAT(revocations->front(), ContainsSubstring("acquired at ") && ContainsSubstring("expiry_test.cpp:"));
+      CHECK_THAT(revocations->front(), ContainsSubstring("held for ") && !ContainsSubstring("held for 0 "));
       co_await manager.stop();
     }
   });
