@@ -160,6 +160,27 @@ TEST_CASE("X3: a waiter gets the replacement also of a pool above the target", "
   });
 }
 
+TEST_CASE("X3: the calls that end with a pool are delivered first, then its replacement is begun in the same turn",
+          "[X3]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::ManagerOptions options = options_for(backend, 1, 1);
+    options.lease_grace = 0s;
+    lp::LeasedExecutorManager manager(loop, options);
+    co_await manager.start();
+    auto lease = co_await manager.acquire();
+    std::optional<std::size_t> pools;
+    lease.run_async(pass_gate, 1, [](const lp::Result<int>&) {});
+    lease.run_async(pass_gate, 2, [&](const lp::Result<int>&) { pools = manager.total_count(); });
+    co_await until_entered(loop, 1);
+    lease.extend(5ms);
+    co_await until(loop, [&] { return pools.has_value(); });
+    CHECK(pools == 0U);
+    CHECK(manager.total_count() == 1);
+    open_gate();
+    co_await manager.stop();
+  });
+}
+
 TEST_CASE("X4: at hard expiry processes are killed and their calls fail; threads run on and deliver", "[X4]") {
   on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     lp::ManagerOptions options = options_for(backend, 1, 1);
