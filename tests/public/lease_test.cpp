@@ -98,11 +98,13 @@ TEST_CASE("E2: a lease is released by its destructor, by an exception, once, and
       moved.release();
       CHECK(manager.leased_count() == 0);
       moved.release();
+      CHECK(manager.available_count() == 1);  // its pool is back once
       auto other = co_await manager.acquire();
       CHECK(manager.leased_count() == 1);
       moved.release();
       CHECK(manager.leased_count() == 1);
-      other = co_await manager.acquire();  // the assignment releases what it held
+      CHECK(manager.available_count() == 0);  // the next one's pool is not its own any more
+      other = co_await manager.acquire();     // the assignment releases what it held
       CHECK(manager.leased_count() == 1);
       auto another = co_await manager.acquire();
       other = std::move(another);
