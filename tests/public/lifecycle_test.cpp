@@ -182,6 +182,7 @@ TEST_CASE("L5: off the loop's thread, what belongs to it fails with wrong_thread
     lp::LeasedExecutorManager manager(loop, options_for(backend));
     co_await manager.start();
     auto lease = co_await manager.acquire();
+    const lp::TimePoint end = lease.soft_expires_at();
     const auto code_of = [](auto call) {
       try {
         call();
@@ -204,7 +205,14 @@ TEST_CASE("L5: off the loop's thread, what belongs to it fails with wrong_thread
       CHECK(code_of([&] { loop.run(); }));
     }).join();
     CHECK(lease.active());
+    CHECK(lease.soft_expires_at() == end);
     CHECK(manager.leased_count() == 1);
+    const lp::ManagerStats stats = manager.stats();
+    CHECK(stats.started);
+    CHECK_FALSE(stats.stopping);
+    CHECK(stats.waiters.empty());
+    CHECK(stats.calls_completed + stats.calls_failed == 0);
+    CHECK(stats.leases.at(0).calls_running + stats.leases.at(0).calls_queued == 0);
     const std::uint64_t nine = co_await lease.run(square, 3);
     CHECK(nine == 9);
     lease.release();
