@@ -426,14 +426,14 @@ TEST_CASE("L7: two managers on one loop, and two loops in two threads, do not to
           lease_b.release();
           co_await b.stop();
         }(first, second, sum, offset));
-    return sum;
+    return std::vector<std::uint64_t>{sum, first.stats().calls_completed, second.stats().calls_completed};
   };
   const auto expected = [](int from) {
     std::uint64_t sum = 1;
     for (int i = from; i < from + 50; ++i) sum += 2 * static_cast<std::uint64_t>(i * i);
-    return sum;
+    return std::vector<std::uint64_t>{sum, 50, 51};
   };
-  std::uint64_t in_thread = 0;
+  std::vector<std::uint64_t> in_thread;
   std::thread other([&] { in_thread = work(1000); });
   CHECK(work(0) == expected(0));
   other.join();
