@@ -25,6 +25,13 @@ TEST_CASE("S1: the target follows size_provider between min_pools and max_pools"
       CHECK(manager.desired_executor_count() == target);
     }
     co_await manager.stop();
+
+    options.size_provider = nullptr;
+    lp::LeasedExecutorManager unasked(loop, options);
+    co_await unasked.start();
+    CHECK(unasked.desired_executor_count() == 2);
+    CHECK(unasked.total_count() == 2);
+    co_await unasked.stop();
   });
 }
 
