@@ -192,6 +192,8 @@ TEST_CASE("G10: when a lease expires in the middle of a batch, what has ended ha
                co_await until(bench.loop, [&] { return stuck.count == 3; });
                CHECK(stuck.codes == std::vector<Errc>(3, Errc::lease_expired));
                CHECK(bench.manager.stats().leases_revoked == 1);
+               const bool processes = bench.manager.backend() == ExecutorBackend::process;
+               CHECK(bench.manager.stats().workers_killed == (processes ? 2 : 0));  // threads run on
                CHECK(bench.grinder.stats().batches_in_flight == 0);
                open_gate();  // with the replacement, the next batch goes
                bench.grinder.submit_async(square, 1, quick.taker<std::uint64_t>());
