@@ -270,7 +270,7 @@ TEST_CASE("X4: with four calls whose stacks were noted in the grace, the last ca
   });
 }
 
-TEST_CASE("X4: a released lease that does not drain is revoked at its hard expiry all the same", "[X4]") {
+TEST_CASE("E4, X4: a released lease that does not drain is revoked at its hard expiry all the same", "[E4][X4]") {
   on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     lp::ManagerOptions options = options_for(backend, 1, 1);
     options.lease_grace = 0s;

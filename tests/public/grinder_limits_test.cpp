@@ -6,7 +6,7 @@
 
 #include "grinder_support.hpp"
 
-TEST_CASE("G7: other threads submit and look, and the loop's own may not", "[G7]") {
+TEST_CASE("G7: other threads submit and look, and the loop's own may not", "[G7][L5]") {
   on_grinder(both_backends(), {.batch_size_threshold = 4, .max_wait = 1h}, [](Bench& bench) -> lp::Task<> {
     std::vector<std::uint64_t> results;
     std::size_t pending = 0;
@@ -204,7 +204,7 @@ TEST_CASE("G10: when a lease expires in the middle of a batch, what has ended ha
              {.workers = 2, .lease_grace = 0ms});
 }
 
-TEST_CASE("an item's timeout ends it, and priorities are taken first") {
+TEST_CASE("G1: an item's timeout ends it, and priorities are taken first", "[G1]") {
   on_grinder(both_backends(), {.batch_size_threshold = 1, .max_wait = 1h},
              [](Bench& bench) -> lp::Task<> {
                const auto code = co_await failure_of(bench.grinder.with({.timeout = 5ms}).submit(wait_for_stop));
@@ -243,7 +243,7 @@ std::string refused_grinder(Change change) {
 
 }  // namespace
 
-TEST_CASE("a grinder's options are refused with the option, its value and what it may be") {
+TEST_CASE("a grinder's options are refused with the option, its value and what it may be", "[A6]") {
   CHECK(refused_grinder([](auto&) {}).empty());
   CHECK(refused_grinder([](auto& o) { o.batch_size_threshold = 0; }) ==
         "leasepool: GrinderOptions::batch_size_threshold = 0 must be at least 1 and at most 65536");
@@ -265,7 +265,7 @@ TEST_CASE("a grinder's options are refused with the option, its value and what i
         }).empty());
 }
 
-TEST_CASE("an item's options are refused, too") {
+TEST_CASE("an item's options are refused, too", "[A6]") {
   lp::Loop loop;
   lp::LeasedExecutorManager manager(loop, options_for(ExecutorBackend::thread));
   const lp::WorkGrinder grinder(manager);

@@ -123,7 +123,7 @@ TEST_CASE("S1: the largest size and the largest unit do not overflow the target"
   });
 }
 
-TEST_CASE("A2, L3: a million waiters wait, and stop tells each of them", "[A2][L3]") {
+TEST_CASE("A2, A7, L3: a million waiters wait, and stop tells each of them", "[A2][A7][L3]") {
   on_loop(ExecutorBackend::thread, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
     co_await manager.start();

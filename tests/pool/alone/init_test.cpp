@@ -96,7 +96,7 @@ ALONE_TEST_CASE("thread pools need no fork server", "[init]") {
   CHECK(alone::family().empty());
 }
 
-ALONE_TEST_CASE("a program with several threads is told to call init first", "[init]") {
+ALONE_TEST_CASE("a program with several threads is told to call init first", "[init][L4]") {
   {
     std::mutex held;
     std::unique_lock lock(held);
