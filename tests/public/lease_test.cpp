@@ -274,7 +274,8 @@ TEST_CASE("E6: the wait for a worker has a bound of its own, which the run does 
     const std::string message = co_await message_of(brief.run(pass_gate, 2));
     CHECK(std::chrono::steady_clock::now() - before >= 10ms);
     CHECK_THAT(message, ContainsSubstring("pass_gate waited for CallOptions::queue_timeout = 10 ms"));
-    const auto waited = co_await failure_of(brief.run(pass_gate, 3));
+    const auto both = lease.with({.timeout = 60s, .queue_timeout = 10ms});
+    const auto waited = co_await failure_of(both.run(pass_gate, 3));
     CHECK(waited == Errc::timed_out);
     CHECK_FALSE(running);  // though it has been there for longer
     open_gate();
