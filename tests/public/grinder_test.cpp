@@ -229,7 +229,7 @@ TEST_CASE("G4: max_inflight_batches bounds the overlap, and the next batch goes 
              {.max_pools = 4});
 }
 
-TEST_CASE("G4: batches that find no pool wait for one, and take what has come meanwhile", "[G4]") {
+TEST_CASE("G1, G4: batches that find no pool wait for one, and take what has come meanwhile", "[G1][G4]") {
   on_grinder(both_backends(), {.batch_size_threshold = 4, .max_wait = 5ms}, [](Bench& bench) -> lp::Task<> {
     auto lease = co_await bench.manager.acquire({.owner = "somebody else"});
     auto first = bench.grinder.enqueue(square, 1);
