@@ -80,7 +80,7 @@ void GrinderCore::cancel_batch(Batch& batch, const Error& error) const {
   LeaseRecord& lease = *batch.lease.record();
   lease.end_queued(error);
   lease.interrupt_running(error);
-  (void)lease.give_up_running(error);
+  lease.give_up_running(error);
 }
 
 void GrinderCore::finish_stop_if_empty() {

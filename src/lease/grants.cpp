@@ -215,7 +215,7 @@ void ManagerCore::revoke(LeaseRecord& record) {
   lease->end_queued(error);
   retire(slot);  // before its workers are killed, so that it does not replace them
   lease->interrupt_running(error);
-  if (lease->gives_up_at_expiry) (void)lease->give_up_running(error);
+  if (lease->gives_up_at_expiry) lease->give_up_running(error);
   resize_soon();
   log(LogLevel::warning, error.message() + "; acquired at " + lease->where.file_name() + ":" +
                              std::to_string(lease->where.line()) + ", held for " +

@@ -273,15 +273,21 @@ void LeaseRecord::note_stacks() const {
   }
 }
 
-std::string LeaseRecord::give_up_running(const Error& error) {
+std::string LeaseRecord::names_of_running() const {
   std::string names;
-  for (Job* job = first_; job != nullptr; job = job->booking.in_flight_next) {
+  for (const Job* job = first_; job != nullptr; job = job->booking.in_flight_next) {
+    if (!runs(*job) || job->booking.ended.load(std::memory_order_relaxed) != TimePoint{}) continue;
     names += (names.empty() ? "" : ", ") + std::string(job->function_name());
+  }
+  return names;
+}
+
+void LeaseRecord::give_up_running(const Error& error) {
+  for (Job* job = first_; job != nullptr; job = job->booking.in_flight_next) {
     if (std::exchange(job->booking.delivered, true)) continue;
     ledger_->count_failure(error);
     scheduler->defer(job->take_delivery(error));
   }
-  return names;
 }
 
 void LeaseRecord::count(const Job& job) {
@@ -290,7 +296,8 @@ void LeaseRecord::count(const Job& job) {
   if (!runs(job)) return;
   const TimePoint started = job.booking.started.load(std::memory_order_relaxed);
   ledger_->wait.record(started - job.booking.submitted);
-  ledger_->run.record((job.booking.ended == TimePoint{} ? scheduler->now() : job.booking.ended) - started);
+  const TimePoint ended = job.booking.ended.load(std::memory_order_relaxed);
+  ledger_->run.record((ended == TimePoint{} ? scheduler->now() : ended) - started);
 }
 
 LeaseStats LeaseRecord::stats(TimePoint now) const {

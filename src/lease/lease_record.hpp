@@ -118,8 +118,10 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void interrupt_running(const Error& error);
   // Has it noted where what runs is, where the pool can, for the error of a later interrupt.
   void note_stacks() const;
-  // Tells the callers of what still runs; the functions run on, and what they give is dropped. Gives their names.
-  std::string give_up_running(const Error& error);
+  // Tells the callers of what still runs; the functions run on, and what they give is dropped.
+  void give_up_running(const Error& error);
+  // The functions that have begun and not returned.
+  [[nodiscard]] std::string names_of_running() const;
 
   [[nodiscard]] bool idle() const noexcept { return in_flight_ == 0; }
   [[nodiscard]] LeaseStats stats(TimePoint now) const;

@@ -237,14 +237,19 @@ void ManagerCore::stop_timed_out() {
     if (current.lease) {
       const Error error(Errc::cancelled, current.lease->description() + late);
       current.lease->interrupt_running(error);
-      const std::string names = current.lease->give_up_running(error);
-      if (!names.empty()) {
-        log(LogLevel::warning, "stop abandons threads that still run " + names + " for " +
-                                   current.lease->description() + "; they end when the functions return");
-      }
+      current.lease->give_up_running(error);
+      log_abandoned(*current.lease, "stop");
     }
     current.pool->kill();
   }
+}
+
+// Threads cannot be killed: it names what they go on running.
+void ManagerCore::log_abandoned(const LeaseRecord& lease, const char* by) const {
+  const std::string names = lease.names_of_running();
+  if (options_.backend != ExecutorBackend::thread || names.empty()) return;
+  log(LogLevel::warning, std::string(by) + " abandons threads that still run " + names + " for " + lease.description() +
+                             "; they end when the functions return");
 }
 
 void ManagerCore::finish_stop_if_empty() {
@@ -293,9 +298,10 @@ void ManagerCore::shut_down() noexcept {
     retired.lease->forget_keeper();
     retired.lease->interrupt_running(cancelled);
     retired.pool->close_now(deadline);
+    log_abandoned(*retired.lease, "the manager's destructor");
     // Calls that ended meanwhile come with the next turn, and before what is posted now: who is left then has not.
     if (!retired.lease->idle()) {
-      scheduler_->post([lease = retired.lease, cancelled] { (void)lease->give_up_running(cancelled); });
+      scheduler_->post([lease = retired.lease, cancelled] { lease->give_up_running(cancelled); });
     }
   }
 }

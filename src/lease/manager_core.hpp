@@ -92,6 +92,7 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
   void call_all(std::vector<DoneCallback>& callbacks, const Result<void>& result);
   void loop_closing() noexcept override { shut_down(); }
   void log(LogLevel level, const std::string& text) const;
+  void log_abandoned(const LeaseRecord& lease, const char* by) const;
 
   // Leases and waiters.
   void lease_released(LeaseRecord& record) override;

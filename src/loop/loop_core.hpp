@@ -70,6 +70,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
     wake_if_driven_from_outside();
     return ring_;
   }
+  [[nodiscard]] const Ring& ring() const noexcept { return ring_; }
   [[nodiscard]] const std::shared_ptr<Inbox>& inbox() const noexcept { return inbox_; }
 
   // Looks at what does not come through the ring, from now on or no more.

@@ -90,6 +90,7 @@ io_uring_sqe* Ring::next_sqe() {
     enter(false);
     sqe = io_uring_get_sqe(&ring_);
   }
+  ++operations_;
   return sqe;
 }
 
@@ -205,6 +206,7 @@ void Ring::submit_and_reap() {
 void Ring::submit_and_wait() { enter(true); }
 
 void Ring::enter(bool wait) {
+  ++entries_;
   const int result = wait ? io_uring_submit_and_wait(&ring_, 1) : io_uring_submit_and_get_events(&ring_);
   reap();
   // EAGAIN and EBUSY: the kernel has no room until completions are reaped; what was not taken stays queued and goes

@@ -77,6 +77,11 @@ class Ring {
   [[nodiscard]] bool has_unsubmitted() const noexcept;
   [[nodiscard]] bool has_unreaped() const noexcept;
   [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_; }
+
+  // Since the beginning: how often it entered the kernel, and how many operations it prepared.
+  [[nodiscard]] std::uint64_t entries() const noexcept { return entries_; }
+  [[nodiscard]] std::uint64_t operations() const noexcept { return operations_; }
+
   [[nodiscard]] int fd() const noexcept { return ring_.ring_fd; }
 
  private:
@@ -100,6 +105,8 @@ class Ring {
   std::deque<Slot> slots_;  // stable addresses: a handler runs while others are added
   std::vector<std::uint32_t> free_;
   std::size_t in_flight_ = 0;
+  std::uint64_t entries_ = 0;
+  std::uint64_t operations_ = 0;
   std::vector<Reaped> reaped_;  // those before handled_ have been handed over
   std::size_t handled_ = 0;
   TimePoint wakeup_ = TimePoint::max();

@@ -213,7 +213,8 @@ void ThreadPool::thread_main(const std::shared_ptr<Shared>& shared, const std::w
     if (!job) break;
     busy.store(true, std::memory_order_release);
     run_job(*shared, *job, free_since == TimePoint{} ? monotonic_now() : free_since);
-    free_since = job->booking.ended = monotonic_now();
+    free_since = monotonic_now();
+    job->booking.ended.store(free_since, std::memory_order_relaxed);
     busy.store(false, std::memory_order_release);
     shared->inbox->job_done(shared->threads[index].finished, std::move(job));
   }

@@ -320,7 +320,7 @@ void Worker::accept_outcome(const Frame& frame) {
                   Duration(static_cast<std::int64_t>(std::min(frame.function_id, std::uint64_t{INT64_MAX}))));
   auto ended = sent_.answered();
   busy_since_ = loop_.turn_time();
-  if (ended) ended->booking.ended = busy_since_;
+  if (ended) ended->booking.ended.store(busy_since_, std::memory_order_relaxed);
   expect_outcomes();
   if (owner_ != nullptr) owner_->worker_finished(*this, std::move(ended));
 }

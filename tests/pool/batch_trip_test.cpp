@@ -80,6 +80,31 @@ TEST_CASE("a batch is spread over all workers, and one worker runs its share in 
   REQUIRE(wide.wait([&] { return all_ended(held); }));
 }
 
+TEST_CASE("a batch crosses to its workers in a few system calls, not in some an item", "[batch_trip][G2]") {
+  const bool shared_memory = GENERATE(true, false);
+  CAPTURE(shared_memory);
+  pool_functions::reset_shared();
+  Loop loop;
+  auto options = TestPool::options_for(2);
+  options.shared_memory = shared_memory;
+  TestPool pool(loop, ExecutorBackend::process, std::move(options));
+  REQUIRE(pool.start().has_value());
+  test::turn(loop);
+  const auto& ring = std::as_const(*loop.core()).ring();
+  const auto entries = ring.entries();
+  const auto operations = ring.operations();
+  Trip trip(pool);
+  std::vector<std::shared_ptr<test::Call<pid_t>>> calls;
+  for (int i = 0; i < 48; ++i) calls.push_back(trip.add(pool_functions::hold));
+  trip.go();
+  for (int i = 0; i < 64; ++i) test::turn(loop);  // time enough for a send an item, one after the other
+  CHECK(ring.operations() - operations <= 4);  // one for each worker, and a wake-up timeout
+  CHECK(ring.entries() - entries <= 8);
+  REQUIRE(pool.wait([] { return shared().holding == 2; }));  // they have come
+  shared().gate = 1;
+  REQUIRE(pool.wait([&] { return all_ended(calls); }));
+}
+
 TEST_CASE("what waits behind a slow call goes to the workers that have nothing to do", "[batch_trip]") {
   pool_functions::reset_shared();
   Loop loop;

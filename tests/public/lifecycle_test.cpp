@@ -360,6 +360,27 @@ TEST_CASE("L6: a manager's destructor kills its worker processes and waits for i
   });
 }
 
+TEST_CASE("L3, L6: a manager's destructor names what its threads still run", "[L3][L6]") {
+  on_loop(ExecutorBackend::thread, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    const auto log = std::make_shared<std::string>();
+    lp::ManagerOptions options = options_for(backend, 1, 2);
+    options.stop_timeout = 1ms;
+    options.log = [log](const lp::LogRecord& record) { *log += std::string(record.text) + "\n"; };
+    auto manager = std::make_unique<lp::LeasedExecutorManager>(loop, options);
+    co_await manager->start();
+    const auto lease = co_await manager->acquire();
+    int told = 0;
+    lease.run_async(pass_gate, 1, [&](const lp::Result<int>&) { ++told; });
+    lease.run_async(square, 3, [&](const lp::Result<std::uint64_t>&) { ++told; });
+    co_await until(loop, [&] { return told == 1; });
+    co_await until_entered(loop, 1);
+    manager.reset();
+    CHECK_THAT(*log, ContainsSubstring("destructor abandons threads that still run pass_gate for lease"));
+    open_gate();
+    co_await until(loop, [&] { return told == 2 && shared().left == 1; });
+  });
+}
+
 TEST_CASE("L6: a manager destroyed in the middle of start, stop or a wait leaves nothing behind", "[L6]") {
   const ExecutorBackend backend = both_backends();
   {  // what the first use of a backend keeps

@@ -43,7 +43,7 @@ class JobSink {
 struct JobBooking {
   // First, and so in one cache line with the job's links, what a thread touches that runs it.
   std::atomic<TimePoint> started{TimePoint{}};  // TimePoint{}: it waits for a worker; set by whoever runs it
-  TimePoint ended{};                            // when it ended, by whoever saw that; TimePoint{}: not noted
+  std::atomic<TimePoint> ended{TimePoint{}};    // when it ended, by whoever saw that; TimePoint{}: not noted
   bool reports_start = false;                   // the loop is told when it begins
   bool delivered = false;                       // the caller was told before the function ended
   bool of_batch = false;                        // is sent to busy worker processes however long they take
