@@ -60,6 +60,7 @@ MEASURES = {
     "M2": lambda programs, quick: program_rows(programs, "scale", quick),
     "D1": lambda programs, quick: program_rows(programs, "expiry", quick),
     "D2": lambda programs, quick: program_rows(programs, "kills", quick),
+    "MIX": lambda programs, quick: program_rows(programs, "mix", quick),
     "R3": lambda programs, quick: program_rows(programs, "large_arguments", quick),
     "C2": lambda programs, quick: program_rows(programs, "idle", quick),
     "budget": lambda programs, quick: program_rows(programs, "call_budget", quick),

@@ -33,6 +33,7 @@
 
 #include "catch.hpp"
 #include "support/skip.hpp"
+#include "support/temporary_directory.hpp"
 
 namespace lp = leasepool;
 using namespace std::chrono_literals;
@@ -196,23 +197,14 @@ lp::Task<std::string> what_is_thrown(Awaitable call) {
   co_return "nothing was thrown";
 }
 
-class Directory {
+// With a file to read, and room for others.
+class Directory : public leasepool::test::TemporaryDirectory {
  public:
   Directory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "leasepool-harmless-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp");
-    path_ = pattern;
-    std::filesystem::create_directory(path_ / "in");
-    std::filesystem::create_directory(path_ / "out");
-    std::ofstream(path_ / "in" / "file") << "content";
+    std::filesystem::create_directory(path() / "in");
+    std::filesystem::create_directory(path() / "out");
+    std::ofstream(path() / "in" / "file") << "content";
   }
-  Directory(const Directory&) = delete;
-  Directory& operator=(const Directory&) = delete;
-  ~Directory() { std::filesystem::remove_all(path_); }
-  [[nodiscard]] std::string operator/(const char* name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
 };
 
 }  // namespace

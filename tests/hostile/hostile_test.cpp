@@ -26,6 +26,7 @@
 #include "catch.hpp"
 #include "hostile.hpp"
 #include "support/skip.hpp"
+#include "support/temporary_directory.hpp"
 
 namespace lp = leasepool;
 using namespace std::chrono_literals;
@@ -80,24 +81,21 @@ class Scene {
   void listen_at(const std::string& name);
   void listen_on_tcp();
 
-  std::filesystem::path root_;
+  leasepool::test::TemporaryDirectory root_;
   Targets targets_;
   std::vector<int> listeners_;
 };
 
 Scene::Scene() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "leasepool-hostile-XXXXXX").string();
-  if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp");
-  root_ = pattern;
   targets_.parent = ::getpid();
-  targets_.readable = (root_ / "readable").string();
-  targets_.writable = (root_ / "writable").string();
-  targets_.outside = (root_ / "outside").string();
+  targets_.readable = root_ / "readable";
+  targets_.writable = root_ / "writable";
+  targets_.outside = root_ / "outside";
   for (const auto& path : {targets_.readable, targets_.writable, targets_.outside}) {
     std::filesystem::create_directory(path);
   }
-  targets_.listening_path = (root_ / "socket").string();
-  targets_.abstract_name = std::string(1, '\0') + root_.filename().string();
+  targets_.listening_path = root_ / "socket";
+  targets_.abstract_name = std::string(1, '\0') + root_.path().filename().string();
   listen_at(targets_.listening_path);
   listen_at(targets_.abstract_name);
   listen_on_tcp();
@@ -106,7 +104,6 @@ Scene::Scene() {
 
 Scene::~Scene() {
   for (const int fd : listeners_) ::close(fd);
-  std::filesystem::remove_all(root_);
 }
 
 // The directories stay: a sandbox knows them, not their names.

@@ -23,6 +23,7 @@
 #include "pool/worker_settings.hpp"
 #include "processes.hpp"
 #include "support/skip.hpp"
+#include "support/temporary_directory.hpp"
 
 using namespace leasepool;
 using leasepool::test::TestPool;
@@ -207,10 +208,7 @@ TEST_CASE("cgroups that a program has left behind are removed when another start
     CHECK(::rmdir(own.c_str()) == 0);
     CHECK(::rmdir(other.c_str()) == 0);
   };
-  std::string pattern = (std::filesystem::temp_directory_path() / "leasepool-cgroups-XXXXXX").string();
-  REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-  check_in(pattern);
-  ::rmdir(pattern.c_str());
+  check_in(test::TemporaryDirectory().path().string());
   const DelegatedCgroup cgroup;
   if (!cgroup.missing()) check_in(cgroup.path);
 }

@@ -22,6 +22,7 @@
 #include "functions.hpp"
 #include "harness.hpp"
 #include "support/socket_pair.hpp"
+#include "support/temporary_directory.hpp"
 #include "wire/frame.hpp"
 
 using namespace leasepool;
@@ -272,33 +273,30 @@ TEST_CASE("a job whose outcome is no longer wanted can be taken from a worker", 
 
 TEST_CASE("a worker that the kernel killed for want of memory says so, one that ended otherwise does not",
           "[worker_view][W1]") {
-  std::string path = (std::filesystem::temp_directory_path() / "leasepool-cgroup-XXXXXX").string();
-  REQUIRE(::mkdtemp(path.data()) != nullptr);
-  {
-    const auto delegated = std::make_shared<const UniqueFd>(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    const auto end_with = [&](const std::string& events, int wait_status) {
-      Loop loop;
-      EventOwner owner;
-      const auto worker =
-          std::make_shared<Worker>(*loop.core(), owner, 1, Fixture::options(), std::make_shared<detail::RunTimes>());
-      (void)worker->prepare(delegated);
-      const std::string cgroup = path + "/leasepool-" + std::to_string(::getpid()) + "-1";
-      std::ofstream(cgroup + "/memory.events") << events;
-      worker->exited(wait_status, {});
-      worker->kill();
-      worker->forget();
-      worker->let_go();
-      std::filesystem::remove_all(cgroup);
-      return owner.end;
-    };
-    const std::string none = "low 0\nhigh 0\nmax 3\noom 0\noom_kill 0\noom_group_kill 0\n";
-    const std::string one = "low 0\nhigh 0\nmax 3\noom 1\noom_kill 1\noom_group_kill 0\n";
-    CHECK_THAT(end_with(one, SIGKILL), ContainsSubstring("SIGKILL") && ContainsSubstring("ran out of memory"));
-    CHECK_THAT(end_with(none, SIGKILL), !ContainsSubstring("ran out of memory"));
-    CHECK_THAT(end_with("", SIGKILL), !ContainsSubstring("ran out of memory"));
-    CHECK_THAT(end_with(one, 3 << 8), !ContainsSubstring("ran out of memory"));  // what it had started was killed
-  }
-  std::filesystem::remove_all(path);
+  const test::TemporaryDirectory directory;
+  const auto delegated =
+      std::make_shared<const UniqueFd>(::open(directory.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const auto end_with = [&](const std::string& events, int wait_status) {
+    Loop loop;
+    EventOwner owner;
+    const auto worker =
+        std::make_shared<Worker>(*loop.core(), owner, 1, Fixture::options(), std::make_shared<detail::RunTimes>());
+    (void)worker->prepare(delegated);
+    const std::string cgroup = directory / ("leasepool-" + std::to_string(::getpid()) + "-1");
+    std::ofstream(cgroup + "/memory.events") << events;
+    worker->exited(wait_status, {});
+    worker->kill();
+    worker->forget();
+    worker->let_go();
+    std::filesystem::remove_all(cgroup);
+    return owner.end;
+  };
+  const std::string none = "low 0\nhigh 0\nmax 3\noom 0\noom_kill 0\noom_group_kill 0\n";
+  const std::string one = "low 0\nhigh 0\nmax 3\noom 1\noom_kill 1\noom_group_kill 0\n";
+  CHECK_THAT(end_with(one, SIGKILL), ContainsSubstring("SIGKILL") && ContainsSubstring("ran out of memory"));
+  CHECK_THAT(end_with(none, SIGKILL), !ContainsSubstring("ran out of memory"));
+  CHECK_THAT(end_with("", SIGKILL), !ContainsSubstring("ran out of memory"));
+  CHECK_THAT(end_with(one, 3 << 8), !ContainsSubstring("ran out of memory"));  // what it had started was killed
 }
 
 TEST_CASE("workers draw the memory at which they are replaced from the last tenth below the limit",
