@@ -29,7 +29,7 @@ class ReturnRing {
   // The producer, where fewer than kPlaces elements are in it: its user sees to that. True: the consumer is to be
   // called.
   [[nodiscard]] bool push(std::unique_ptr<T> element) noexcept {
-    places_[pushed_ % kPlaces].store(element.release(), std::memory_order_relaxed);
+    places_[pushed_ % kPlaces].store(element.release(), std::memory_order_release);
     tail_.store(++pushed_);
     return !called_.load() && !called_.exchange(true);
   }

@@ -9,8 +9,8 @@ namespace leasepool::detail {
 inline constexpr const char* kComputeCalls[] = {
     // Its channel, its standard streams, descriptors that came as arguments.
     "read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2", "lseek",
-    "close", "close_range", "dup", "dup2", "dup3", "fstat", "recvfrom", "recvmsg", "recvmmsg", "sendto", "sendmsg",
-    "sendmmsg", "shutdown", "getsockopt", "getsockname", "poll", "ppoll", "select", "pselect6",
+    "close", "close_range", "dup", "dup2", "dup3", "fstat", "fstatfs", "recvfrom", "recvmsg", "recvmmsg", "sendto",
+    "sendmsg", "sendmmsg", "shutdown", "getsockopt", "getsockname", "poll", "ppoll", "select", "pselect6",
     // Memory, shared memory included.
     "brk", "mmap", "munmap", "mremap", "mprotect", "mincore", "msync", "memfd_create", "ftruncate", "fallocate",
     "membarrier",
@@ -29,11 +29,11 @@ inline constexpr const char* kComputeCalls[] = {
 // What Sandbox::files() adds. Landlock decides which files these reach; what it cannot decide about (modes, owners,
 // times, attributes, device nodes) is not here.
 inline constexpr const char* kFileCalls[] = {
-    "creat",     "stat",       "lstat",    "newfstatat", "statx",    "access",         "faccessat",       "faccessat2",
-    "readlink",  "readlinkat", "getdents", "getdents64", "getcwd",   "chdir",          "fchdir",          "umask",
-    "mkdir",     "mkdirat",    "rmdir",    "unlink",     "unlinkat", "rename",         "renameat",        "renameat2",
-    "link",      "linkat",     "symlink",  "symlinkat",  "fsync",    "fdatasync",      "sync_file_range", "fadvise64",
-    "readahead", "flock",      "statfs",   "fstatfs",    "sendfile", "copy_file_range"};
+    "creat",     "stat",       "lstat",    "newfstatat", "statx",          "access",    "faccessat",       "faccessat2",
+    "readlink",  "readlinkat", "getdents", "getdents64", "getcwd",         "chdir",     "fchdir",          "umask",
+    "mkdir",     "mkdirat",    "rmdir",    "unlink",     "unlinkat",       "rename",    "renameat",        "renameat2",
+    "link",      "linkat",     "symlink",  "symlinkat",  "fsync",          "fdatasync", "sync_file_range", "fadvise64",
+    "readahead", "flock",      "statfs",   "sendfile",   "copy_file_range"};
 
 // What no function calls by accident: the worker dies of it, and the error names the call.
 inline constexpr const char* kFatalCalls[] = {"io_uring_setup",

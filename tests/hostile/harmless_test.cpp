@@ -121,8 +121,21 @@ std::uint64_t keep_memory(std::uint64_t bytes) {
 
 int worker_id() { return ::getpid(); }
 
+// Memory that the caller and the function share, there and back; and arguments that are too many for a ring.
+lp::SharedBuffer double_each(const lp::SharedBuffer& numbers) {
+  lp::SharedBuffer doubled(numbers.size());
+  std::ranges::transform(numbers.as<std::uint64_t>(), doubled.as<std::uint64_t>().begin(),
+                         [](std::uint64_t number) { return 2 * number; });
+  return doubled;
+}
+std::uint64_t sum_of(const std::vector<std::uint64_t>& numbers) {
+  return std::accumulate(numbers.begin(), numbers.end(), std::uint64_t{0});
+}
+
 }  // namespace harmless
 
+LEASEPOOL_REGISTER(harmless::double_each);
+LEASEPOOL_REGISTER(harmless::sum_of);
 LEASEPOOL_REGISTER(harmless::use_the_library);
 LEASEPOOL_REGISTER(harmless::use_shared_memory);
 LEASEPOOL_REGISTER(harmless::round_trip);
@@ -219,6 +232,14 @@ TEST_CASE("functions that compute run under every profile", "[harmless][B2]") {
       auto shared = lease.run(use_shared_memory);
       const auto shared_value = co_await shared;
       CHECK(shared_value == std::uint64_t{1} << 20);
+      const lp::SharedBuffer numbers(4096);
+      std::ranges::fill(numbers.as<std::uint64_t>(), 21);
+      auto doubled = lease.run(double_each, numbers);
+      const lp::SharedBuffer doubled_value = co_await doubled;
+      CHECK(std::ranges::count(doubled_value.as<std::uint64_t>(), 42) == 512);
+      auto sum = lease.run(sum_of, std::vector<std::uint64_t>(1 << 20, 3));
+      const auto sum_value = co_await sum;
+      CHECK(sum_value == std::uint64_t{3} << 20);
     });
   }
 }

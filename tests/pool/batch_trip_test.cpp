@@ -98,7 +98,7 @@ TEST_CASE("a batch crosses to its workers in a few system calls, not in some an 
   for (int i = 0; i < 48; ++i) calls.push_back(trip.add(pool_functions::hold));
   trip.go();
   for (int i = 0; i < 64; ++i) test::turn(loop);  // time enough for a send an item, one after the other
-  CHECK(ring.operations() - operations <= 4);  // one for each worker, and a wake-up timeout
+  CHECK(ring.operations() - operations <= 4);     // one for each worker, and a wake-up timeout
   CHECK(ring.entries() - entries <= 8);
   REQUIRE(pool.wait([] { return shared().holding == 2; }));  // they have come
   shared().gate = 1;
