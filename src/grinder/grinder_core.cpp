@@ -192,7 +192,7 @@ void GrinderCore::cancel(ItemState& item) {
     case ItemPhase::in_flight: {
       const auto batch = batches_.find(item.batch);
       if (batch == batches_.end() || item.call == 0) return;
-      return batch->second.lease.record()->cancel(
+      return batch->second.lease.record()->cancel_of_batch(
           item.call, {Errc::cancelled, options_.owner_prefix + ": the item was cancelled while it was in flight"});
     }
     case ItemPhase::waiting_for_room:  // has no Pending

@@ -154,13 +154,16 @@ void LeaseRecord::queue_time_out(std::uint64_t job_id) {
 }
 
 void LeaseRecord::cancelled_by_token(std::uint64_t job_id) {
-  if (const Job* const job = find(job_id)) cancel(job_id, {Errc::cancelled, cancellation_text(*job)});
+  if (Job* const job = find(job_id)) cancel(*job, {Errc::cancelled, cancellation_text(*job)});
 }
 
-void LeaseRecord::cancel(std::uint64_t job_id, const Error& error) const {
-  Job* const job = find_in_flight(job_id);
-  if (job == nullptr || job->booking.delivered) return;
-  if (!pool_->withdraw(*job, error)) pool_->interrupt(*job, error);
+void LeaseRecord::cancel_of_batch(std::uint64_t job_id, const Error& error) const {
+  if (Job* const job = find_in_flight(job_id)) cancel(*job, error);
+}
+
+void LeaseRecord::cancel(Job& job, const Error& error) const {
+  if (job.booking.delivered) return;
+  if (!pool_->withdraw(job, error)) pool_->interrupt(job, error);
 }
 
 void LeaseRecord::job_started(std::uint64_t job_id, TimePoint started) {

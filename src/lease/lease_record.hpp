@@ -102,8 +102,9 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   };
   void submit_batch(std::vector<Submission> submissions);
 
-  // Ends a call as a stop token does: at once where it waits or can be interrupted.
-  void cancel(std::uint64_t job_id, const Error& error) const;
+  // Ends a call of a batch, on whose lease there are no others, as a stop token does: at once where it waits or can be
+  // interrupted.
+  void cancel_of_batch(std::uint64_t job_id, const Error& error) const;
 
   void release();
   void extend(Duration duration);
@@ -146,6 +147,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   [[nodiscard]] std::string cancellation_text(const Job& job) const;
   void watch_cancellation(Job& job, const std::stop_token& token);
   void cancelled_by_token(std::uint64_t job_id);
+  void cancel(Job& job, const Error& error) const;
   void watch_queue(Job& job);
   void queue_time_out(std::uint64_t job_id);
   void watch_run(Job& job, TimePoint started);
@@ -157,7 +159,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void remove(Job& job) noexcept;
   // A call in flight, of those that are watched; null if it has ended.
   [[nodiscard]] Job* find(std::uint64_t job_id) const noexcept;
-  // The same of all.
+  // The same of all, by looking through them.
   [[nodiscard]] Job* find_in_flight(std::uint64_t job_id) const noexcept;
 
   LeaseKeeper* keeper_;
