@@ -170,6 +170,7 @@ bool ThreadPool::withdraw(Job& job, Error error) {
   std::unique_ptr<Job> taken = handed_over ? shared_->ready.take_back(job) : queue_.remove(job);
   if (!taken) return false;  // a thread has it
   if (handed_over) --under_way_;
+  shared_->waiting.store(queue_.size(), std::memory_order_relaxed);
   job_left();
   end_at_lease(std::move(taken), std::move(error));
   return true;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -16,6 +17,7 @@
 
 #include "catch.hpp"
 #include "harness.hpp"
+#include "support/eventually.hpp"
 
 using namespace leasepool;
 using namespace std::chrono_literals;
@@ -247,4 +249,29 @@ TEST_CASE("a function sees whether a call on its own pool would wait for itself"
   CHECK(pool.result_of([here] { return here->would_wait_for_itself(); }).value());
   gate.open();
   CHECK(pool.wait([&] { return pool.sink->ended.size() == 3; }));
+}
+
+TEST_CASE("calls that were withdrawn do not count as waiting, however many there were", "[thread][E8]") {
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::thread, 2);
+  REQUIRE(pool.start().has_value());
+  Gate first;
+  Gate second;
+  detail::Pool* const here = pool.pool.get();
+  const auto asks = pool.call([&] {
+    first.pass();
+    return test::eventually([here] { return !here->would_wait_for_itself(); });  // the other thread looks around first
+  });
+  (void)pool.call([&] { second.pass(); });
+  CHECK(pool.wait([&] { return first.inside == 1 && second.inside == 1; }));
+  std::vector<std::shared_ptr<test::Call<int>>> calls;
+  for (int i = 0; i < 600; ++i) calls.push_back(pool.call([] { return 1; }));  // more than are handed over
+  for (auto call = calls.rbegin(); call != calls.rend(); ++call) {
+    REQUIRE(pool.pool->withdraw(*(*call)->job, {Errc::cancelled, "taken back"}));
+  }
+  second.open();
+  CHECK(pool.wait([&] { return pool.sink->ended.size() == 601; }));
+  first.open();
+  CHECK(pool.wait([&] { return asks->ended(); }));
+  CHECK(asks->result->value());
 }

@@ -362,6 +362,7 @@ TEST_CASE("L6: a manager's destructor kills its worker processes and waits for i
 
 TEST_CASE("L3, L6: a manager's destructor names what its threads still run", "[L3][L6]") {
   on_loop(ExecutorBackend::thread, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    const auto threads = thread_count();
     const auto log = std::make_shared<std::string>();
     lp::ManagerOptions options = options_for(backend, 1, 2);
     options.stop_timeout = 1ms;
@@ -378,6 +379,7 @@ TEST_CASE("L3, L6: a manager's destructor names what its threads still run", "[L
     CHECK_THAT(*log, ContainsSubstring("destructor abandons threads that still run pass_gate for lease"));
     open_gate();
     co_await until(loop, [&] { return told == 2 && shared().left == 1; });
+    CHECK(eventually([&] { return thread_count() == threads; }));  // what it holds is gone with it
   });
 }
 
