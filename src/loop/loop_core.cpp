@@ -212,8 +212,8 @@ void LoopCore::came(Duration spin) {
   if (spin > Duration::zero()) --expected_;
 }
 
-bool LoopCore::hold(std::shared_ptr<HeldWork> work) {
-  if (more_deliveries_) held_.push_back(std::move(work));
+bool LoopCore::hold(const std::shared_ptr<HeldWork>& work) {
+  if (more_deliveries_) held_.push_back(work);
   return more_deliveries_;
 }
 

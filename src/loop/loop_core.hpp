@@ -58,7 +58,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   void expect(Duration spin) override;
   void came(Duration spin) override;
   void woke_worker() override { woke_worker_ = true; }
-  [[nodiscard]] bool hold(std::shared_ptr<HeldWork> work) override;
+  [[nodiscard]] bool hold(const std::shared_ptr<HeldWork>& work) override;
   void post(Handler handler) override { std::shared_ptr(inbox_)->post(std::move(handler)); }
   [[nodiscard]] bool on_thread() const noexcept override { return thread_ == std::this_thread::get_id(); }
 

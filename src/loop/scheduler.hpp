@@ -51,7 +51,7 @@ class Scheduler {
   virtual void woke_worker() {}
 
   // True if more callbacks follow in this turn: hand_over() is then called behind the last of them. False: none do.
-  [[nodiscard]] virtual bool hold(std::shared_ptr<HeldWork> /*work*/) { return false; }
+  [[nodiscard]] virtual bool hold(const std::shared_ptr<HeldWork>& /*work*/) { return false; }
 
   [[nodiscard]] virtual bool on_thread() const noexcept = 0;
 

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
-#include <utility>
 
 #include "leasepool/duration.hpp"
 #include "loop/scheduler.hpp"
@@ -20,9 +19,9 @@ class Succession {
   // Whether the call that was queued last, of so many, waits: `work` will be asked to hand over what is queued. False:
   // it is to be handed over now. That is for the first of a succession, for one that nothing follows in this turn, and
   // for one that makes them enough.
-  [[nodiscard]] bool keeps_back(std::shared_ptr<HeldWork> work, TimePoint submitted, std::size_t queued) {
+  [[nodiscard]] bool keeps_back(const std::shared_ptr<HeldWork>& work, TimePoint submitted, std::size_t queued) {
     if (submitted - first_ < kQuick && queued % kTogether != 0) {
-      held_ = held_ || scheduler_.hold(std::move(work));
+      held_ = held_ || scheduler_.hold(work);
       if (held_) return true;
     }
     first_ = submitted;
