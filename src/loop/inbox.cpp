@@ -25,7 +25,7 @@ void Inbox::job_done(const std::shared_ptr<FinishedJobs>& of_thread, std::unique
   of_thread->self = of_thread;
   FinishedJobs* first = finished_.load();
   do {
-    if (first == closed()) {
+    if (first == closed_) {
       of_thread->self.reset();
       return of_thread->ring.clear();
     }
@@ -66,7 +66,7 @@ bool Inbox::prepare_sleep() noexcept {
 
 void Inbox::close() noexcept {
   functions_.close().clear();
-  for (FinishedJobs* first = finished_.exchange(closed()); first != nullptr && first != closed();) {
+  for (FinishedJobs* first = finished_.exchange(closed_); first != nullptr && first != closed_;) {
     next_of(first)->ring.clear();
   }
 }

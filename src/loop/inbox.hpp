@@ -66,15 +66,12 @@ class Inbox {
  private:
   [[nodiscard]] bool has_jobs() const noexcept {
     const FinishedJobs* const first = finished_.load();
-    return first != nullptr && first != closed();
-  }
-  // Stands in the place of callers once nobody is let in any more.
-  [[nodiscard]] FinishedJobs* closed() const noexcept {
-    return reinterpret_cast<FinishedJobs*>(const_cast<std::atomic<FinishedJobs*>*>(&finished_));
+    return first != nullptr && first != closed_;
   }
   [[nodiscard]] static std::shared_ptr<FinishedJobs> next_of(FinishedJobs*& first) noexcept;
 
   IntrusiveMailbox<PostedFunction> functions_;
+  FinishedJobs* const closed_ = reinterpret_cast<FinishedJobs*>(this);  // stands for callers once nobody is let in
   std::atomic<FinishedJobs*> finished_ = nullptr;  // of threads that have called, the last one first
   std::atomic<bool> sleeping_ = true;  // a loop that does not run yet sleeps: a ring makes its poll_fd() readable
   UniqueFd doorbell_;
