@@ -69,7 +69,7 @@ class AdaptiveSpin {
   }
 
   // A sleep that no spin would have spared ends spinning at once: in a flow of calls further apart than `most`, each
-  // spin is for nothing. It takes five short sleeps to be back at 50 us.
+  // spin is for nothing. It takes six short sleeps to be back at 50 us.
   void slept(Duration how_long) noexcept {
     if (bound_ + how_long <= most_) {
       bound_ = std::min(most_, std::max(2 * bound_, kShortest));

@@ -19,6 +19,7 @@
 #include "processes.hpp"
 #include "support/process_state.hpp"
 #include "support/sanitized.hpp"
+#include "support/temporary_directory.hpp"
 
 using namespace leasepool;
 using leasepool::detail::UniqueFd;
@@ -85,18 +86,13 @@ LEASEPOOL_REGISTER(worker_cases::write_to_nobody);
 namespace {
 
 struct TemporaryFile {
-  TemporaryFile() {
-    path = std::filesystem::temp_directory_path() / "leasepool-test-XXXXXX";
-    const UniqueFd file(::mkstemp(path.data()));
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  ~TemporaryFile() { ::unlink(path.c_str()); }
+  TemporaryFile() { std::ofstream{path}; }
   [[nodiscard]] std::string content() const {
     std::ifstream file(path);
     return {std::istreambuf_iterator<char>(file), {}};
   }
-  std::string path;
+  test::TemporaryDirectory directory;
+  std::string path = directory / "file";
 };
 
 }  // namespace

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <new>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -66,20 +65,12 @@ struct JobBooking {
   [[nodiscard]] std::string_view owner() const noexcept { return lease ? lease->lease_owner() : std::string_view(); }
 };
 
-class Job {
+class Job : public InJobMemory {
  public:
   Job() = default;
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
   virtual ~Job() = default;
-
-  static void* operator new(std::size_t size) { return allocate_job(size); }
-  static void operator delete(void* job, std::size_t size) noexcept { free_job(job, size); }
-  // Of a call whose arguments want more than the usual alignment.
-  static void* operator new(std::size_t size, std::align_val_t alignment) { return ::operator new(size, alignment); }
-  static void operator delete(void* job, std::size_t size, std::align_val_t alignment) noexcept {
-    ::operator delete(job, size, alignment);
-  }
 
   // Runs the function here and keeps what came of it.
   virtual void run() noexcept = 0;

@@ -3,12 +3,25 @@
 #pragma once
 
 #include <cstddef>
+#include <new>
 
 namespace leasepool::detail {
 
-// Any thread; a block may be freed by another than took it. Aligned as operator new aligns. Throws std::bad_alloc.
+// Any thread; a block may be freed by another than took it. Aligned at least as operator new aligns. Throws
+// std::bad_alloc.
 void* allocate_job(std::size_t size);
 void free_job(void* block, std::size_t size) noexcept;
+
+// For objects of classes that derive from it.
+struct InJobMemory {
+  static void* operator new(std::size_t size) { return allocate_job(size); }
+  static void operator delete(void* object, std::size_t size) noexcept { free_job(object, size); }
+  // Of those that want more than the usual alignment, as for a call's arguments.
+  static void* operator new(std::size_t size, std::align_val_t alignment) { return ::operator new(size, alignment); }
+  static void operator delete(void* object, std::size_t size, std::align_val_t alignment) noexcept {
+    ::operator delete(object, size, alignment);
+  }
+};
 
 // The same for what is made and freed as often as jobs are.
 template <class T>

@@ -1,11 +1,9 @@
 // WorkItem: one item of a grinder with its receiver, as it waits in the queue; and what all who know of it share.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <new>
 #include <optional>
 #include <source_location>
 #include <string>
@@ -13,6 +11,7 @@
 #include <utility>
 
 #include "leasepool/detail/bound_job.hpp"
+#include "leasepool/detail/job_memory.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
 #include "leasepool/grinder_options.hpp"
@@ -77,19 +76,12 @@ class ItemReceiver {
   Receiver receiver_;
 };
 
-class WorkItem {
+class WorkItem : public InJobMemory {
  public:
   explicit WorkItem(std::shared_ptr<ItemState> item_state) : state(std::move(item_state)) {}
   WorkItem(const WorkItem&) = delete;
   WorkItem& operator=(const WorkItem&) = delete;
   virtual ~WorkItem() = default;
-
-  static void* operator new(std::size_t size) { return allocate_job(size); }
-  static void operator delete(void* item, std::size_t size) noexcept { free_job(item, size); }
-  static void* operator new(std::size_t size, std::align_val_t alignment) { return ::operator new(size, alignment); }
-  static void operator delete(void* item, std::size_t size, std::align_val_t alignment) noexcept {
-    ::operator delete(item, size, alignment);
-  }
 
   // Keeps a failure as what came of it.
   virtual void fail(Error error) = 0;
