@@ -162,6 +162,7 @@ void ProcessPool::kill_for_nothing_wanted(Worker& worker) {
 void ProcessPool::retire(Worker& worker) {
   --live_;
   std::erase(idle_, &worker);
+  if (last_used_ == &worker) last_used_ = nullptr;
   cancel_start_timer(worker.id());
 }
 
@@ -213,6 +214,7 @@ void ProcessPool::worker_finished(Worker& worker, std::unique_ptr<Job> job) {
     recycle(worker);
   } else if (!worker.dying()) {
     idle_.push_back(&worker);
+    if (idle_.size() == live_ && queue_.empty()) nothing_waits();
   }
   if (job) end_at_lease(std::move(job));
   if (!closing_) dispatch();
@@ -388,10 +390,12 @@ void ProcessPool::let_go_of_everything() noexcept {
   for (const auto& worker : workers_) worker->let_go();
   workers_.clear();
   idle_.clear();
+  last_used_ = nullptr;
   queue_.clear();
   for (const auto& [id, timer] : start_timers_) loop_.cancel_timer(timer);
   start_timers_.clear();
   loop_.cancel_timer(std::exchange(backoff_, 0));
+  loop_.cancel_timer(std::exchange(relief_, 0));
   if (spawner_) spawner_->let_go();
   spawner_.reset();
 }

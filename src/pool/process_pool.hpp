@@ -79,8 +79,11 @@ class ProcessPool final : public Pool,
   bool send_front_to(Worker& worker);
   void send_ahead();
   [[nodiscard]] Worker* next_with_room(const Job& job);
-  void take_back_from_slow_workers();
+  [[nodiscard]] Worker* spares_wake_up() const;
   void share_out();
+  void watch_for_slow_workers();
+  void relieve_slow_workers();
+  void nothing_waits() noexcept;
   void note_start(Job& job, TimePoint started);
   [[nodiscard]] Worker* holder_of(const Job& job) const;
   void take_back_from(Worker& worker);
@@ -108,7 +111,10 @@ class ProcessPool final : public Pool,
   Succession succession_{loop_};
   std::vector<Worker*> unflushed_;  // that have been queued jobs in this dispatch
   const std::shared_ptr<RunTimes> run_times_ = std::make_shared<RunTimes>();
-  bool sent_ahead_ = false;          // calls may wait behind others
+  Worker* last_used_ = nullptr;      // null if it is retired
+  bool ahead_ = false;               // calls may wait behind others
+  bool ahead_for_long_ = false;      // that are not quick
+  TimerId relief_ = 0;               // while calls wait behind quick ones, and a worker has nothing to do
   bool no_room_ahead_ = false;       // no busy worker takes more for now
   std::size_t next_ahead_ = 0;       // the place of the last worker that was sent one ahead
   std::deque<TimePoint> deaths_;     // whose replacements are not ready yet

@@ -16,8 +16,9 @@ namespace {
 // A call of which so many workers died before they began it is not given to another.
 constexpr std::uint8_t kMostLostStarts = 10;
 
-// Calls that wait behind one which runs longer than this go to workers that are idle.
-constexpr Duration kSlow = 2 * SentCalls::kLongestWaitAhead;
+// Calls that wait behind one which runs longer than this go to workers that are idle. A worker that sleeps is up and
+// has begun by then.
+constexpr Duration kSlow = 5 * SentCalls::kLongestWaitAhead;
 
 }  // namespace
 
@@ -46,13 +47,18 @@ void ProcessPool::enqueue(std::unique_ptr<Job> job) {
 void ProcessPool::dispatch() {
   succession_.handed_over();
   if (closing_) return;
-  if (!idle_.empty() && sent_ahead_) take_back_from_slow_workers();
   while (!queue_.empty() && !idle_.empty()) {
-    Worker& worker = *idle_.back();
-    if (send_front_to(worker)) idle_.pop_back();
+    if (Worker* const awake = spares_wake_up(); awake != nullptr) {
+      ahead_ = true;
+      if (!awake->has_room()) break;  // it will have soon
+      (void)send_front_to(*awake);
+    } else if (send_front_to(*idle_.back())) {
+      idle_.pop_back();
+    }
   }
-  send_ahead();
-  if (sent_ahead_) share_out();
+  if (idle_.empty()) send_ahead();
+  if (ahead_for_long_) share_out();
+  watch_for_slow_workers();
   for (Worker* const worker : unflushed_) worker->flush();
   unflushed_.clear();
 }
@@ -67,8 +73,23 @@ bool ProcessPool::send_front_to(Worker& worker) {
     return false;
   }
   if (unflushed_.empty() || unflushed_.back() != &worker) unflushed_.push_back(&worker);
-  worker.job() == &sent ? note_start(sent, worker.busy_since()) : void(sent_ahead_ = true);
+  last_used_ = &worker;
+  if (worker.job() == &sent) {
+    note_start(sent, worker.busy_since());
+  } else {
+    ahead_ = true;
+    ahead_for_long_ = ahead_for_long_ || !worker.is_quick();
+  }
   return true;
+}
+
+// The worker that is to have the next call although others have nothing to do: quick calls are done sooner by one that
+// is awake than another is woken.
+Worker* ProcessPool::spares_wake_up() const {
+  if (last_used_ == nullptr || last_used_->idle() || queue_.front().booking.of_batch) return nullptr;
+  const bool is_soon_done = last_used_->may_have_more() && last_used_->is_quick_with(queue_.size()) &&
+                            loop_.turn_time() - last_used_->busy_since() < kSlow;
+  return is_soon_done && idle_.back()->sleeps() ? last_used_ : nullptr;
 }
 
 // Calls go to workers that are busy, before those ask for them: of a batch as many as there is room for, others where
@@ -93,14 +114,14 @@ Worker* ProcessPool::next_with_room(const Job& job) {
   return nullptr;
 }
 
-// Workers that have nothing to do take over the first half of what waits behind the busiest one.
+// Workers that have nothing to do take over the first half of what waits behind the busiest one that is not quick.
 void ProcessPool::share_out() {
   while (queue_.empty() && !idle_.empty()) {
-    const auto longest =
-        std::ranges::max_element(workers_, {}, [](const auto& worker) { return worker->jobs_waiting(); });
+    const auto longest = std::ranges::max_element(
+        workers_, {}, [](const auto& worker) { return worker->is_quick() ? 0 : worker->jobs_waiting(); });
     auto taken = (*longest)->take_back_first(((*longest)->jobs_waiting() + 1) / 2);
     if (taken.empty()) {
-      sent_ahead_ = (*longest)->jobs_waiting() != 0;
+      ahead_for_long_ = !(*longest)->is_quick() && (*longest)->jobs_waiting() != 0;
       return;
     }
     for (auto& job : taken | std::views::reverse) give_back(std::move(job));
@@ -111,16 +132,37 @@ void ProcessPool::share_out() {
   }
 }
 
-// To the head of the queue, in the order in which they came.
-void ProcessPool::take_back_from_slow_workers() {
-  const TimePoint now = loop_.now();
+// As long as somebody has nothing to do while calls wait behind what should be quick.
+void ProcessPool::watch_for_slow_workers() {
+  if (!ahead_ || relief_ != 0 || idle_.empty()) return;
+  relief_ = loop_.call_at(deadline_after(loop_.now(), kSlow), [this] {
+    relief_ = 0;
+    relieve_slow_workers();
+  });
+}
+
+// What waits behind a call that turned out slow goes to the head of the queue, in the order in which it came.
+void ProcessPool::relieve_slow_workers() {
+  ahead_ = !queue_.empty();
+  const TimePoint now = loop_.turn_time();
   std::vector<std::unique_ptr<Job>> taken;
   for (const auto& worker : workers_) {
-    if (worker->jobs_waiting() == 0 || now - worker->busy_since() < kSlow) continue;
-    std::ranges::move(worker->take_back_first(worker->jobs_waiting()), std::back_inserter(taken));
+    if (worker->jobs_waiting() == 0) continue;
+    if (now - worker->busy_since() < kSlow) {
+      ahead_ = true;
+    } else {
+      std::ranges::move(worker->take_back_first(worker->jobs_waiting()), std::back_inserter(taken));
+    }
   }
   std::ranges::sort(taken, {}, [](const auto& job) { return job->booking.id; });
   for (auto& job : taken | std::views::reverse) give_back(std::move(job));
+  dispatch();
+}
+
+void ProcessPool::nothing_waits() noexcept {
+  ahead_ = false;
+  ahead_for_long_ = false;
+  if (relief_ != 0) loop_.cancel_timer(std::exchange(relief_, 0));
 }
 
 void ProcessPool::note_start(Job& job, TimePoint started) {

@@ -36,6 +36,11 @@ bool SentCalls::room_ahead() noexcept {
   return filling_;
 }
 
+bool SentCalls::is_short_with(std::size_t more) const noexcept {
+  const auto live = static_cast<std::int64_t>(live_);
+  return backlog_ * (live + static_cast<std::int64_t>(more)) < kLongestWaitAhead * live;
+}
+
 bool SentCalls::holds(const Job& job) const noexcept {
   return std::ranges::any_of(calls_, [&](const Call& call) { return call.job.get() == &job; });
 }

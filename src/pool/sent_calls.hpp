@@ -39,8 +39,9 @@ class SentCalls {
   [[nodiscard]] bool empty() const noexcept { return live_ == 0; }
   // Once it is half empty, until it is full: so that few sends do for many calls.
   [[nodiscard]] bool room_ahead() noexcept;
-  // Whether what is there will be done soon.
+  // Whether what is there will be done soon; and if so many more like that followed.
   [[nodiscard]] bool is_short() const noexcept { return backlog_ < kLongestWaitAhead; }
+  [[nodiscard]] bool is_short_with(std::size_t more) const noexcept;
   // How many calls wait behind the one that runs, as far as is known.
   [[nodiscard]] std::size_t waiting() const noexcept { return live_ < 2 ? 0 : live_ - 1; }
   [[nodiscard]] bool holds(const Job& job) const noexcept;

@@ -70,9 +70,13 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   // Gives why it could not be encoded, and then the job is still the caller's.
   std::optional<Error> queue(std::unique_ptr<Job>& job);
   void flush() { channel_->flush(); }
-  [[nodiscard]] bool has_room() noexcept { return ready() && !dying_ && sent_.room_ahead() && !has_served(); }
-  // Whether a call that it is sent now will not wait long.
+  [[nodiscard]] bool has_room() noexcept { return may_have_more() && sent_.room_ahead(); }
+  [[nodiscard]] bool may_have_more() const noexcept { return ready() && !dying_ && !has_served(); }
+  // Whether a call that it is sent now will not wait long; and whether the last of so many more will not.
   [[nodiscard]] bool is_quick() const noexcept { return sent_.is_short(); }
+  [[nodiscard]] bool is_quick_with(std::size_t more) const noexcept { return sent_.is_short_with(more); }
+  // Whether a call that it is sent now has to wake it, as far as it says so.
+  [[nodiscard]] bool sleeps() const noexcept { return channel_->other_end_sleeps(); }
   // When the call that it runs became the one to be answered.
   [[nodiscard]] TimePoint busy_since() const noexcept { return busy_since_; }
 

@@ -38,6 +38,11 @@ class ByteRingWriter {
   void write(std::span<const std::byte> bytes) noexcept;
   void publish() noexcept { ring_->written.store(written_); }
 
+  // Whether the reader says that it sleeps.
+  [[nodiscard]] bool reader_sleeps() const noexcept {
+    return ring_->reader_sleeps.load(std::memory_order_relaxed) != 0;
+  }
+
   // Whether the reader slept, and has to be woken by whoever asks, once.
   [[nodiscard]] bool must_wake() noexcept {
     return ring_->reader_sleeps.load() != 0 && ring_->reader_sleeps.exchange(0) != 0;

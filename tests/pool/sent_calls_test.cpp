@@ -1,6 +1,7 @@
 // The calls that a worker was sent: answered in order, taken back as long as they have not begun.
 #include "pool/sent_calls.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -44,6 +45,17 @@ std::vector<std::uint64_t> ids_of(const std::vector<std::unique_ptr<Job>>& jobs)
 }
 
 }  // namespace
+
+TEST_CASE("so many more calls would be done soon as fit into the same time", "[sent_calls]") {
+  Sent sent;
+  sent.add(1, 100, std::chrono::microseconds(3));
+  sent.add(2, 100, std::chrono::microseconds(1));
+  CHECK(sent.calls.is_short_with(0));
+  CHECK(sent.calls.is_short_with(7));  // 18 us
+  CHECK_FALSE(sent.calls.is_short_with(8));
+  sent.add(3, 100, std::chrono::microseconds(16));
+  CHECK_FALSE(sent.calls.is_short_with(0));
+}
 
 TEST_CASE("calls are answered in the order in which they were sent", "[sent_calls]") {
   Sent sent;
