@@ -1,4 +1,5 @@
-// Random SIGKILLs from outside while calls run: each call ends exactly once, and none runs twice.
+// Random SIGKILLs from outside while calls run: each call ends exactly once, and none runs twice. LEASEPOOL_KILLS sets
+// how many, among ten times as many calls.
 #include <signal.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include "functions.hpp"
 #include "harness.hpp"
 #include "processes.hpp"
+#include "support/number_from.hpp"
 #include "support/process_state.hpp"
 #include "support/sanitized.hpp"
 
@@ -25,9 +27,11 @@ namespace {
 
 // Fewer in the second run of these tests, in which calls go through sockets alone.
 const bool kThroughMemory = detail::shared_memory_by_default();
-const std::uint32_t kCalls = test::kSanitized ? 2000 : kThroughMemory ? 100'000 : 20'000;  // each way
+const auto kKills = static_cast<int>(test::number_from("LEASEPOOL_KILLS", test::kSanitized ? 200
+                                                                          : kThroughMemory ? 10'000
+                                                                                           : 2000));
+const std::uint32_t kCalls = 10 * static_cast<std::uint32_t>(kKills);  // each way
 constexpr std::uint32_t kMostCalls = std::extent_v<decltype(pool_functions::SharedPage::runs)>;
-const int kKills = test::kSanitized ? 200 : kThroughMemory ? 10'000 : 2000;
 
 // Kills the pool's workers, which it knows by their name, at random moments.
 class Killer {

@@ -8,13 +8,9 @@
 #include <iostream>
 
 #include "catch.hpp"
+#include "support/number_from.hpp"
 
 namespace leasepool::test {
-
-inline std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
-  const char* const text = std::getenv(variable);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
 
 template <class Run>
 void run_sequences(Run run) {
