@@ -16,12 +16,14 @@ void SentCalls::add(std::unique_ptr<Job> job, const SentCall& sent) {
   calls_.push_back({.id = id, .number = number, .sent = sent, .job = std::move(job)});
   ++live_;
   bytes_ += sent.size;
+  large_ += sent.is_large ? 1 : 0;
   backlog_ += sent.expected;
 }
 
 void SentCalls::subtract(const SentCall& sent) noexcept {
   --live_;
   bytes_ -= sent.size;
+  large_ -= sent.is_large ? 1 : 0;
   backlog_ -= sent.expected;
 }
 

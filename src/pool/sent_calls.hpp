@@ -18,8 +18,9 @@ namespace leasepool::detail {
 // What is known of a call beside its job.
 struct SentCall {
   FunctionId function = 0;
-  std::size_t size = 0;  // of its frame, in bytes
-  Duration expected{};   // to take
+  std::size_t size = 0;   // of what is sent, in bytes
+  bool is_large = false;  // its arguments are in ArgumentMemory
+  Duration expected{};    // to take
 };
 
 // Loop thread only.
@@ -44,6 +45,8 @@ class SentCalls {
   [[nodiscard]] bool is_short_with(std::size_t more) const noexcept;
   // How many calls wait behind the one that runs, as far as is known.
   [[nodiscard]] std::size_t waiting() const noexcept { return live_ < 2 ? 0 : live_ - 1; }
+  // Whether the arguments of one of them are in ArgumentMemory, and may still be read.
+  [[nodiscard]] bool hold_argument_memory() const noexcept { return large_ != 0; }
   [[nodiscard]] bool holds(const Job& job) const noexcept;
 
   // The first call whose answer is due; null if nobody waits for it any more, or none is.
@@ -86,6 +89,7 @@ class SentCalls {
   std::deque<Call> calls_;
   std::size_t live_ = 0;   // that were not taken back
   std::size_t bytes_ = 0;  // of those
+  std::size_t large_ = 0;  // the same
   Duration backlog_{};     // the same
   std::uint64_t sent_ = 0;
   bool filling_ = true;

@@ -28,10 +28,10 @@ StatusPage::~StatusPage() {
   if (memory_ != nullptr) ::munmap(memory_, size_);
 }
 
-std::pair<StatusPage, UniqueFd> StatusPage::create(bool with_rings) {
+std::pair<StatusPage, UniqueFd> StatusPage::create(bool with_rings, std::size_t argument_bytes) {
   UniqueFd fd(::memfd_create("leasepool-status", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) throw_errno("memfd_create");
-  const std::size_t size = with_rings ? sizeof(WorkerMemory) : kWithoutRings;
+  const std::size_t size = with_rings ? kArgumentsOffset + argument_bytes : kWithoutRings;
   if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) throw_errno("ftruncate");
   if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) throw_errno("F_ADD_SEALS");
   StatusPage page = map(fd.get());
@@ -41,7 +41,8 @@ std::pair<StatusPage, UniqueFd> StatusPage::create(bool with_rings) {
 StatusPage StatusPage::map(int fd) {
   struct stat file{};
   if (::fstat(fd, &file) != 0) throw_errno("fstat");
-  const auto size = static_cast<std::size_t>(file.st_size);
+  const bool with_rings = static_cast<std::size_t>(file.st_size) > kWithoutRings;
+  const std::size_t size = with_rings ? sizeof(WorkerMemory) : kWithoutRings;
   void* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (memory == MAP_FAILED) throw_errno("mmap");
   return {static_cast<WorkerMemory*>(memory), size};  // fresh pages are zeros: so are all counters

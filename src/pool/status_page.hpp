@@ -1,7 +1,8 @@
 // StatusPage: memory that a worker and its parent share, where the worker notes which call it begins and
-// ends, and behind that the rings of their frames, if they have any. It outlives the worker, so the parent knows what
-// had begun. Sealed: the worker cannot shrink it under the parent. What stands in it is the worker's word, used only to
-// choose between "not begun" and "may have run", and to say more of an end.
+// ends, and behind that the rings of their frames, if they have any; with them the file has room for ArgumentMemory. It
+// outlives the worker, so the parent knows what had begun. Sealed: the worker cannot shrink it under the parent. What
+// stands in it is the worker's word, used only to choose between "not begun" and "may have run", and to say more of an
+// end.
 #pragma once
 
 #include <array>
@@ -43,6 +44,9 @@ struct WorkerMemory {
 
 class StatusPage {
  public:
+  // A multiple of all sizes that pages have.
+  static constexpr std::size_t kArgumentsOffset = (sizeof(WorkerMemory) + 0xffff) / 0x10000 * 0x10000;
+
   StatusPage() = default;
   StatusPage(StatusPage&& other) noexcept
       : memory_(std::exchange(other.memory_, nullptr)), size_(std::exchange(other.size_, 0)) {}
@@ -55,8 +59,9 @@ class StatusPage {
   StatusPage& operator=(const StatusPage&) = delete;
   ~StatusPage();
 
-  // A new page, and a descriptor to map it elsewhere. Throws std::system_error.
-  static std::pair<StatusPage, UniqueFd> create(bool with_rings);
+  // A new page, and a descriptor to map it elsewhere. With rings, the file has so many bytes more, from
+  // kArgumentsOffset on, which take no memory before they are written. Throws std::system_error.
+  static std::pair<StatusPage, UniqueFd> create(bool with_rings, std::size_t argument_bytes = 0);
 
   // The page behind a descriptor. Throws std::system_error.
   static StatusPage map(int fd);

@@ -116,8 +116,15 @@ Worker::Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolO
 
 SpawnRequest Worker::prepare(const std::shared_ptr<const UniqueFd>& delegated_cgroup) {
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
-  auto [page, page_fd] = StatusPage::create(shares_memory_);
+  const std::size_t room =
+      settings_.max_payload <= ArgumentMemory::kLarge
+          ? 0
+          : static_cast<std::size_t>(std::min<std::uint64_t>(settings_.max_payload, ArgumentMemory::kMost));
+  auto [page, page_fd] = StatusPage::create(shares_memory_, room);
   status_ = std::move(page);
+  if (shares_memory_) {
+    arguments_ = ArgumentMemory(page_fd.get(), StatusPage::kArgumentsOffset, room, ArgumentMemory::Access::writes);
+  }
   sent_ = SentCalls(status_.operator->());
   const std::uint64_t limit = std::max<std::uint64_t>(settings_.max_payload, report_limit(settings_.max_payload));
   channel_ = std::make_shared<SharedChannel>(
@@ -202,6 +209,7 @@ void Worker::check_gone() {
   if (gone_ || !dead_ || !channel_ended_ || !exit_known_) return;
   gone_ = true;
   loop_.cancel_timer(exit_status_timer_);
+  loop_.cancel_timer(std::exchange(give_back_timer_, 0));
   channel_->let_go();
   oom_killed_ = cgroup_ && cgroup_->ran_out_of_memory();
   if (cgroup_) remove_cgroup(loop_, std::move(cgroup_), kFirstRemoval);
@@ -210,64 +218,6 @@ void Worker::check_gone() {
     Job* const job = sent_.running();
     owner_->worker_gone(*this, job == nullptr ? nullptr : sent_.forget(*job));
   }
-}
-
-std::optional<Error> Worker::queue(std::unique_ptr<Job>& job) {
-  check(ready() && !dying_ && (idle() || has_room()), "a job goes to an idle worker, or to one that has room");
-  begin_frame_in(frame_);
-  Descriptors descriptors;
-  const Result<FunctionId> function = job->encode(frame_, descriptors, settings_.max_payload);
-  if (!function) return function.error();
-  const std::uint64_t call_id = job->booking.id;
-  finish_frame(frame_, FrameType::call, call_id, *function, descriptors.size());
-  if (idle()) busy_since_ = loop_.now();
-  sent_.add(std::move(job),
-            {.function = *function, .size = frame_.size(), .expected = run_times_->expected(*function)});
-  ++calls_;
-  channel_->queue(frame_, std::move(descriptors), call_id);
-  expect_outcomes();
-  return std::nullopt;
-}
-
-// The loop looks for outcomes while some are due.
-void Worker::expect_outcomes() { channel_->expect(!idle() || initializing_ != nullptr); }
-
-std::unique_ptr<Job> Worker::take_back(const Job& job) {
-  auto taken = sent_.take_back(job.booking.id);
-  if (taken) --calls_;
-  expect_outcomes();
-  return taken;
-}
-
-std::vector<std::unique_ptr<Job>> Worker::take_back_first(std::size_t count) {
-  auto taken = sent_.take_back_first(count);
-  calls_ -= taken.size();
-  return taken;
-}
-
-void Worker::initialize() {
-  initializing_ = initializer_.make_job();
-  Bytes frame = begin_frame();
-  Descriptors descriptors;
-  const Result<FunctionId> function = initializing_->encode(frame, descriptors, settings_.max_payload);
-  if (!function) return give_up("has no initializer: " + function.error().message());
-  finish_frame(frame, FrameType::call, kInitializerCall, *function, descriptors.size());
-  last_function_ = *function;  // for what it prints
-  channel_->queue(frame, std::move(descriptors), kInitializerCall);
-  channel_->flush();
-  expect_outcomes();
-}
-
-void Worker::initialized(const Frame& frame) {
-  if (frame.call_id != kInitializerCall) return violated("an outcome of a call it does not run");
-  if (const auto wrong = take_outcome(*initializing_, frame)) return violated(*wrong);
-  const std::unique_ptr<Job> ended = std::move(initializing_);
-  expect_outcomes();
-  if (const Error* const error = ended->error()) {
-    return give_up("could not be initialized: " + std::string(ended->function_name()) + " failed: " + error->message());
-  }
-  initializer_ = {};
-  if (ready() && !dying_ && owner_ != nullptr) owner_->worker_ready(*this);
 }
 
 void Worker::frame_received(const Frame& frame) {
@@ -287,72 +237,12 @@ void Worker::frame_received(const Frame& frame) {
       if (initializing_) return initialized(frame);
       if (!sent_.is_due(frame.call_id)) return violated("an outcome of a call it does not run");
       return accept_outcome(frame);
-    case FrameType::call: return violated("a call");
+    case FrameType::call:
+    case FrameType::large_call: return violated("a call");
     case FrameType::sandbox: return violated("a sandbox");
     case FrameType::elsewhere:
     case FrameType::wake: return violated("a frame of its channel's own");
   }
-}
-
-std::optional<std::string> Worker::take_outcome(Job& job, const Frame& frame) {
-  try {
-    switch (frame.type) {
-      case FrameType::value: take_value(job, frame); break;
-      case FrameType::exception: job.fail(decode_exception(job.function_name(), frame.payload)); break;
-      default: {
-        Error failure = decode_failure(frame.payload);  // the worker does not know the name of what it does not know
-        const bool unknown = failure.code() == Errc::unregistered_function;
-        job.fail(unknown ? unknown_to_worker_error(job.function_name()) : std::move(failure));
-      }
-    }
-  } catch (const DecodeError& error) {
-    return error.what();
-  }
-  return std::nullopt;
-}
-
-void Worker::accept_outcome(const Frame& frame) {
-  if (Job* const job = sent_.running(); job != nullptr) {
-    if (const auto wrong = take_outcome(*job, frame)) return violated(*wrong);
-    remember(*job);
-  }
-  run_times_->ran(sent_.due_function(),
-                  Duration(static_cast<std::int64_t>(std::min(frame.function_id, std::uint64_t{INT64_MAX}))));
-  auto ended = sent_.answered();
-  busy_since_ = loop_.turn_time();
-  if (ended) ended->booking.ended.store(busy_since_, std::memory_order_relaxed);
-  expect_outcomes();
-  if (owner_ != nullptr) owner_->worker_finished(*this, std::move(ended));
-}
-
-void Worker::take_value(Job& job, const Frame& frame) {
-  if (frame.lost_descriptors == 0) return job.accept(frame.payload, frame.descriptors);
-  job.fail(lost_descriptors_error(job.function_name(), "decoding its result", frame.lost_descriptors,
-                                  "raise ulimit -n, or close some"));
-}
-
-// The call has not begun, and would be refused again. Calls are told apart by their place in what was sent: an empty
-// frame takes this one's, whose claim is cleared before.
-void Worker::descriptors_refused(std::uint64_t call_id, int error) {
-  if (initializing_) {
-    return give_up("has no initializer: " +
-                   refused_descriptors_error(initializing_->function_name(), "sending its arguments", error).message());
-  }
-  if (killed_ || !failure_.empty()) return;
-  auto job = sent_.take_back(call_id);
-  Bytes placeholder = begin_frame();
-  finish_frame(placeholder, FrameType::call, call_id, 0);
-  channel_->queue_next(std::move(placeholder));
-  if (!job) return;
-  job->fail(refused_descriptors_error(job->function_name(), "sending its arguments", error));
-  if (owner_ != nullptr) owner_->worker_finished(*this, std::move(job));
-}
-
-// For what it prints between two calls.
-void Worker::remember(const Job& job) {
-  const std::string_view owner = job.booking.owner();
-  if (last_owner_ != owner) last_owner_ = owner;
-  last_function_ = sent_.due_function();
 }
 
 void Worker::channel_ended(std::string_view violation) {
@@ -408,6 +298,7 @@ void Worker::let_go() noexcept {
   owner_ = nullptr;
   loop_.cancel_timer(exit_status_timer_);
   loop_.cancel_timer(death_timer_);
+  loop_.cancel_timer(std::exchange(give_back_timer_, 0));
   loop_.ring().cancel(std::exchange(death_watch_, 0));
   if (channel_) channel_->let_go();
   if (output_) output_->let_go();

@@ -13,6 +13,7 @@
 #include "base/unique_fd.hpp"
 #include "leasepool/detail/job.hpp"
 #include "loop/loop_core.hpp"
+#include "pool/argument_memory.hpp"
 #include "pool/pool.hpp"
 #include "pool/run_times.hpp"
 #include "pool/sent_calls.hpp"
@@ -156,6 +157,9 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   void accept_outcome(const Frame& frame);
   static void take_value(Job& job, const Frame& frame);
   void remember(const Job& job);
+  Result<FunctionId> encode(const Job& job, Descriptors& descriptors, std::size_t& large);
+  void give_memory_back_in(Duration time);
+  void give_memory_back();
   void expect_outcomes();
   [[nodiscard]] std::string describe_blocked_call() const;
   void send_sigkill() const noexcept;
@@ -178,6 +182,8 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   StatusPage status_;
   std::shared_ptr<SharedChannel> channel_;  // its rings are in the status page
   Bytes frame_;                             // being made
+  ArgumentMemory arguments_;
+  TimePoint used_arguments_{};
   std::shared_ptr<WorkerOutput> output_;
   std::shared_ptr<const WorkerCgroup> cgroup_;  // shared with what removes it
   std::string last_owner_;                      // of the call that runs, or ran last
@@ -205,6 +211,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   Errc failure_code_ = Errc::pool_broken;
   TimerId exit_status_timer_ = 0;
   TimerId death_timer_ = 0;
+  TimerId give_back_timer_ = 0;
 };
 
 }  // namespace leasepool::detail

@@ -1,10 +1,14 @@
 // Reading and writing on both ways.
 #include "pool/worker_channel.hpp"
 
+#include <malloc.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <climits>
 #include <new>
 #include <string_view>
 #include <utility>
@@ -28,9 +32,12 @@ Bytes refusal(const Frame& call, int error) {
 
 }  // namespace
 
-WorkerChannel::WorkerChannel(UniqueFd socket, StatusPage& status, const WorkerSettings& settings)
+// Where memory is limited or watched, none is kept that no function needs.
+WorkerChannel::WorkerChannel(UniqueFd socket, StatusPage& status, UniqueFd status_file, const WorkerSettings& settings)
     : socket_(std::move(socket)),
       status_(status),
+      status_file_(shares_memory() ? std::move(status_file) : UniqueFd()),
+      keeps_memory_(settings.memory == WorkerSettings::kNoLimit && settings.reports_memory == 0),
       decoder_(settings.max_payload),
       calls_(status.calls()),
       outcomes_(status.outcomes()),
@@ -38,6 +45,13 @@ WorkerChannel::WorkerChannel(UniqueFd socket, StatusPage& status, const WorkerSe
       spin_(Duration(static_cast<std::int64_t>(settings.spin))) {}
 
 std::optional<Frame> WorkerChannel::next_call() {
+  if (!keeps_memory_ && arguments_.size() != 0) let_go_of_memory();
+  auto frame = next_frame();
+  if (frame && frame->type == FrameType::large_call) find_arguments(*frame);
+  return frame;
+}
+
+std::optional<Frame> WorkerChannel::next_frame() {
   if (!early_) decoder_.end_frame();  // before others come, which may need the room
   if (!shares_memory()) return next_from_socket();
   for (;;) {
@@ -49,6 +63,38 @@ std::optional<Frame> WorkerChannel::next_call() {
       return std::nullopt;
     }
   }
+}
+
+// Makes it a frame as any other.
+void WorkerChannel::find_arguments(Frame& call) {
+  std::size_t size = 0;
+  ByteReader(call.payload).read(&size, sizeof size);
+  if (size > arguments_.size()) {
+    arguments_ = ArgumentMemory();
+    arguments_ = ArgumentMemory(status_file_.get(), StatusPage::kArgumentsOffset, size, ArgumentMemory::Access::reads);
+    if (arguments_.size() == 0) end_for_want_of_memory(call.call_id);
+    if (keeps_memory_) keep_memory_for(size);
+  }
+  call.type = FrameType::call;
+  call.payload = arguments_.first(size);
+}
+
+// What the arguments are decoded into. The C library does so by itself up to 32 MiB, and returns what is larger to the
+// system at once, to get it anew for the next call.
+void WorkerChannel::keep_memory_for([[maybe_unused]] std::size_t size) {
+#ifdef __GLIBC__
+  constexpr std::size_t kKeptAnyway = std::size_t{32} << 20;
+  if (size < kKeptAnyway) return;
+  ::mallopt(M_MMAP_THRESHOLD, INT_MAX);
+  ::mallopt(M_TRIM_THRESHOLD, INT_MAX);
+#endif
+}
+
+void WorkerChannel::let_go_of_memory() {
+  arguments_ = ArgumentMemory();
+#ifdef __GLIBC__
+  ::malloc_trim(0);
+#endif
 }
 
 std::optional<Frame> WorkerChannel::next_from_socket() {
@@ -81,11 +127,23 @@ bool WorkerChannel::wait_for_ring() {
   if (spin_.spin([this] { return calls_.ready(); })) return true;
   if (!calls_.prepare_sleep()) return true;
   const TimePoint asleep = monotonic_now();
+  if (arguments_.size() != 0 && !something_comes_soon()) let_go_of_memory();
   const bool open = receive();
   calls_.awake();
   spin_.slept(monotonic_now() - asleep);
   if (open) (void)decode_from_socket();
   return open;
+}
+
+bool WorkerChannel::something_comes_soon() const {
+  constexpr int kKeptFor =
+      static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(ArgumentMemory::kKeptFor).count());
+  pollfd socket{.fd = socket_.get(), .events = POLLIN, .revents = 0};
+  int ready = 0;
+  do {
+    ready = ::poll(&socket, 1, kKeptFor);
+  } while (ready < 0 && errno == EINTR);
+  return ready != 0;
 }
 
 void WorkerChannel::reply(const Frame& call, const Reply& reply) {
@@ -120,11 +178,14 @@ std::span<std::byte> WorkerChannel::space_for_more() {
   try {
     return decoder_.space();
   } catch (const std::bad_alloc&) {
-    const std::uint64_t call_id = decoder_.pending_call_id();
-    status_->begun.store(call_id);
-    status_->out_of_memory.store(call_id);
-    ::_exit(kChannelBroken);
+    end_for_want_of_memory(decoder_.pending_call_id());
   }
+}
+
+void WorkerChannel::end_for_want_of_memory(std::uint64_t call_id) {
+  status_->begun.store(call_id);
+  status_->out_of_memory.store(call_id);
+  ::_exit(kChannelBroken);
 }
 
 bool WorkerChannel::receive() {

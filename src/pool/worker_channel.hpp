@@ -10,6 +10,7 @@
 
 #include "base/adaptive_spin.hpp"
 #include "base/unique_fd.hpp"
+#include "pool/argument_memory.hpp"
 #include "pool/status_page.hpp"
 #include "pool/worker_settings.hpp"
 #include "wire/byte_ring.hpp"
@@ -29,8 +30,8 @@ class WorkerChannel {
     Descriptors descriptors;
   };
 
-  // The page outlives it.
-  WorkerChannel(UniqueFd socket, StatusPage& status, const WorkerSettings& settings);
+  // The page outlives it; its file is where the arguments of large calls are.
+  WorkerChannel(UniqueFd socket, StatusPage& status, UniqueFd status_file, const WorkerSettings& settings);
 
   // Waits for the next call; none when the parent has closed the channel. It is valid until the next one is asked for.
   std::optional<Frame> next_call();
@@ -46,7 +47,13 @@ class WorkerChannel {
 
  private:
   [[nodiscard]] bool shares_memory() const noexcept { return status_.calls() != nullptr; }
+  std::optional<Frame> next_frame();
   std::optional<Frame> next_from_socket();
+  void find_arguments(Frame& call);
+  void keep_memory_for(std::size_t size);
+  void let_go_of_memory();
+  [[nodiscard]] bool something_comes_soon() const;
+  [[noreturn]] void end_for_want_of_memory(std::uint64_t call_id);
   bool decode_from_socket();
   bool take_from_ring();
   bool wait_for_ring();
@@ -57,6 +64,8 @@ class WorkerChannel {
 
   UniqueFd socket_;
   StatusPage& status_;
+  UniqueFd status_file_;
+  const bool keeps_memory_;
   FrameDecoder decoder_;  // of what comes through the socket
   Message message_;       // in or out: one at a time
   ByteRingReader calls_;
@@ -65,6 +74,7 @@ class WorkerChannel {
   AdaptiveSpin spin_;
   std::optional<Frame> early_;  // came through the socket before the ring announced it
   bool elsewhere_ = false;      // the next call comes through the socket
+  ArgumentMemory arguments_;
 };
 
 }  // namespace leasepool::detail

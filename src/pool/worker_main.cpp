@@ -47,8 +47,10 @@ void note_out_of_memory() {
 
 class WorkerProcess {
  public:
-  WorkerProcess(UniqueFd channel, StatusPage status, const WorkerSettings& settings)
-      : status_(std::move(status)), settings_(settings), channel_(std::move(channel), status_, settings_) {}
+  WorkerProcess(UniqueFd channel, StatusPage status, UniqueFd status_file, const WorkerSettings& settings)
+      : status_(std::move(status)),
+        settings_(settings),
+        channel_(std::move(channel), status_, std::move(status_file), settings_) {}
 
   void serve(int cgroup_error);
 
@@ -212,17 +214,16 @@ void detach_standard_input() {
 
 }  // namespace
 
-void worker_main(UniqueFd channel, UniqueFd status_page, const WorkerSettings& settings, int cgroup_error) noexcept {
+void worker_main(UniqueFd channel, UniqueFd status_file, const WorkerSettings& settings, int cgroup_error) noexcept {
   detach_standard_input();
   ::on_exit(exit_without_destructors, nullptr);
-  StatusPage status = StatusPage::map(status_page.get());
-  status_page.reset();
+  StatusPage status = StatusPage::map(status_file.get());
   own_status() = status.operator->();
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // so that lines come when they are printed, and before a crash
   log_to_parent(status->dropped_lines);
   note_stacks_in(*status.operator->());
   try {
-    WorkerProcess(std::move(channel), std::move(status), settings).serve(cgroup_error);
+    WorkerProcess(std::move(channel), std::move(status), std::move(status_file), settings).serve(cgroup_error);
   } catch (...) {
     ::_exit(kChannelBroken);  // a frame that is none: the parent is not itself any more
   }

@@ -8,7 +8,7 @@ namespace leasepool::detail {
 
 // Takes calls from the channel, one after the other, until it closes.
 // Unless it could not enter its cgroup, which the error says: then it says so and ends.
-[[noreturn]] void worker_main(UniqueFd channel, UniqueFd status_page, const WorkerSettings& settings,
+[[noreturn]] void worker_main(UniqueFd channel, UniqueFd status_file, const WorkerSettings& settings,
                               int cgroup_error) noexcept;
 
 }  // namespace leasepool::detail

@@ -62,7 +62,7 @@ std::size_t FrameDecoder::wanted() const {
   std::memcpy(&header, buffer_.data() + begin_, sizeof header);
   if (header.magic != kMagic) throw DecodeError("not a frame: wrong magic number");
   if (header.type < static_cast<std::uint16_t>(FrameType::hello) ||
-      header.type > static_cast<std::uint16_t>(FrameType::wake)) {
+      header.type > static_cast<std::uint16_t>(FrameType::large_call)) {
     throw DecodeError("a frame of unknown type " + std::to_string(header.type));
   }
   if (header.descriptors > kMostDescriptors) {

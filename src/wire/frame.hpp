@@ -22,14 +22,15 @@
 namespace leasepool::detail {
 
 enum class FrameType : std::uint32_t {
-  hello = 1,      // worker: ready for calls
-  call = 2,       // parent: run a function; the payload is its encoded arguments
-  value = 3,      // worker: the encoded result
-  exception = 4,  // worker: the function threw; the payload is an encoded exception
-  failure = 5,    // worker: the call failed without the function's doing; the payload is an encoded failure
-  sandbox = 6,    // parent: the paths of Sandbox::files(), before the hello
-  elsewhere = 7,  // either, in a ring of shared memory: the next frame comes through the socket
-  wake = 8,       // either, through the socket: there is something in the ring; nothing else
+  hello = 1,       // worker: ready for calls
+  call = 2,        // parent: run a function; the payload is its encoded arguments
+  value = 3,       // worker: the encoded result
+  exception = 4,   // worker: the function threw; the payload is an encoded exception
+  failure = 5,     // worker: the call failed without the function's doing; the payload is an encoded failure
+  sandbox = 6,     // parent: the paths of Sandbox::files(), before the hello
+  elsewhere = 7,   // either, in a ring of shared memory: the next frame comes through the socket
+  wake = 8,        // either, through the socket: there is something in the ring; nothing else
+  large_call = 9,  // parent: as call; its arguments are in ArgumentMemory, the payload is how many bytes they are
 };
 
 inline constexpr std::size_t kFrameHeaderSize = 32;

@@ -97,7 +97,7 @@ struct TemporaryFile {
 
 }  // namespace
 
-TEST_CASE("a worker holds its channel, its output and its log, and nothing else of anybody's", "[worker]") {
+TEST_CASE("a worker holds its channel, its output, its log and its memory, and nothing else of anybody's", "[worker]") {
   pool_functions::reset_shared();
   Loop loop;
   const UniqueFd inheritable(::open("/dev/zero", O_RDONLY));  // not close-on-exec, as careless programs have them
@@ -108,12 +108,13 @@ TEST_CASE("a worker holds its channel, its output and its log, and nothing else 
   for (int i = 0; i < 3; ++i) {
     const auto open = pool.result_of(worker_cases::descriptors).value();
     CAPTURE(open);
-    REQUIRE(open.size() == 5);
+    REQUIRE(open.size() == (detail::shared_memory_by_default() ? 6 : 5));
     CHECK(open[0] == "0 -> /dev/null");
     CHECK(open[1].starts_with("1 -> pipe:["));
     CHECK(open[2].starts_with("2 -> pipe:["));
     CHECK(open[3] == "3" + open[2].substr(1));  // leasepool::log()
     CHECK_THAT(open[4], ContainsSubstring(" -> socket:["));
+    if (open.size() == 6) CHECK_THAT(open[5], ContainsSubstring("/memfd:leasepool-status"));
     (void)pool.result_of(pool_functions::exit_at_once, 0);  // a replacement has no more than the first ones
   }
 }

@@ -148,7 +148,7 @@ TEST_CASE("a wrong magic number is refused", "[frame]") {
 }
 
 TEST_CASE("an unknown type is refused by its number", "[frame]") {
-  for (const int type : {0, 9, 0x100, UINT16_MAX}) {
+  for (const int type : {0, 10, 0x100, UINT16_MAX}) {
     Bytes frame = encode({.type = FrameType::hello, .call_id = 0, .function_id = 0, .payload = {}});
     set_field(frame, 4, static_cast<std::uint16_t>(type));
     FrameDecoder decoder(kLimit);

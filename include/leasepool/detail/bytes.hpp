@@ -19,10 +19,24 @@ class DecodeError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+struct ReleaseBytes {
+  bool owned = true;
+  void operator()(const std::byte* bytes) const noexcept {
+    if (owned) delete[] bytes;
+  }
+};
+
 // Owned bytes; growing leaves the new part uninitialized, as what follows is always a read or a copy into it.
 class Bytes {
  public:
   Bytes() = default;
+  // Bytes in memory of somebody else's, which outlives them there; what does not fit moves to memory of their own.
+  static Bytes in(std::span<std::byte> memory) {
+    Bytes bytes;
+    bytes.data_ = Memory(memory.data(), ReleaseBytes{.owned = false});
+    bytes.capacity_ = memory.size();
+    return bytes;
+  }
   Bytes(Bytes&& other) noexcept
       : data_(std::move(other.data_)),
         size_(std::exchange(other.size_, 0)),
@@ -47,7 +61,7 @@ class Bytes {
     if (capacity <= capacity_) return;
     auto grown = std::make_unique_for_overwrite<std::byte[]>(capacity);
     if (size_ != 0) std::memcpy(grown.get(), data_.get(), size_);
-    data_ = std::move(grown);
+    data_ = Memory(grown.release(), ReleaseBytes{});
     capacity_ = capacity;
   }
   void resize(std::size_t size) {
@@ -63,7 +77,9 @@ class Bytes {
   void append(std::span<const std::byte> bytes) { append(bytes.data(), bytes.size()); }
 
  private:
-  std::unique_ptr<std::byte[]> data_;
+  using Memory = std::unique_ptr<std::byte[], ReleaseBytes>;
+
+  Memory data_;
   std::size_t size_ = 0;
   std::size_t capacity_ = 0;
 };

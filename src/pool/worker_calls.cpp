@@ -1,0 +1,169 @@
+// A worker's calls: encoded and sent, answered, taken back.
+#include <algorithm>
+#include <utility>
+
+#include "base/check.hpp"
+#include "base/clock.hpp"
+#include "pool/exception_codec.hpp"
+#include "pool/registry.hpp"
+#include "pool/worker.hpp"
+
+namespace leasepool::detail {
+
+std::optional<Error> Worker::queue(std::unique_ptr<Job>& job) {
+  check(ready() && !dying_ && (idle() || has_room()), "a job goes to an idle worker, or to one that has room");
+  Descriptors descriptors;
+  std::size_t large = 0;
+  const Result<FunctionId> function = encode(*job, descriptors, large);
+  if (!function) return function.error();
+  const std::uint64_t call_id = job->booking.id;
+  finish_frame(frame_, large == 0 ? FrameType::call : FrameType::large_call, call_id, *function, descriptors.size());
+  if (idle()) busy_since_ = loop_.now();
+  sent_.add(std::move(job), {.function = *function,
+                             .size = frame_.size() + large,
+                             .is_large = large != 0,
+                             .expected = run_times_->expected(*function)});
+  ++calls_;
+  channel_->queue(frame_, std::move(descriptors), call_id);
+  expect_outcomes();
+  return std::nullopt;
+}
+
+// Into `frame_`. Large arguments into the memory for them, if it is free: then `frame_` says how many bytes they are.
+Result<FunctionId> Worker::encode(const Job& job, Descriptors& descriptors, std::size_t& large) {
+  const std::size_t most = settings_.max_payload;
+  const std::size_t most_in_memory = sent_.hold_argument_memory() ? 0 : std::min(most, arguments_.size());
+  begin_frame_in(frame_);
+  Result<FunctionId> function =
+      job.encode(frame_, descriptors, most_in_memory == 0 ? most : std::min(most, ArgumentMemory::kLarge));
+  if (function || most_in_memory == 0 || function.error().code() != Errc::payload_too_large) return function;
+  Bytes bytes = arguments_.bytes();
+  function = job.encode(bytes, descriptors, most_in_memory);
+  arguments_.wrote(bytes.size());
+  used_arguments_ = loop_.turn_time();
+  if (give_back_timer_ == 0) give_memory_back_in(ArgumentMemory::kKeptFor);
+  begin_frame_in(frame_);
+  if (!function && most_in_memory < most) return job.encode(frame_, descriptors, most);
+  large = bytes.size();
+  ByteWriter(frame_, SIZE_MAX / 2).write(&large, sizeof large);
+  return function;
+}
+
+// Unless there are other large calls, which are quicker where the memory has its pages.
+void Worker::give_memory_back_in(Duration time) {
+  give_back_timer_ = loop_.call_at(deadline_after(loop_.now(), time), [self = shared_from_this()] {
+    self->give_back_timer_ = 0;
+    self->give_memory_back();
+  });
+}
+
+void Worker::give_memory_back() {
+  constexpr Duration kPause = std::chrono::milliseconds(1);
+  const bool is_in_use = sent_.hold_argument_memory() || loop_.turn_time() - used_arguments_ < ArgumentMemory::kKeptFor;
+  if (is_in_use) return give_memory_back_in(ArgumentMemory::kKeptFor);
+  if (arguments_.give_some_back()) give_memory_back_in(kPause);
+}
+
+// The loop looks for outcomes while some are due.
+void Worker::expect_outcomes() { channel_->expect(!idle() || initializing_ != nullptr); }
+
+std::unique_ptr<Job> Worker::take_back(const Job& job) {
+  auto taken = sent_.take_back(job.booking.id);
+  if (taken) --calls_;
+  expect_outcomes();
+  return taken;
+}
+
+std::vector<std::unique_ptr<Job>> Worker::take_back_first(std::size_t count) {
+  auto taken = sent_.take_back_first(count);
+  calls_ -= taken.size();
+  return taken;
+}
+
+void Worker::initialize() {
+  initializing_ = initializer_.make_job();
+  Bytes frame = begin_frame();
+  Descriptors descriptors;
+  const Result<FunctionId> function = initializing_->encode(frame, descriptors, settings_.max_payload);
+  if (!function) return give_up("has no initializer: " + function.error().message());
+  finish_frame(frame, FrameType::call, kInitializerCall, *function, descriptors.size());
+  last_function_ = *function;  // for what it prints
+  channel_->queue(frame, std::move(descriptors), kInitializerCall);
+  channel_->flush();
+  expect_outcomes();
+}
+
+void Worker::initialized(const Frame& frame) {
+  if (frame.call_id != kInitializerCall) return violated("an outcome of a call it does not run");
+  if (const auto wrong = take_outcome(*initializing_, frame)) return violated(*wrong);
+  const std::unique_ptr<Job> ended = std::move(initializing_);
+  expect_outcomes();
+  if (const Error* const error = ended->error()) {
+    return give_up("could not be initialized: " + std::string(ended->function_name()) + " failed: " + error->message());
+  }
+  initializer_ = {};
+  if (ready() && !dying_ && owner_ != nullptr) owner_->worker_ready(*this);
+}
+
+std::optional<std::string> Worker::take_outcome(Job& job, const Frame& frame) {
+  try {
+    switch (frame.type) {
+      case FrameType::value: take_value(job, frame); break;
+      case FrameType::exception: job.fail(decode_exception(job.function_name(), frame.payload)); break;
+      default: {
+        Error failure = decode_failure(frame.payload);  // the worker does not know the name of what it does not know
+        const bool unknown = failure.code() == Errc::unregistered_function;
+        job.fail(unknown ? unknown_to_worker_error(job.function_name()) : std::move(failure));
+      }
+    }
+  } catch (const DecodeError& error) {
+    return error.what();
+  }
+  return std::nullopt;
+}
+
+void Worker::accept_outcome(const Frame& frame) {
+  if (Job* const job = sent_.running(); job != nullptr) {
+    if (const auto wrong = take_outcome(*job, frame)) return violated(*wrong);
+    remember(*job);
+  }
+  run_times_->ran(sent_.due_function(),
+                  Duration(static_cast<std::int64_t>(std::min(frame.function_id, std::uint64_t{INT64_MAX}))));
+  auto ended = sent_.answered();
+  busy_since_ = loop_.turn_time();
+  if (ended) ended->booking.ended.store(busy_since_, std::memory_order_relaxed);
+  expect_outcomes();
+  if (owner_ != nullptr) owner_->worker_finished(*this, std::move(ended));
+}
+
+void Worker::take_value(Job& job, const Frame& frame) {
+  if (frame.lost_descriptors == 0) return job.accept(frame.payload, frame.descriptors);
+  job.fail(lost_descriptors_error(job.function_name(), "decoding its result", frame.lost_descriptors,
+                                  "raise ulimit -n, or close some"));
+}
+
+// The call has not begun, and would be refused again. Calls are told apart by their place in what was sent: an empty
+// frame takes this one's, whose claim is cleared before.
+void Worker::descriptors_refused(std::uint64_t call_id, int error) {
+  if (initializing_) {
+    return give_up("has no initializer: " +
+                   refused_descriptors_error(initializing_->function_name(), "sending its arguments", error).message());
+  }
+  if (killed_ || !failure_.empty()) return;
+  auto job = sent_.take_back(call_id);
+  Bytes placeholder = begin_frame();
+  finish_frame(placeholder, FrameType::call, call_id, 0);
+  channel_->queue_next(std::move(placeholder));
+  if (!job) return;
+  job->fail(refused_descriptors_error(job->function_name(), "sending its arguments", error));
+  if (owner_ != nullptr) owner_->worker_finished(*this, std::move(job));
+}
+
+// For what it prints between two calls.
+void Worker::remember(const Job& job) {
+  const std::string_view owner = job.booking.owner();
+  if (last_owner_ != owner) last_owner_ = owner;
+  last_function_ = sent_.due_function();
+}
+
+}  // namespace leasepool::detail
