@@ -1,7 +1,9 @@
-// Free blocks by size, of each thread its own.
+// Free blocks by size, of each thread its own, cut from slabs that all share.
 #include "leasepool/detail/job_memory.hpp"
 
 #include <array>
+#include <atomic>
+#include <cstdint>
 #include <new>
 
 // What is used after it was freed, or never freed, is for the sanitizers to see.
@@ -20,59 +22,99 @@ namespace leasepool::detail {
 
 namespace {
 
-constexpr std::size_t kStep = 64;
-constexpr std::align_val_t kCacheLine{64};  // so that no two threads work in one line because of two jobs
+constexpr std::size_t kStep = 64;  // a cache line, so that no two threads work in one because of two jobs
 constexpr std::size_t kLargest = 1024;
 constexpr std::size_t kMostBytes = std::size_t{1} << 20;  // that a thread keeps of one size
+constexpr std::size_t kSlabSize = std::size_t{64} << 10;
+constexpr std::align_val_t kSlabAlignment{kSlabSize};
 
 constexpr bool is_kept(std::size_t size) noexcept { return LEASEPOOL_JOBS_ARE_KEPT != 0 && size <= kLargest; }
 
+// Memory of many blocks of one size, with nothing beside each: a million jobs are queued in as much as they are. It
+// starts at a multiple of kSlabSize, and is freed with the last of its blocks.
+struct alignas(kStep) Slab {
+  explicit Slab(std::uint32_t blocks) noexcept : held(blocks) {}
+  std::atomic<std::uint32_t> held;  // blocks in use, in a thread's list, or still to be cut
+};
+
+// The C library's own bookkeeping goes into what is left of kSlabSize, so that slabs lie side by side.
+constexpr std::size_t kSlabBytes = kSlabSize - kStep;
+
+constexpr std::uint32_t blocks_in_slab(std::size_t block_size) noexcept {
+  return static_cast<std::uint32_t>((kSlabBytes - sizeof(Slab)) / block_size);
+}
+
+std::byte* make_slab(std::uint32_t blocks) {
+  return reinterpret_cast<std::byte*>(::new (::operator new(kSlabBytes, kSlabAlignment)) Slab(blocks) + 1);
+}
+
+void let_go(void* block, std::uint32_t blocks = 1) noexcept {
+  const auto address = reinterpret_cast<std::uintptr_t>(block);
+  auto* const slab = reinterpret_cast<Slab*>(static_cast<std::byte*>(block) - address % kSlabSize);
+  if (slab->held.fetch_sub(blocks, std::memory_order_acq_rel) == blocks) ::operator delete(slab, kSlabAlignment);
+}
+
+// Of one thread and one size.
 class FreeBlocks {
  public:
-  FreeBlocks() = default;
-  FreeBlocks(const FreeBlocks&) = delete;
-  FreeBlocks& operator=(const FreeBlocks&) = delete;
-  ~FreeBlocks();
-
-  void* take(std::size_t step) noexcept {
-    Block* const block = first_[step];
-    if (block == nullptr) return nullptr;
-    first_[step] = block->next;
-    --count_[step];
+  void* take(std::size_t size) {
+    if (Block* const block = first_; block != nullptr) {
+      first_ = block->next;
+      --count_;
+      return block;
+    }
+    if (uncut_ == 0) {
+      const std::uint32_t blocks = blocks_in_slab(size);
+      rest_ = make_slab(blocks);
+      uncut_ = blocks;
+    }
+    void* const block = rest_;
+    rest_ += --uncut_ == 0 ? 0 : size;  // not past its end, which may be the next slab's begin
     return block;
   }
-  bool keep(void* memory, std::size_t step) noexcept {
-    if (count_[step] >= kMostBytes / ((step + 1) * kStep)) return false;
-    first_[step] = ::new (memory) Block{first_[step]};
-    ++count_[step];
+  bool keep(void* memory, std::size_t size) noexcept {
+    if (count_ >= kMostBytes / size) return false;
+    first_ = ::new (memory) Block{first_};
+    ++count_;
     return true;
+  }
+  void let_go_of_all() noexcept {
+    while (Block* const block = first_) {
+      first_ = block->next;
+      let_go(block);
+    }
+    if (uncut_ != 0) let_go(rest_, uncut_);
   }
 
  private:
   struct Block {
     Block* next;
   };
-  std::array<Block*, kLargest / kStep> first_{};
-  std::array<std::size_t, kLargest / kStep> count_{};
+  Block* first_ = nullptr;
+  std::size_t count_ = 0;
+  std::byte* rest_ = nullptr;  // of the slab that blocks are cut from
+  std::uint32_t uncut_ = 0;
+};
+
+struct BlocksBySize {
+  BlocksBySize() = default;
+  BlocksBySize(const BlocksBySize&) = delete;
+  BlocksBySize& operator=(const BlocksBySize&) = delete;
+  ~BlocksBySize();
+  std::array<FreeBlocks, kLargest / kStep> of_steps;
 };
 
 // Null before the thread's first job and after its last static object's end.
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): each thread has its own
-constinit thread_local FreeBlocks* own_blocks = nullptr;
+constinit thread_local BlocksBySize* own_blocks = nullptr;
 
-FreeBlocks::~FreeBlocks() {
+BlocksBySize::~BlocksBySize() {
   own_blocks = nullptr;
-  for (Block* block : first_) {
-    while (block != nullptr) {
-      Block* const next = block->next;
-      ::operator delete(block, kCacheLine);
-      block = next;
-    }
-  }
+  for (FreeBlocks& blocks : of_steps) blocks.let_go_of_all();
 }
 
 void have_blocks() {
-  thread_local FreeBlocks blocks;
+  thread_local BlocksBySize blocks;
   thread_local bool had = false;
   if (!had) own_blocks = &blocks;
   had = true;
@@ -84,14 +126,15 @@ void* allocate_job(std::size_t size) {
   if (!is_kept(size)) return ::operator new(size);
   if (own_blocks == nullptr) have_blocks();
   const std::size_t step = (size - 1) / kStep;
-  void* const kept = own_blocks == nullptr ? nullptr : own_blocks->take(step);
-  return kept != nullptr ? kept : ::operator new((step + 1) * kStep, kCacheLine);
+  if (own_blocks == nullptr) return make_slab(1);
+  return own_blocks->of_steps[step].take((step + 1) * kStep);
 }
 
 void free_job(void* block, std::size_t size) noexcept {
   if (!is_kept(size)) return ::operator delete(block);
-  if (own_blocks != nullptr && own_blocks->keep(block, (size - 1) / kStep)) return;
-  ::operator delete(block, kCacheLine);
+  const std::size_t step = (size - 1) / kStep;
+  if (own_blocks != nullptr && own_blocks->of_steps[step].keep(block, (step + 1) * kStep)) return;
+  let_go(block);
 }
 
 }  // namespace leasepool::detail
