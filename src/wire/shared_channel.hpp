@@ -44,8 +44,8 @@ class SharedChannel final : public ChannelOwner, public Poller, public std::enab
   // While frames are expected, the loop looks for them.
   void expect(bool some);
 
-  // Whether a frame that is sent now has to wake the other end, as far as that says so.
-  [[nodiscard]] bool other_end_sleeps() const noexcept { return !shares_memory_ || outgoing_.reader_sleeps(); }
+  // Whether a frame that is sent now has to wake the other end, as far as that says so: in its ring.
+  [[nodiscard]] bool other_end_sleeps() const noexcept { return shares_memory_ && outgoing_.reader_sleeps(); }
 
   void finish() noexcept { channel_->finish(); }
   void let_go() noexcept;

@@ -9,6 +9,7 @@
 #include "catch.hpp"
 #include "functions.hpp"
 #include "harness.hpp"
+#include "support/skip.hpp"
 
 using namespace leasepool;
 using leasepool::test::TestPool;
@@ -68,6 +69,7 @@ TEST_CASE("a short call that was sent ahead goes to an idle worker when the one 
 }
 
 TEST_CASE("of two quick calls the second goes to the worker that was woken for the first", "[steady]") {
+  if (!detail::shared_memory_by_default()) return test::skip("a socket does not say who sleeps");
   Loop loop;
   auto options = TestPool::options_for(2);
   options.spin = Duration::zero();  // who has nothing to do sleeps
