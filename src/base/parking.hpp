@@ -1,7 +1,7 @@
 // Parking: which of a pool's threads look for work, and which sleep. At most one spins; whoever brings work wakes a
 // sleeper only if none spins, and the spinner that found work wakes the next if there is more. So a burst of small jobs
-// costs one wake-up, and a thread that blocks in a function holds nobody up. The rule is that of the Go and Tokio
-// schedulers (https://tokio.rs/blog/2019-10-scheduler).
+// costs one wake-up, and a thread that blocks in a function holds nobody up; and few threads do what few can. The rule
+// is that of the Go and Tokio schedulers (https://tokio.rs/blog/2019-10-scheduler).
 #pragma once
 
 #include <atomic>
@@ -29,13 +29,15 @@ class Parking {
   void end_spinning() noexcept { state_.fetch_sub(kSpinner); }
 
   // A thread that goes to sleep, in one step, whether it spun or not. It then looks for work once more, and calls
-  // sleep() or get_up().
-  void lie_down(bool was_spinning) noexcept { state_.fetch_add(was_spinning ? kSleeper - kSpinner : kSleeper); }
+  // sleep(), with the bed that it is given here, or get_up().
+  [[nodiscard]] FutexBits lie_down(bool was_spinning) noexcept {
+    return bed(sleeping(state_.fetch_add(was_spinning ? kSleeper - kSpinner : kSleeper)));
+  }
 
   // Sleeps until told to get up; then it spins.
-  void sleep() noexcept {
+  void sleep(FutexBits bed) noexcept {
     for (std::uint64_t state = state_.load(); !take_call(state);) {
-      futex_wait(sleepers_and_calls(), static_cast<std::uint32_t>(state));
+      futex_wait(sleepers_and_calls(), static_cast<std::uint32_t>(state), bed);
       state = state_.load();
     }
   }
@@ -55,7 +57,7 @@ class Parking {
     std::uint64_t state = state_.load();
     while (spinning(state) == 0 && sleeping(state) > 0) {
       if (!state_.compare_exchange_weak(state, state - kSleeper + kCall + kSpinner)) continue;
-      futex_wake(sleepers_and_calls(), 1);
+      if (futex_wake(sleepers_and_calls(), 1, bed(sleeping(state) - 1)) == 0) futex_wake(sleepers_and_calls(), 1);
       return true;
     }
     return false;
@@ -76,6 +78,11 @@ class Parking {
   static std::uint64_t sleeping(std::uint64_t state) noexcept { return state & kMask; }
   static std::uint64_t called(std::uint64_t state) noexcept { return (state / kCall) & kMask; }
   static std::uint64_t spinning(std::uint64_t state) noexcept { return state / kSpinner; }
+
+  // Who lies down as the n-th of those that sleep: so that the last one is the first to be woken. Its memory is still
+  // near, and it slept too short a time for spinning not to pay. A hint: others than the last get up, too, by
+  // themselves.
+  static FutexBits bed(std::uint64_t number) noexcept { return FutexBits{1} << (number % 32); }
 
   bool take_call(std::uint64_t& state) noexcept {
     while (called(state) > 0) {

@@ -242,7 +242,7 @@ std::unique_ptr<Job> ThreadPool::wait_for_job(Shared& shared, AdaptiveSpin& spin
         return job;
       }
     }
-    shared.parking.lie_down(spinning);
+    const FutexBits bed = shared.parking.lie_down(spinning);
     if (may_go()) {
       spinning = shared.parking.get_up();
       if (spinning) continue;
@@ -252,7 +252,7 @@ std::unique_ptr<Job> ThreadPool::wait_for_job(Shared& shared, AdaptiveSpin& spin
       continue;
     }
     const TimePoint asleep = monotonic_now();
-    shared.parking.sleep();
+    shared.parking.sleep(bed);
     spin.slept(monotonic_now() - asleep);
     spinning = true;
   }

@@ -1,15 +1,25 @@
 // Parking: one spinner at most, and no work that is brought while all lie down is missed.
 #include "base/parking.hpp"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <atomic>
+#include <cstddef>
+#include <numeric>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/adaptive_spin.hpp"
 #include "catch.hpp"
+#include "support/eventually.hpp"
+#include "support/sleeps.hpp"
 
 using leasepool::detail::AdaptiveSpin;
 using leasepool::detail::Parking;
+using leasepool::test::eventually;
+using leasepool::test::waits_in;
 using namespace std::chrono_literals;
 
 TEST_CASE("one thread spins at a time", "[parking]") {
@@ -22,12 +32,12 @@ TEST_CASE("one thread spins at a time", "[parking]") {
 
 TEST_CASE("whoever is told to get up spins, and others are not told while it does", "[parking]") {
   Parking parking;
-  parking.lie_down(false);
-  parking.lie_down(false);
+  (void)parking.lie_down(false);
+  const auto bed = parking.lie_down(false);
   parking.wake_one();
   CHECK_FALSE(parking.begin_spinning());  // the one that was told does
   parking.wake_one();                     // nobody more is told
-  parking.sleep();                        // takes the call, without sleeping
+  parking.sleep(bed);                     // takes the call, without sleeping
   CHECK_FALSE(parking.get_up());          // the other was not told
   parking.end_spinning();
   CHECK(parking.begin_spinning());
@@ -35,10 +45,43 @@ TEST_CASE("whoever is told to get up spins, and others are not told while it doe
 
 TEST_CASE("a thread that gets up by itself takes the call that it was given meanwhile", "[parking]") {
   Parking parking;
-  parking.lie_down(false);
+  (void)parking.lie_down(false);
   parking.wake_one();
   CHECK(parking.get_up());
   CHECK_FALSE(parking.begin_spinning());
+}
+
+TEST_CASE("who lay down last is woken first", "[parking]") {
+  constexpr std::size_t kThreads = 40;  // more than there are bits to tell them apart
+  Parking parking;
+  std::atomic<long> id = 0;
+  std::atomic<std::size_t> up = 0;
+  std::vector<std::size_t> order(kThreads);
+  std::vector<std::jthread> threads;
+  for (std::size_t i = 0; i < kThreads; ++i) {
+    id = 0;
+    threads.emplace_back([&, i] {
+      const auto bed = parking.lie_down(false);
+      id = ::gettid();
+      parking.sleep(bed);
+      order[up.load()] = i;
+      ++up;
+      parking.end_spinning();
+    });
+    REQUIRE(eventually([&] { return id.load() != 0 && waits_in(id.load(), SYS_futex); }));
+  }
+  for (std::size_t woken = 1; woken <= kThreads; ++woken) {
+    while (!parking.wake_one()) std::this_thread::yield();
+    REQUIRE(eventually([&] { return up.load() == woken; }));
+  }
+  // Of two with the same bit the first goes first: of 40, the eight last and the eight that they share them with.
+  std::vector<std::size_t> last_first(order.begin(), order.begin() + 8);
+  CHECK(last_first == std::vector<std::size_t>{7, 6, 5, 4, 3, 2, 1, 0});
+  const std::vector<std::size_t> then(order.begin() + 8, order.begin() + 32);
+  std::vector<std::size_t> expected(24);
+  std::iota(expected.rbegin(), expected.rend(), 8);
+  CHECK(then == expected);
+  for (auto& thread : threads) thread.join();
 }
 
 // As a pool's threads do, with a counter for work.
@@ -67,12 +110,12 @@ TEST_CASE("no work is missed", "[parking]") {
           ++done;
           continue;
         }
-        parking.lie_down(spinning);
+        const auto bed = parking.lie_down(spinning);
         if (work.load() > 0 || closing.load()) {
           spinning = parking.get_up();
           if (closing.load() && work.load() == 0) return;
         } else {
-          parking.sleep();
+          parking.sleep(bed);
           spinning = true;
         }
       }

@@ -30,6 +30,13 @@ inline ThreadActivity activity_of(long thread) {
   return activity;
 }
 
+// Whether the thread waits in that system call.
+[[nodiscard]] inline bool waits_in(long thread, long system_call) {
+  std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/syscall");
+  long number = -1;
+  return (file >> number) && number == system_call;
+}
+
 // Whether the thread slept for all of this time.
 [[nodiscard]] inline bool sleeps_for(long thread, std::chrono::milliseconds span) {
   const ThreadActivity before = activity_of(thread);
