@@ -59,7 +59,7 @@ void ForkServer::start() {
 }
 
 void ForkServer::start_locked() {
-  if (started_) return;
+  if (started_ || is_forked_) return;
   check_registry();
   const long threads = thread_count();
   if (threads > 1) {
@@ -88,6 +88,8 @@ ForkServer::Server ForkServer::fork_server() {
   if (pid < 0) throw std::system_error(errno, std::generic_category(), "leasepool: fork of the fork server");
   if (pid == 0) {
     ours.reset();
+    is_forked_ = true;
+    mutex_.unlock();  // which start() locked: for functions of workers that call init()
     fork_server_main(std::move(theirs), parent);
   }
   ::setpgid(pid, pid);  // here too: it has left the program's group when init() returns
@@ -96,6 +98,10 @@ ForkServer::Server ForkServer::fork_server() {
 
 UniqueFd ForkServer::connect() {
   const std::lock_guard lock(mutex_);
+  if (is_forked_) {
+    throw LeasePoolError(Errc::unsupported, "a worker process has no worker processes of its own: what it runs can use "
+                                            "threads, or leave the calls to the program that called it");
+  }
   start_locked();
   auto [ours, theirs] = make_socket_pair(SOCK_SEQPACKET);
   ControlRecord connection{.message = {.type = ControlType::connect}, .fds = {}};

@@ -17,12 +17,13 @@ class ForkServer {
  public:
   static ForkServer& instance();
 
-  // Starts both servers if they are not. Throws std::system_error, or LeasePoolError when the process has several
-  // threads already.
+  // Starts both servers if they are not; does nothing in a worker. Throws std::system_error, or LeasePoolError when the
+  // process has several threads already.
   void start();
 
   // A new connection, over which workers are spawned (see Spawner). Workers of a connection are killed when it closes.
-  // Starts the servers if they are not. Throws LeasePoolError (pool_broken) when both servers are gone.
+  // Starts the servers if they are not. Throws LeasePoolError: pool_broken when both servers are gone, unsupported in a
+  // worker.
   UniqueFd connect();
 
  private:
@@ -33,13 +34,14 @@ class ForkServer {
 
   ForkServer() = default;
   void start_locked();
-  static Server fork_server();
+  Server fork_server();
   static void reap(const Server& server);
   void promote_reserve_locked();
   void make_reserve_locked() noexcept;
 
   std::mutex mutex_;
-  bool started_ = false;  // guarded by mutex_, as all below
+  bool started_ = false;    // guarded by mutex_, as all below
+  bool is_forked_ = false;  // this process is a server, or a worker
   std::optional<Server> active_;
   std::optional<Server> reserve_;
 };

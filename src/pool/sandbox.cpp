@@ -123,7 +123,9 @@ std::optional<Error> enter_sandbox(const WorkerSettings& settings, const Sandbox
                                          "; Sandbox::best_effort goes without what is missing");
   }
   limit_resources(settings.core_size != WorkerSettings::kNoLimit);
-  ::tzset();  // localtime_r() finds its file no more
+  // Its file cannot be read later: the zone is loaded here, and not looked for again where TZ stays the same.
+  if (settings.sandbox == Sandbox::Profile::compute) ::setenv("TZ", ":/etc/localtime", 0);
+  ::tzset();
   if (!no_landlock) {
     if (const auto failure = enter_landlock(abi, paths.readable, paths.writable)) {
       return failed(Errc::pool_broken, *failure);

@@ -23,6 +23,7 @@ struct WorkerStatus {
   std::atomic<std::uint64_t> out_of_memory;    // id of the last call that asked for more memory than there was
   std::atomic<std::uint64_t> resident_memory;  // bytes, as of the last call's end
   StackNote stack;
+  std::atomic<std::uint32_t> lost_channel;   // it found its channel closed, and not by its parent
   std::atomic<std::uint64_t> dropped_lines;  // of leasepool::log(), for which there was no room
   std::atomic<std::uint64_t> blocked_call;   // the system call for which the sandbox ended it, see blocked_call.hpp
   std::atomic<std::uint32_t> seccomp;        // whether the sandbox's filter is in force, when it says hello

@@ -196,10 +196,17 @@ bool WorkerChannel::receive() {
     received = with_descriptors ? ::recvmsg(socket_.get(), message_.to_receive(space), MSG_CMSG_CLOEXEC)
                                 : ::recv(socket_.get(), space.data(), space.size(), 0);
   } while (received < 0 && errno == EINTR);
+  if (received < 0 && errno != ECONNRESET) end_without_channel(errno);
   if (received <= 0) return false;
   decoder_.filled(static_cast<std::size_t>(received));
   if (with_descriptors) decoder_.came_with(message_.arrived());
   return true;
+}
+
+// The parent is gone, or a function closed what was not its own.
+void WorkerChannel::end_without_channel(int error) const {
+  if (error == EBADF || error == ENOTSOCK) status_->lost_channel.store(1);
+  ::_exit(kChannelBroken);
 }
 
 // Gives the errno for which the kernel refused the descriptors; then nothing has been sent.
@@ -211,8 +218,8 @@ int WorkerChannel::send(const Reply& reply) {
     do {
       sent = ::sendmsg(socket_.get(), message, MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);
-    if (sent < 0 && errno != EPIPE && errno != ECONNRESET) return errno;
-    if (sent < 0) ::_exit(kChannelBroken);  // the parent is gone
+    if (sent < 0 && errno != EPIPE && errno != ECONNRESET && errno != EBADF && errno != ENOTSOCK) return errno;
+    if (sent < 0) end_without_channel(errno);
     left = left.subspan(static_cast<std::size_t>(sent));
   }
   send(left);
@@ -223,7 +230,7 @@ void WorkerChannel::send(std::span<const std::byte> left) const {
   while (!left.empty()) {
     const ssize_t sent = ::send(socket_.get(), left.data(), left.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0) ::_exit(kChannelBroken);  // the parent is gone
+    if (sent < 0) end_without_channel(errno);
     left = left.subspan(static_cast<std::size_t>(sent));
   }
 }

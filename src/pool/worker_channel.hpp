@@ -54,6 +54,7 @@ class WorkerChannel {
   void let_go_of_memory();
   [[nodiscard]] bool something_comes_soon() const;
   [[noreturn]] void end_for_want_of_memory(std::uint64_t call_id);
+  [[noreturn]] void end_without_channel(int error) const;
   bool decode_from_socket();
   bool take_from_ring();
   bool wait_for_ring();

@@ -2,6 +2,7 @@
 #include "pool/worker_main.hpp"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio_ext.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "base/clock.hpp"
 #include "leasepool/detail/job.hpp"
 #include "leasepool/detail/serialize.hpp"
+#include "leasepool/log.hpp"
 #include "pool/exception_codec.hpp"
 #include "pool/registry.hpp"
 #include "pool/sandbox.hpp"
@@ -43,6 +45,19 @@ void note_out_of_memory() {
   WorkerStatus* const status = own_status();
   status->out_of_memory.store(status->begun.load());
   throw std::bad_alloc();
+}
+
+// Whether this process is the worker, and not one that a function forked: that must not go on in its place.
+bool& is_the_worker() {
+  static bool is_it = true;
+  return is_it;
+}
+
+[[noreturn]] void end_forked_child(const Frame& call) {
+  const RegisteredFunction* const function = find_function_by_id(call.function_id);
+  log(LogLevel::warning, "a process that " + std::string(function == nullptr ? "a function" : function->name) +
+                             " forked came back from it, and is ended: let it call _exit() or exec()");
+  ::_exit(0);
 }
 
 class WorkerProcess {
@@ -82,6 +97,7 @@ void WorkerProcess::serve(int cgroup_error) {
     if (!claim(frame->call_id)) continue;
     note_begin(frame->call_id);
     Reply outcome = execute(*frame);
+    if (!is_the_worker()) end_forked_child(*frame);
     note_end(frame->call_id);
     if (__fpending(stdout) != 0) std::fflush(stdout);  // a worker may be killed at any time, after a result too
     channel_.reply(*frame, outcome);
@@ -221,6 +237,7 @@ void worker_main(UniqueFd channel, UniqueFd status_file, const WorkerSettings& s
   own_status() = status.operator->();
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // so that lines come when they are printed, and before a crash
   log_to_parent(status->dropped_lines);
+  ::pthread_atfork(nullptr, nullptr, [] { is_the_worker() = false; });
   note_stacks_in(*status.operator->());
   try {
     WorkerProcess(std::move(channel), std::move(status), std::move(status_file), settings).serve(cgroup_error);

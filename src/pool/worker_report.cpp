@@ -78,6 +78,7 @@ std::string Worker::describe_end() const {
     if (status_->stack.stack_overflow == 1) why += ", its stack had overflowed";
     return who + " was killed by " + signal_text(signal, signal == SIGSYS ? describe_blocked_call() : "") + why;
   }
+  if (status_->lost_channel.load() != 0) return who + " broke the protocol: it closed its channel" + why;
   return who + " exited with code " + std::to_string(WEXITSTATUS(*wait_status_)) + why;
 }
 

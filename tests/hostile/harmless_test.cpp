@@ -40,6 +40,16 @@ using namespace std::chrono_literals;
 
 namespace harmless {
 
+// A noon of the year 2023, as this process's clocks on the wall had it, and the variable that says where they are.
+std::string local_noon() {
+  const std::time_t noon = 1'700'000'000;
+  std::tm local{};
+  ::localtime_r(&noon, &local);
+  const std::string reentrant = std::to_string(local.tm_hour);
+  const char* const zone = std::getenv("TZ");
+  return reentrant + " " + std::to_string(std::localtime(&noon)->tm_hour) + " " + (zone == nullptr ? "" : zone);
+}
+
 // A bit of everything that code uses without asking the system for much.
 std::string use_the_library(const std::string& text) {
   std::vector<std::uint64_t> numbers(1 << 16);
@@ -134,6 +144,7 @@ std::uint64_t sum_of(const std::vector<std::uint64_t>& numbers) {
 
 }  // namespace harmless
 
+LEASEPOOL_REGISTER(harmless::local_noon);
 LEASEPOOL_REGISTER(harmless::double_each);
 LEASEPOOL_REGISTER(harmless::sum_of);
 LEASEPOOL_REGISTER(harmless::use_the_library);
@@ -224,23 +235,28 @@ class Directory : public leasepool::test::TemporaryDirectory {
 
 TEST_CASE("functions that compute run under every profile", "[harmless][B2]") {
   for (const lp::Sandbox& sandbox : {lp::Sandbox::none, lp::Sandbox::compute(), lp::Sandbox::files({}, {})}) {
-    on_lease(options_with(sandbox), [](const lp::ExecutorLease& lease, lp::LeasedExecutorManager&) -> lp::Task<> {
-      const std::string text = "banana";
-      auto used = lease.run(use_the_library, text);
-      const auto used_value = co_await used;
-      CHECK(used_value == "bbnbnb 65534 11");
-      auto shared = lease.run(use_shared_memory);
-      const auto shared_value = co_await shared;
-      CHECK(shared_value == std::uint64_t{1} << 20);
-      const lp::SharedBuffer numbers(4096);
-      std::ranges::fill(numbers.as<std::uint64_t>(), 21);
-      auto doubled = lease.run(double_each, numbers);
-      const lp::SharedBuffer doubled_value = co_await doubled;
-      CHECK(std::ranges::count(doubled_value.as<std::uint64_t>(), 42) == 512);
-      auto sum = lease.run(sum_of, std::vector<std::uint64_t>(1 << 20, 3));
-      const auto sum_value = co_await sum;
-      CHECK(sum_value == std::uint64_t{3} << 20);
-    });
+    on_lease(
+        options_with(sandbox), [&sandbox](const lp::ExecutorLease& lease, lp::LeasedExecutorManager&) -> lp::Task<> {
+          const std::string text = "banana";
+          auto used = lease.run(use_the_library, text);
+          const auto used_value = co_await used;
+          CHECK(used_value == "bbnbnb 65534 11");
+          auto noon = lease.run(local_noon);
+          const auto noon_value = co_await noon;
+          const bool zone_is_set = std::getenv("TZ") != nullptr || sandbox.profile() != lp::Sandbox::Profile::compute;
+          CHECK(noon_value == local_noon() + (zone_is_set ? "" : ":/etc/localtime"));
+          auto shared = lease.run(use_shared_memory);
+          const auto shared_value = co_await shared;
+          CHECK(shared_value == std::uint64_t{1} << 20);
+          const lp::SharedBuffer numbers(4096);
+          std::ranges::fill(numbers.as<std::uint64_t>(), 21);
+          auto doubled = lease.run(double_each, numbers);
+          const lp::SharedBuffer doubled_value = co_await doubled;
+          CHECK(std::ranges::count(doubled_value.as<std::uint64_t>(), 42) == 512);
+          auto sum = lease.run(sum_of, std::vector<std::uint64_t>(1 << 20, 3));
+          const auto sum_value = co_await sum;
+          CHECK(sum_value == std::uint64_t{3} << 20);
+        });
   }
 }
 

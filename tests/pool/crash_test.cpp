@@ -1,5 +1,6 @@
 // Workers that crash, in every way and at every point of a call: that call fails with the truth, and nothing else.
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -69,8 +70,17 @@ std::uint64_t address_space() {
   return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
+// Gives 1 once the process that it forked has ended; that one returns, or throws.
+int fork_and_return(bool child_throws) {
+  const pid_t child = ::fork();
+  if (child != 0) return ::waitpid(child, nullptr, 0) == child ? 1 : 0;
+  if (child_throws) throw std::runtime_error("exec failed");
+  return 2;
+}
+
 }  // namespace crash_cases
 
+LEASEPOOL_REGISTER(crash_cases::fork_and_return);
 LEASEPOOL_REGISTER(crash_cases::carry);
 LEASEPOOL_REGISTER(crash_cases::refuse);
 LEASEPOOL_REGISTER(crash_cases::address_space);
@@ -342,6 +352,20 @@ TEST_CASE("a stopped worker can be killed, and its call fails", "[crash][W1]") {
   CHECK(call->code() == Errc::worker_crashed);
   CHECK_THAT(call->message(), ContainsSubstring("SIGKILL"));
   CHECK(pool.result_of(pool_functions::add, 1, 2).value() == 3);
+}
+
+TEST_CASE("a process that a function forked does not go on in its worker's place", "[crash][W1]") {
+  const bool child_throws = GENERATE(false, true);
+  CAPTURE(child_throws);
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::process, 1);
+  REQUIRE(pool.start().has_value());
+  for (int i = 0; i < 20; ++i) {
+    CHECK(pool.result_of(crash_cases::fork_and_return, child_throws).value() == 1);
+    CHECK(pool.result_of(pool_functions::add, 1, 2).value() == 3);
+  }
+  CHECK(pool.totals->workers_crashed == 0);
+  CHECK(pool.wait([&] { return pool.logged("a process that crash_cases::fork_and_return forked came back from it"); }));
 }
 
 TEST_CASE("a stopped worker that goes on is not blamed", "[crash]") {

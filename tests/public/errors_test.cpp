@@ -44,9 +44,9 @@ struct Opaque {
 
 int exit_with(int code) { std::exit(code); }
 int throw_own_error() { throw OwnError(); }
-int close_descriptors() {
+int close_descriptors(bool go_on) {
   for (int fd = 3; fd < 256; ++fd) ::close(fd);
-  return pass_gate(1);
+  return go_on ? pass_gate(1) : 1;
 }
 int take_reference(int& number) { return number; }
 std::size_t take_pointer(const char* text) { return std::string(text).size(); }
@@ -228,6 +228,16 @@ lp::Task<> fail_calls(Failures& failures, lp::Loop& loop) {
   open_gate();
 }
 
+// Through shared memory the result could be here before.
+lp::Task<> fail_through_a_socket(Failures& failures, lp::Loop& loop) {
+  lp::ManagerOptions options = named(ExecutorBackend::process);
+  options.shared_memory = false;
+  lp::LeasedExecutorManager manager(loop, options);
+  co_await manager.start();
+  const lp::ExecutorLease lease = co_await manager.acquire(kOwned);
+  co_await call(failures, loop, lease, close_descriptors, false);
+}
+
 lp::Task<> fail_in_processes(Failures& failures, lp::Loop& loop) {
   LEASEPOOL_REGISTER(registered_late);
   lp::ManagerOptions options = named(ExecutorBackend::process);
@@ -237,7 +247,7 @@ lp::Task<> fail_in_processes(Failures& failures, lp::Loop& loop) {
   const lp::ExecutorLease lease = co_await manager.acquire(kOwned);
   co_await call(failures, loop, lease, die_by_signal, SIGKILL);
   co_await call(failures, loop, lease, exit_with, 3);
-  co_await call(failures, loop, lease, close_descriptors);
+  co_await call(failures, loop, lease, close_descriptors, true);
   co_await call(failures, loop, lease, throw_own_error);
   co_await call(failures, loop, lease, throw_own_type, 5);
   co_await call(failures, loop, lease, unregistered);
@@ -352,6 +362,7 @@ TEST_CASE("every message is in the table of docs/errors.md, and every row there 
   on_a_loop(fail_acquires);
   on_a_loop(fail_calls);
   on_a_loop(fail_in_processes);
+  on_a_loop(fail_through_a_socket);
   on_a_loop(fail_for_good);
   on_a_loop(fail_to_start);
   on_a_loop([](Failures& all, lp::Loop& loop) { return fail_items(all, loop, kOwner); });

@@ -28,6 +28,17 @@ namespace init_cases {
 int loaded_before = 0;
 int loaded_value() { return loaded_before; }
 
+int init_again() {
+  init();
+  return 1;
+}
+std::string start_workers_in_a_worker() {
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::process, 1);
+  const auto started = pool.start();
+  return started ? "started" : started.error().message();
+}
+
 // The signals of 1 to 31 that are not at their default, and those that are blocked.
 std::vector<int> changed_signals() {
   std::vector<int> changed;
@@ -48,6 +59,8 @@ int twin(double value) { return static_cast<int>(value); }
 }  // namespace init_cases
 
 LEASEPOOL_REGISTER(init_cases::loaded_value);
+LEASEPOOL_REGISTER(init_cases::init_again);
+LEASEPOOL_REGISTER(init_cases::start_workers_in_a_worker);
 LEASEPOOL_REGISTER(init_cases::changed_signals);
 
 namespace {
@@ -140,6 +153,15 @@ ALONE_TEST_CASE("what the program loaded before init is there in every worker", 
   TestPool pool(loop, ExecutorBackend::process, 1);
   REQUIRE(pool.start().has_value());
   CHECK(pool.result_of(init_cases::loaded_value).value() == 7);
+}
+
+ALONE_TEST_CASE("init does nothing in a worker and a worker has no workers of its own", "[init]") {
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::process, 1);
+  REQUIRE(pool.start().has_value());
+  CHECK(pool.result_of(init_cases::init_again).value() == 1);
+  CHECK_THAT(pool.result_of(init_cases::start_workers_in_a_worker).value(),
+             ContainsSubstring("a worker process has no worker processes of its own"));
 }
 
 ALONE_TEST_CASE("what is buffered when init runs is written once", "[init]") {
