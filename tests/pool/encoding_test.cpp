@@ -185,6 +185,12 @@ TEST_CASE("containers come back equal, whatever they hold", "[encoding]") {
   CHECK(*there_and_back(std::shared_ptr<int>(new int(7))) == 7);
 }
 
+TEST_CASE("an array of no elements comes back, and what follows it", "[encoding]") {
+  CHECK(there_and_back(std::pair<std::array<int, 0>, int>({}, 7)) == std::pair<std::array<int, 0>, int>({}, 7));
+  CHECK(there_and_back(std::pair<std::array<bool, 0>, int>({}, 7)).second == 7);
+  CHECK(there_and_back(std::pair<std::array<std::string, 0>, int>({}, 7)).second == 7);
+}
+
 TEST_CASE("arguments become the parameter types before they are encoded", "[encoding]") {
   CHECK(call_through_bytes(twice, 20'000) == 40'000);
   CHECK(call_through_bytes(twice, short{-1}) == std::numeric_limits<std::uint64_t>::max() - 1);

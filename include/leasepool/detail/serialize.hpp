@@ -163,6 +163,12 @@ void CEREAL_LOAD_FUNCTION_NAME(Archive& archive, SharedBuffer& buffer) {
   buffer = memory ? SharedBuffer::map(std::move(memory)) : SharedBuffer();
 }
 
+// Nothing is sent of an array without elements: cereal's own would read the one byte that it is long, where none is.
+template <class T>
+void CEREAL_SAVE_FUNCTION_NAME(EncodingArchive&, const std::array<T, 0>&) {}
+template <class T>
+void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive&, std::array<T, 0>&) {}
+
 // Sequences grow with what is decoded: cereal's own would first make room for as many elements as are announced, and an
 // element in memory may be far wider than its bytes.
 template <class Sequence>
