@@ -39,6 +39,19 @@ struct Point {
   bool operator==(const Point&) const = default;
 };
 
+// Neither of these has anything to send; the first has no serialize() either.
+struct Tag {
+  auto operator<=>(const Tag&) const = default;
+};
+struct Shape {
+  Shape() = default;
+  Shape(const Shape&) = default;
+  Shape& operator=(const Shape&) = default;
+  virtual ~Shape() = default;
+  template <class Archive>
+  void serialize(Archive&) {}
+};
+
 // With save and load outside of the class.
 struct Tagged {
   std::string tag;
@@ -120,6 +133,23 @@ T there_and_back(const T& value) {
   return result;
 }
 
+// Whether a T is in what somebody else sent: a length, and bytes after it.
+template <class T>
+bool decodes(std::uint64_t length, std::size_t bytes_after) {
+  Bytes bytes;
+  bytes.append(&length, sizeof length);
+  for (std::size_t i = 0; i < bytes_after; ++i) bytes.append("", 1);
+  ByteReader reader(bytes.view());
+  detail::DescriptorReader none({});
+  T result{};
+  try {
+    detail::decode(reader, none, result);
+  } catch (const detail::DecodeError&) {
+    return false;
+  }
+  return true;
+}
+
 // What a worker does with a call, without the worker.
 template <class F, class... A>
 auto call_through_bytes(F function, A&&... arguments) {
@@ -189,6 +219,37 @@ TEST_CASE("an array of no elements comes back, and what follows it", "[encoding]
   CHECK(there_and_back(std::pair<std::array<int, 0>, int>({}, 7)) == std::pair<std::array<int, 0>, int>({}, 7));
   CHECK(there_and_back(std::pair<std::array<bool, 0>, int>({}, 7)).second == 7);
   CHECK(there_and_back(std::pair<std::array<std::string, 0>, int>({}, 7)).second == 7);
+}
+
+TEST_CASE("elements that have nothing to send come back in their number", "[encoding]") {
+  CHECK(there_and_back(std::vector<Tag>(3)).size() == 3);
+  CHECK(there_and_back(std::vector<Shape>(3)).size() == 3);
+  CHECK(there_and_back(std::vector<std::monostate>(3)).size() == 3);
+  CHECK(there_and_back(std::vector<std::pair<Tag, Tag>>(3)).size() == 3);
+  CHECK(there_and_back(std::vector<std::array<Tag, 2>>(3)).size() == 3);
+  CHECK(there_and_back(std::vector<std::array<int, 0>>(3)).size() == 3);
+  CHECK(there_and_back(std::deque<std::tuple<>>(3)).size() == 3);
+  CHECK(there_and_back(std::list<std::tuple<std::tuple<>>>(3)).size() == 3);
+  CHECK(there_and_back(std::set<std::tuple<>>{{}}).size() == 1);
+  CHECK(there_and_back(std::multiset<Tag>{{}, {}}).size() == 2);
+  CHECK(there_and_back(std::unordered_multiset<std::monostate>{{}, {}}).size() == 2);
+  CHECK(there_and_back(std::map<Tag, Tag>{{}}).size() == 1);
+  CHECK(there_and_back(std::multimap<Tag, std::string>{{{}, ""}, {{}, "b"}}).size() == 2);
+  CHECK(there_and_back(std::vector<std::vector<Tag>>{{}, {{}, {}}, {}}).at(1).size() == 2);
+  CHECK(there_and_back(std::pair<std::vector<Tag>, Point>({{}, {}}, {.x = 3, .y = 4.5})).second.x == 3);
+}
+
+TEST_CASE("a length that cannot be true is refused, also where elements have nothing to send", "[encoding][hostile]") {
+  CHECK(decodes<std::vector<Tag>>(3, 3));
+  CHECK_FALSE(decodes<std::vector<Tag>>(3, 2));
+  CHECK_FALSE(decodes<std::vector<Tag>>(3, 4));
+  CHECK_FALSE(decodes<std::vector<Tag>>(std::uint64_t{1} << 60, 1000));
+  CHECK_FALSE(decodes<std::vector<Shape>>(std::uint64_t{1} << 60, 1000));
+  CHECK_FALSE(decodes<std::deque<std::monostate>>(3, 2));
+  CHECK_FALSE(decodes<std::list<std::pair<Tag, Tag>>>(3, 5));
+  CHECK_FALSE(decodes<std::set<std::tuple<>>>(std::uint64_t{1} << 60, 1000));
+  CHECK_FALSE(decodes<std::unordered_multiset<std::monostate>>(std::uint64_t{1} << 60, 1000));
+  CHECK_FALSE(decodes<std::multimap<Tag, Tag>>(std::uint64_t{1} << 60, 1000));
 }
 
 TEST_CASE("arguments become the parameter types before they are encoded", "[encoding]") {

@@ -57,9 +57,17 @@ class EncodingArchive : public cereal::OutputArchive<EncodingArchive, cereal::Al
   void saveBinary(const void* data, std::size_t size) { writer_->write(data, size); }
   [[nodiscard]] DescriptorWriter& descriptors() const noexcept { return *descriptors_; }
 
+  // Around each object. One that has nothing to send is sent as a byte, so that no length is more than the bytes after
+  // it. Only the innermost needs to be remembered: those around it have its byte at least.
+  void begin_object() noexcept { begun_at_ = writer_->written(); }
+  void end_object() {
+    if (writer_->written() == begun_at_) saveBinary("", 1);
+  }
+
  private:
   ByteWriter* writer_;
   DescriptorWriter* descriptors_;
+  std::size_t begun_at_ = 0;
 };
 
 class DecodingArchive : public cereal::InputArchive<DecodingArchive, cereal::AllowEmptyClassElision> {
@@ -68,6 +76,12 @@ class DecodingArchive : public cereal::InputArchive<DecodingArchive, cereal::All
       : InputArchive(this), reader_(&reader), descriptors_(&descriptors) {}
   void loadBinary(void* data, std::size_t size) { reader_->read(data, size); }
   [[nodiscard]] DescriptorReader& descriptors() const noexcept { return *descriptors_; }
+
+  void begin_object() noexcept { begun_at_ = reader_->left(); }
+  void end_object() {
+    char byte = 0;
+    if (reader_->left() == begun_at_) loadBinary(&byte, 1);
+  }
 
   template <class T>
   [[nodiscard]] const T* peek(std::size_t count) const noexcept {
@@ -86,7 +100,31 @@ class DecodingArchive : public cereal::InputArchive<DecodingArchive, cereal::All
  private:
   ByteReader* reader_;
   DescriptorReader* descriptors_;
+  std::size_t begun_at_ = 0;
 };
+
+template <class T>
+inline constexpr bool kObject = std::is_class_v<T>;
+template <class T>
+inline constexpr bool kObject<cereal::BinaryData<T>> = false;  // a part of one, and may well be empty
+
+// cereal calls these, by their names, before and after what it saves and loads.
+template <class T>
+void prologue(EncodingArchive& archive, const T&) {
+  if constexpr (kObject<T>) archive.begin_object();
+}
+template <class T>
+void epilogue(EncodingArchive& archive, const T&) {
+  if constexpr (kObject<T>) archive.end_object();
+}
+template <class T>
+void prologue(DecodingArchive& archive, const T&) {
+  if constexpr (kObject<T>) archive.begin_object();
+}
+template <class T>
+void epilogue(DecodingArchive& archive, const T&) {
+  if constexpr (kObject<T>) archive.end_object();
+}
 
 template <class T>
   requires std::is_arithmetic_v<T>
