@@ -3,18 +3,29 @@
 
 #include <any>
 #include <cstring>
+#include <exception>
+#include <expected>
 #include <filesystem>
+#include <fstream>
 #include <functional>
+#include <future>
+#include <ios>
 #include <limits>
 #include <memory>
 #include <new>
 #include <optional>
 #include <random>
+#include <regex>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 #include <typeinfo>
+#include <variant>
 #include <vector>
+#include <version>
+#ifdef __cpp_lib_format
+#include <format>
+#endif
 
 #include "catch.hpp"
 #include "leasepool/error.hpp"
@@ -35,6 +46,12 @@ struct Own : std::runtime_error {
 };
 struct OwnSystemError : std::system_error {
   using std::system_error::system_error;
+};
+struct OwnFailure : std::ios_base::failure {
+  using failure::failure;
+};
+struct OwnNoValue : std::bad_expected_access<int> {
+  using bad_expected_access::bad_expected_access;
 };
 struct NoException {};
 
@@ -76,14 +93,49 @@ void check_comes_back(const Thrown& thrown) {
   }
 }
 
-void check_system_error(const std::system_error& thrown) {
+template <class Thrown = std::system_error>
+void check_system_error(const Thrown& thrown) {
   check_comes_back(thrown);
   try {
     through_bytes(thrown).raise();
-  } catch (const std::system_error& back) {
+  } catch (const Thrown& back) {
     CHECK(back.code() == thrown.code());
     CHECK(back.code().category() == thrown.code().category());
   }
+}
+
+// Has a handler for the type look at what a function throws, after its way through bytes.
+template <class Caught, class F, class Look>
+void check_caught(F function, Look look) {
+  Bytes bytes;
+  std::string what;
+  try {
+    function();
+  } catch (const std::exception& thrown) {
+    what = thrown.what();
+    encode_current_exception(bytes, report_limit(SIZE_MAX));
+  }
+  const Error error = decode_exception("the_function", bytes.view());
+  CAPTURE(what, error.message());
+  CHECK(error.code() == Errc::remote_exception);
+  CHECK(error.message() == what);
+  try {
+    error.raise();
+  } catch (const Caught& back) {
+    CHECK(std::string(back.what()) == what);
+    look(back);
+  } catch (const std::exception&) {
+    FAIL("another type");
+  }
+}
+
+void check_filesystem_error(const std::filesystem::filesystem_error& thrown) {
+  check_caught<std::filesystem::filesystem_error>([&] { throw thrown; },
+                                                  [&](const std::filesystem::filesystem_error& back) {
+                                                    CHECK(back.code() == thrown.code());
+                                                    CHECK(back.path1() == thrown.path1());
+                                                    CHECK(back.path2() == thrown.path2());
+                                                  });
 }
 
 template <class Thrown>
@@ -116,6 +168,64 @@ TEST_CASE("standard exceptions come back as the same type with the same text", "
   check_comes_back(std::bad_function_call());
   check_comes_back(std::bad_weak_ptr());
   check_comes_back(std::bad_optional_access());
+  check_comes_back(std::exception());
+  check_comes_back(std::bad_exception());
+  check_comes_back(std::bad_any_cast());
+  check_comes_back(std::future_error(std::future_errc::promise_already_satisfied));
+#ifdef __cpp_lib_format
+  check_comes_back(std::format_error("text"));
+#endif
+}
+
+TEST_CASE("exceptions that only the standard library can give their text come back with it", "[exceptions][E1]") {
+  check_caught<std::bad_variant_access>(
+      [] { (void)std::get<1>(std::variant<int, std::string>(1)); },
+      [](const std::bad_variant_access& back) { CHECK_THAT(back.what(), ContainsSubstring("wrong index")); });
+  check_caught<std::regex_error>(
+      [] { const std::regex pattern("("); },
+      [](const std::regex_error& back) { CHECK(back.code() == std::regex_constants::error_paren); });
+  check_caught<std::future_error>(
+      [] {
+        std::promise<int> promise;
+        promise.set_value(1);
+        promise.set_value(2);
+      },
+      [](const std::future_error& back) { CHECK(back.code() == std::future_errc::promise_already_satisfied); });
+}
+
+TEST_CASE("a failed stream's exception keeps its code and text", "[exceptions][E1]") {
+  check_caught<std::ios_base::failure>(
+      [] {
+        std::ifstream file;
+        file.exceptions(std::ios_base::failbit);
+        file.open("/dev/null/none");
+      },
+      [](const std::ios_base::failure& back) { CHECK(back.code() == std::io_errc::stream); });
+  check_system_error(std::ios_base::failure("text"));
+  check_system_error(std::ios_base::failure(""));
+  check_system_error(std::ios_base::failure("reading", std::make_error_code(std::errc::io_error)));
+}
+
+TEST_CASE("a filesystem_error keeps its code, text and paths", "[exceptions][E1]") {
+  const std::error_code denied = std::make_error_code(std::errc::permission_denied);
+  check_filesystem_error({"cannot", denied});
+  check_filesystem_error({"", denied});
+  check_filesystem_error({"cannot", "/a", denied});
+  check_filesystem_error({"cannot", "/a", "/b \xff\n", denied});
+  check_filesystem_error({"cannot", "", denied});
+  check_filesystem_error({"cannot", "", "", denied});
+  check_filesystem_error({"cannot: with colons: Permission denied", "/a", std::error_code()});
+  check_caught<std::filesystem::filesystem_error>([] { (void)std::filesystem::file_size("/none/such"); },
+                                                  [](const std::filesystem::filesystem_error& back) {
+                                                    CHECK(back.path1() == "/none/such");
+                                                    CHECK(back.code() == std::errc::no_such_file_or_directory);
+                                                  });
+}
+
+TEST_CASE("an expected without a value comes back as the base of its exception", "[exceptions][E1]") {
+  check_caught<std::bad_expected_access<void>>(
+      [] { (void)std::expected<int, std::string>(std::unexpect, "error").value(); },
+      [](const std::bad_expected_access<void>&) {});
 }
 
 TEST_CASE("a std::system_error keeps its code, category and text", "[exceptions][E1]") {
@@ -126,6 +236,9 @@ TEST_CASE("a std::system_error keeps its code, category and text", "[exceptions]
   check_system_error(std::system_error(std::make_error_code(std::errc::timed_out)));
   check_system_error({0, std::generic_category(), "no error"});
   check_system_error({-1, std::generic_category(), "a negative code"});
+  check_system_error(std::system_error(std::make_error_code(std::future_errc::no_state), "of futures"));
+  check_system_error(std::system_error(std::make_error_code(std::io_errc::stream)));
+  check_system_error(std::system_error(make_error_code(Errc::timed_out), "of ours"));
   // The text ends as the code's own does.
   check_system_error({ENOENT, std::generic_category(), "twice: No such file or directory"});
 }
@@ -133,6 +246,8 @@ TEST_CASE("a std::system_error keeps its code, category and text", "[exceptions]
 TEST_CASE("a system_error of a category that other processes do not know keeps its text", "[exceptions][E1]") {
   const std::system_error thrown(7, exception_cases::own_category, "doing");
   check_foreign(thrown, "std::system_error", "doing: own error 7");
+  const std::filesystem::filesystem_error file("cannot", "/a", thrown.code());
+  check_foreign(file, "std::filesystem::__cxx11::filesystem_error", file.what());
 }
 
 TEST_CASE("exceptions of the program's own are named", "[exceptions][E1]") {
@@ -140,8 +255,20 @@ TEST_CASE("exceptions of the program's own are named", "[exceptions][E1]") {
   check_foreign(exception_cases::Own(""), "exception_cases::Own", "");
   check_foreign(exception_cases::OwnSystemError(ENOENT, std::generic_category(), "x"),
                 "exception_cases::OwnSystemError", "x: No such file or directory");
-  const std::filesystem::filesystem_error file("cannot", "/a", std::make_error_code(std::errc::permission_denied));
-  CHECK_THAT(through_bytes(file).message(), ContainsSubstring("filesystem_error") && ContainsSubstring(file.what()));
+  check_foreign(exception_cases::OwnFailure("x"), "exception_cases::OwnFailure", "x: iostream error");
+  check_foreign(exception_cases::OwnNoValue(1), "exception_cases::OwnNoValue", exception_cases::OwnNoValue(1).what());
+}
+
+TEST_CASE("an exception with another nested in it is named", "[exceptions][E1]") {
+  Bytes bytes;
+  try {
+    std::throw_with_nested(std::runtime_error("outer"));
+  } catch (...) {
+    encode_current_exception(bytes, report_limit(0));
+  }
+  const Error error = decode_exception("f", bytes.view());
+  CHECK(error.message() == "f threw std::_Nested_exception<std::runtime_error>: outer");
+  CHECK_THROWS_AS(error.raise(), LeasePoolError);
 }
 
 TEST_CASE("what is thrown and is no std::exception is named by its type", "[exceptions][E1]") {
@@ -170,6 +297,11 @@ TEST_CASE("a text that is too long is cut, and the type stays", "[exceptions][E1
     } catch (const std::system_error& back) {
       CHECK(back.code() == std::errc::no_such_file_or_directory);
     }
+    const std::filesystem::filesystem_error thrown(text, text, text,
+                                                   std::make_error_code(std::errc::filename_too_long));
+    const Error file = through_bytes(thrown, limit);
+    CHECK_THROWS_AS(file.raise(), std::filesystem::filesystem_error);
+    CHECK(file.message().starts_with("filesystem error: xxx"));
   }
 }
 
@@ -211,6 +343,15 @@ TEST_CASE("bytes that are no exception are refused", "[exceptions][hostile][W7]"
   CHECK_THROWS_AS(decode_exception("f", joined({number(1000), number(0)})), DecodeError);        // no such kind
   CHECK_THROWS_AS(decode_exception("f", joined({number(0xfffffffe), number(0)})), DecodeError);  // no category
   CHECK_THROWS_AS(decode_exception("f", joined({number(0xffffffff), number(0)})), DecodeError);  // no type's name
+  // Of the kinds with a code: no such category, a code too few, a path too few, no such code.
+  for (const std::uint32_t kind : {0xfffffffeU, 0xfffffffdU, 0xfffffffcU}) {
+    CHECK_THROWS_AS(decode_exception("f", joined({number(kind), number(1000), number(1), number(0)})), DecodeError);
+    CHECK_THROWS_AS(decode_exception("f", joined({number(kind), number(0)})), DecodeError);
+    CHECK_THROWS_AS(decode_exception("f", joined({number(kind), number(0), number(1)})), DecodeError);
+  }
+  CHECK_THROWS_AS(decode_exception("f", joined({number(0xfffffffc), number(0), number(1), number(0), number(~0U)})),
+                  DecodeError);
+  CHECK_THROWS_AS(decode_exception("f", joined({number(0xfffffffa), number(1000), number(0)})), DecodeError);
   CHECK_THROWS_AS(decode_failure({}), DecodeError);
   CHECK_THROWS_AS(decode_failure(number(0)), DecodeError);
   CHECK_THROWS_AS(decode_failure(joined({number(0), number(0)})), DecodeError);

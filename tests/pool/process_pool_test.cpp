@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -25,6 +27,12 @@ int throw_text(const std::string& text) { throw std::runtime_error(text); }
 int throw_repeated(std::uint64_t length) { throw std::runtime_error(std::string(length, 'x')); }
 int throw_code(int code) { throw std::system_error(code, std::generic_category(), "the call"); }
 int throw_number(int number) { throw number; }
+std::uintmax_t size_of_file(const std::string& path) { return std::filesystem::file_size(path); }
+void open_file(const std::string& path) {
+  std::ifstream file;
+  file.exceptions(std::ios_base::failbit);
+  file.open(path);
+}
 
 }  // namespace process_cases
 
@@ -32,6 +40,8 @@ LEASEPOOL_REGISTER(process_cases::throw_text);
 LEASEPOOL_REGISTER(process_cases::throw_repeated);
 LEASEPOOL_REGISTER(process_cases::throw_code);
 LEASEPOOL_REGISTER(process_cases::throw_number);
+LEASEPOOL_REGISTER(process_cases::size_of_file);
+LEASEPOOL_REGISTER(process_cases::open_file);
 
 namespace {
 
@@ -150,6 +160,9 @@ TEST_CASE("a function's exception reaches the caller and does not cost the worke
   } catch (const std::system_error& error) {
     CHECK(error.code() == std::errc::permission_denied);
   }
+  CHECK_THROWS_AS(pool.result_of(process_cases::size_of_file, "/none/such").error().raise(),
+                  std::filesystem::filesystem_error);
+  CHECK_THROWS_AS(pool.result_of(process_cases::open_file, "/none/such").error().raise(), std::ios_base::failure);
   const auto number = pool.result_of(process_cases::throw_number, 42);
   CHECK(number.error().code() == Errc::remote_exception);
   CHECK(number.error().message() == "process_cases::throw_number threw int");
