@@ -17,7 +17,7 @@ namespace leasepool::detail {
 
 namespace {
 
-constexpr char kMark = '\x1e';  // ASCII's record separator: what people print does not begin with it
+constexpr char kMark = '\x1e';  // ASCII's record separator: people do not print it
 constexpr std::size_t kMarkSize = 2;
 
 // An opening of its own, so that it alone does not wait when there is no room. Without /proc it may have to wait.
@@ -62,9 +62,15 @@ class ParentLog final : public LogTarget {
 
 }  // namespace
 
-std::optional<LoggedLine> parse_logged_line(std::string_view line) noexcept {
-  if (line.size() < kMarkSize || line[0] != kMark || line[1] < '0' || line[1] > '3') return std::nullopt;
-  return LoggedLine{.level = static_cast<LogLevel>(line[1] - '0'), .text = line.substr(kMarkSize)};
+std::optional<LoggedLine> find_logged_line(std::string_view line) noexcept {
+  for (std::size_t at = line.find(kMark); at != std::string_view::npos; at = line.find(kMark, at + 1)) {
+    const std::string_view marked = line.substr(at);
+    if (marked.size() < kMarkSize || marked[1] < '0' || marked[1] > '3') continue;
+    return LoggedLine{.before = line.substr(0, at),
+                      .level = static_cast<LogLevel>(marked[1] - '0'),
+                      .text = marked.substr(kMarkSize)};
+  }
+  return std::nullopt;
 }
 
 void log_to_parent(std::atomic<std::uint64_t>& dropped) {

@@ -140,9 +140,16 @@ void WorkerOutput::take_last_lines(Stream& stream) {
 
 void WorkerOutput::take(LogSource source, std::string_view text) {
   if (source == LogSource::standard_output) return line_(source, LogLevel::info, text);
-  const auto logged = parse_logged_line(text);
-  keep_in_tail(logged ? logged->text : text);
-  logged ? line_(LogSource::log, logged->level, logged->text) : line_(source, LogLevel::warning, text);
+  const auto logged = find_logged_line(text);
+  const std::string_view printed = logged ? logged->before : text;
+  if (!logged || !printed.empty()) {
+    keep_in_tail(printed);
+    line_(source, LogLevel::warning, printed);
+  }
+  if (logged) {
+    keep_in_tail(logged->text);
+    line_(LogSource::log, logged->level, logged->text);
+  }
 }
 
 void WorkerOutput::keep_in_tail(std::string_view line) {

@@ -38,6 +38,14 @@ void log_levels() {
     log(level, "level");
 }
 
+void log_behind_unfinished_lines() {
+  std::fprintf(stderr, "progress 50%%");
+  log(LogLevel::debug, "logged behind it");
+  std::fprintf(stderr, "progress 60%%");
+  log(LogLevel::info, "");
+  ::kill(::getpid(), SIGKILL);
+}
+
 void print_and_die() {
   std::printf("before the end\n");
   log(LogLevel::info, "logged before the end");
@@ -74,6 +82,7 @@ void close_its_streams() {
 
 LEASEPOOL_REGISTER(output_cases::print);
 LEASEPOOL_REGISTER(output_cases::log_levels);
+LEASEPOOL_REGISTER(output_cases::log_behind_unfinished_lines);
 LEASEPOOL_REGISTER(output_cases::print_and_die);
 LEASEPOOL_REGISTER(output_cases::print_lines);
 LEASEPOOL_REGISTER(output_cases::log_lines);
@@ -129,20 +138,26 @@ TEST_CASE("bytes become lines, however they come", "[output]") {
 }
 
 TEST_CASE("a logged line is told from a printed one", "[output]") {
-  using detail::parse_logged_line;
-  const auto logged = parse_logged_line("\x1e"
-                                        "2text");
+  using detail::find_logged_line;
+  const auto logged = find_logged_line("\x1e"
+                                       "2text");
   REQUIRE(logged.has_value());
   CHECK((logged->level == LogLevel::warning));
   CHECK(logged->text == "text");
-  CHECK(parse_logged_line("\x1e"
-                          "0")
+  CHECK(logged->before.empty());
+  CHECK(find_logged_line("\x1e"
+                         "0")
             ->text.empty());
+  const auto behind = find_logged_line("\x1e printed\x1e"
+                                       "1text");
+  REQUIRE(behind.has_value());
+  CHECK(behind->before == "\x1e printed");
+  CHECK(behind->text == "text");
   for (const std::string_view printed : {"", "\x1e", "text", "2text",
                                          "\x1e"
                                          "4text",
-                                         "\x1etext"}) {
-    CHECK_FALSE(parse_logged_line(printed).has_value());
+                                         "\x1etext", "text\x1e"}) {
+    CHECK_FALSE(find_logged_line(printed).has_value());
   }
 }
 
@@ -174,6 +189,17 @@ TEST_CASE("records have the level they were logged with", "[output]") {
   std::vector<LogLevel> levels;
   for (const LoggedRecord& line : *fixture.pool.log) levels.push_back(line.record.level);
   CHECK((levels == std::vector{LogLevel::debug, LogLevel::info, LogLevel::warning, LogLevel::error}));
+}
+
+TEST_CASE("what is logged behind a line without an end is a record of its own", "[output]") {
+  ProcessFixture fixture;
+  const auto result = fixture.pool.result_of(output_cases::log_behind_unfinished_lines);
+  REQUIRE(fixture.wait_for_lines(5));  // with the news of the worker's end
+  CHECK((fixture.texts_from(LogSource::standard_error) == Lines{"progress 50%", "progress 60%"}));
+  CHECK((fixture.texts_from(LogSource::log) == Lines{"logged behind it", ""}));
+  CHECK((fixture.pool.log->at(1).record.level == LogLevel::debug));
+  REQUIRE_FALSE(result.has_value());
+  CHECK(result.error().crash()->stderr_tail == "progress 50%\nlogged behind it\nprogress 60%\n");
 }
 
 TEST_CASE("what a function said before its worker was killed comes before the news of that", "[output]") {
