@@ -29,7 +29,9 @@ struct LogRecord {
   std::string_view pool{};
   std::uint64_t worker_id = 0;  ///< 0: not of a worker process
   int pid = 0;                  ///< of the worker process
-  /// Of the call that the worker runs, or ran last; before its first, of its initializer, without an owner.
+  /// Of the call that the worker ran, or had run last, when leasepool::log() was called; before its first, of its
+  /// initializer, without an owner. Of a line that was printed, and of one that was logged more than 128 calls ago:
+  /// when the line was read, which may be in a later call where calls are short.
   std::string_view owner{};
   std::string_view function{};
 };

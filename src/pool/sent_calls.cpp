@@ -62,9 +62,14 @@ bool SentCalls::is_due(std::uint64_t call_id) const noexcept {
   return call != nullptr && call->id == call_id;
 }
 
-FunctionId SentCalls::due_function() const noexcept {
-  const Call* const call = first();
-  return call == nullptr ? 0 : call->sent.function;
+FunctionId SentCalls::function_of(std::uint64_t call_id) const noexcept {
+  const auto found = std::ranges::find(calls_, call_id, &Call::id);
+  return found == calls_.end() ? 0 : found->sent.function;
+}
+
+const Job* SentCalls::find(std::uint64_t call_id) const noexcept {
+  const auto found = std::ranges::find_if(calls_, [&](const Call& call) { return call.id == call_id && call.job; });
+  return found == calls_.end() ? nullptr : found->job.get();
 }
 
 std::unique_ptr<Job> SentCalls::answered() {

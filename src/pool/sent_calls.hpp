@@ -51,10 +51,12 @@ class SentCalls {
 
   // The first call whose answer is due; null if nobody waits for it any more, or none is.
   [[nodiscard]] Job* running() const noexcept;
+  // Null if nobody waits for it, or it was not sent.
+  [[nodiscard]] const Job* find(std::uint64_t call_id) const noexcept;
   // Whether this is the call whose answer is due.
   [[nodiscard]] bool is_due(std::uint64_t call_id) const noexcept;
-  // Of the call whose answer is due.
-  [[nodiscard]] FunctionId due_function() const noexcept;
+  // Of a call that was sent.
+  [[nodiscard]] FunctionId function_of(std::uint64_t call_id) const noexcept;
   // It was answered: gives its job, if somebody waits for it.
   std::unique_ptr<Job> answered();
   // Nobody waits for a call's answer any more; should it come, it is dropped.

@@ -131,7 +131,7 @@ SpawnRequest Worker::prepare(const std::shared_ptr<const UniqueFd>& delegated_cg
       loop_, std::move(ours), RingPair{.out = status_.calls(), .in = status_.outcomes()}, limit, spin_, *this);
   channel_->open(carries_descriptors() ? Channel::Receives::descriptors : Channel::Receives::bytes);
   output_ = std::make_shared<WorkerOutput>(
-      loop_, [this](LogSource source, LogLevel level, std::string_view text) { printed(source, level, text); },
+      loop_, [this](const WorkerLine& line) { printed(line); },
       [this](std::uint64_t lines) {
         if (owner_ != nullptr) owner_->worker_dropped_lines(lines);
       });
@@ -304,21 +304,27 @@ void Worker::let_go() noexcept {
   if (output_) output_->let_go();
 }
 
-void Worker::printed(LogSource source, LogLevel level, std::string_view text) {
+// Where the line says of which call it is, that is believed of a call that the worker was sent.
+void Worker::printed(const WorkerLine& line) {
   if (owner_ == nullptr) return;
   const std::uint64_t dropped = status_->dropped_lines.load();
   if (dropped > dropped_lines_) owner_->worker_dropped_lines(dropped - dropped_lines_);
   dropped_lines_ = dropped;
-  if (!owner_->takes_line(text.size())) return owner_->worker_dropped_lines(1);
-  const Job* const running = sent_.running();
+  if (!owner_->takes_line(line.text.size())) return owner_->worker_dropped_lines(1);
+  const Job* job = sent_.find(line.call_id);
+  const RecentCalls::Call* recent = job == nullptr ? recent_.find(line.call_id) : nullptr;
+  if (job == nullptr && recent == nullptr) {
+    job = sent_.running();
+    recent = &recent_.last();
+  }
   owner_->worker_printed({.time = std::chrono::system_clock::now(),
-                          .level = level,
-                          .source = source,
-                          .text = text,
+                          .level = line.level,
+                          .source = line.source,
+                          .text = line.text,
                           .worker_id = id_,
                           .pid = pid_,
-                          .owner = running == nullptr ? last_owner_ : running->booking.owner(),
-                          .function = running == nullptr ? name_of(last_function_) : running->function_name()});
+                          .owner = job == nullptr ? recent->owner() : job->booking.owner(),
+                          .function = job == nullptr ? name_of(recent->function) : job->function_name()});
 }
 
 bool Worker::has_served() const noexcept {

@@ -15,6 +15,7 @@
 #include "loop/loop_core.hpp"
 #include "pool/argument_memory.hpp"
 #include "pool/pool.hpp"
+#include "pool/recent_calls.hpp"
 #include "pool/run_times.hpp"
 #include "pool/sent_calls.hpp"
 #include "pool/spawner.hpp"
@@ -82,7 +83,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   [[nodiscard]] TimePoint busy_since() const noexcept { return busy_since_; }
 
   // Takes jobs away, so that their outcomes are the caller's to make up: one, or all.
-  [[nodiscard]] std::unique_ptr<Job> take_job(const Job& job) { return sent_.forget(job); }
+  [[nodiscard]] std::unique_ptr<Job> take_job(const Job& job);
   [[nodiscard]] std::vector<std::unique_ptr<Job>> take_jobs() { return sent_.forget_all(); }
 
   // Takes back jobs that the worker has not begun, and now never will: one, or the first so many.
@@ -143,7 +144,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   [[nodiscard]] WorkerCrash report_end(const Job& job) const;
 
  private:
-  void printed(LogSource source, LogLevel level, std::string_view text);
+  void printed(const WorkerLine& line);
   void frame_received(const Frame& frame) override;
   void channel_ended(std::string_view violation) override;
   void descriptors_refused(std::uint64_t call_id, int error) override;
@@ -186,8 +187,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   TimePoint used_arguments_{};
   std::shared_ptr<WorkerOutput> output_;
   std::shared_ptr<const WorkerCgroup> cgroup_;  // shared with what removes it
-  std::string last_owner_;                      // of the call that runs, or ran last
-  FunctionId last_function_ = 0;                // the same
+  RecentCalls recent_;
   std::uint64_t dropped_lines_ = 0;
   pid_t pid_ = 0;
   std::shared_ptr<UniqueFd> pidfd_;  // shared with the poll in flight on it

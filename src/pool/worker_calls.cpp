@@ -67,6 +67,11 @@ void Worker::give_memory_back() {
 // The loop looks for outcomes while some are due.
 void Worker::expect_outcomes() { channel_->expect(!idle() || initializing_ != nullptr); }
 
+std::unique_ptr<Job> Worker::take_job(const Job& job) {
+  remember(job);
+  return sent_.forget(job);
+}
+
 std::unique_ptr<Job> Worker::take_back(const Job& job) {
   auto taken = sent_.take_back(job.booking.id);
   if (taken) --calls_;
@@ -87,7 +92,7 @@ void Worker::initialize() {
   const Result<FunctionId> function = initializing_->encode(frame, descriptors, settings_.max_payload);
   if (!function) return give_up("has no initializer: " + function.error().message());
   finish_frame(frame, FrameType::call, kInitializerCall, *function, descriptors.size());
-  last_function_ = *function;  // for what it prints
+  recent_.add(kInitializerCall, *function, {});  // for what it prints
   channel_->queue(frame, std::move(descriptors), kInitializerCall);
   channel_->flush();
   expect_outcomes();
@@ -127,7 +132,7 @@ void Worker::accept_outcome(const Frame& frame) {
     if (const auto wrong = take_outcome(*job, frame)) return violated(*wrong);
     remember(*job);
   }
-  run_times_->ran(sent_.due_function(),
+  run_times_->ran(sent_.function_of(frame.call_id),
                   Duration(static_cast<std::int64_t>(std::min(frame.function_id, std::uint64_t{INT64_MAX}))));
   auto ended = sent_.answered();
   busy_since_ = loop_.turn_time();
@@ -159,11 +164,9 @@ void Worker::descriptors_refused(std::uint64_t call_id, int error) {
   if (owner_ != nullptr) owner_->worker_finished(*this, std::move(job));
 }
 
-// For what it prints between two calls.
+// For what it prints between two calls, or printed in this one and is read later.
 void Worker::remember(const Job& job) {
-  const std::string_view owner = job.booking.owner();
-  if (last_owner_ != owner) last_owner_ = owner;
-  last_function_ = sent_.due_function();
+  recent_.add(job.booking.id, sent_.function_of(job.booking.id), job.booking.owner());
 }
 
 }  // namespace leasepool::detail

@@ -7,7 +7,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <climits>
+#include <cstdint>
+#include <system_error>
 #include <utility>
 
 #include "base/log.hpp"
@@ -17,8 +20,21 @@ namespace leasepool::detail {
 
 namespace {
 
-constexpr char kMark = '\x1e';  // ASCII's record separator: people do not print it
-constexpr std::size_t kMarkSize = 2;
+constexpr char kMark = '\x1e';           // ASCII's record separator: people do not print it
+constexpr std::size_t kNumberSize = 16;  // in hexadecimal digits
+constexpr std::size_t kMarkSize = 2 + kNumberSize;
+
+char* write_number(char* to, std::uint64_t number) noexcept {
+  for (std::size_t i = kNumberSize; i-- > 0; number >>= 4U) to[i] = "0123456789abcdef"[number & 0xfU];
+  return to + kNumberSize;
+}
+
+std::optional<std::uint64_t> read_number(std::string_view digits) noexcept {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + kNumberSize, number, 16);
+  if (error != std::errc() || end != digits.data() + kNumberSize) return std::nullopt;
+  return number;
+}
 
 // An opening of its own, so that it alone does not wait when there is no room. Without /proc it may have to wait.
 UniqueFd open_standard_error() {
@@ -29,35 +45,36 @@ UniqueFd open_standard_error() {
 // One write a line, of at most what a pipe takes whole or not at all: lines of several threads do not mix.
 class ParentLog final : public LogTarget {
  public:
-  ParentLog(UniqueFd standard_error, std::atomic<std::uint64_t>& dropped)
-      : standard_error_(std::move(standard_error)), dropped_(dropped) {}
+  ParentLog(UniqueFd standard_error, WorkerStatus& status)
+      : standard_error_(std::move(standard_error)), status_(status) {}
 
   void log(LogLevel level, std::string_view text) noexcept override {
+    const std::uint64_t call_id = status_.begun.load();
     for_each_line(text, [&](std::string_view line) {
       do {
         const std::size_t size = std::min<std::size_t>(line.size(), PIPE_BUF - kMarkSize - 1);
-        write(level, line.substr(0, size));
+        write(level, call_id, line.substr(0, size));
         line.remove_prefix(size);
       } while (!line.empty());
     });
   }
 
  private:
-  void write(LogLevel level, std::string_view text) noexcept {
+  void write(LogLevel level, std::uint64_t call_id, std::string_view text) noexcept {
     std::array<char, PIPE_BUF> line;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled as far as it is used
     line[0] = kMark;
     line[1] = static_cast<char>('0' + static_cast<int>(level));
-    char* end = std::ranges::copy(text, line.data() + kMarkSize).out;
+    char* end = std::ranges::copy(text, write_number(line.data() + 2, call_id)).out;
     *end++ = '\n';
     ssize_t written = 0;
     do {
       written = ::write(standard_error_.get(), line.data(), static_cast<std::size_t>(end - line.data()));
     } while (written < 0 && errno == EINTR);
-    if (written < 0) dropped_.fetch_add(1);
+    if (written < 0) status_.dropped_lines.fetch_add(1);
   }
 
   const UniqueFd standard_error_;
-  std::atomic<std::uint64_t>& dropped_;
+  WorkerStatus& status_;
 };
 
 }  // namespace
@@ -66,15 +83,18 @@ std::optional<LoggedLine> find_logged_line(std::string_view line) noexcept {
   for (std::size_t at = line.find(kMark); at != std::string_view::npos; at = line.find(kMark, at + 1)) {
     const std::string_view marked = line.substr(at);
     if (marked.size() < kMarkSize || marked[1] < '0' || marked[1] > '3') continue;
+    const auto call_id = read_number(marked.substr(2));
+    if (!call_id) continue;
     return LoggedLine{.before = line.substr(0, at),
                       .level = static_cast<LogLevel>(marked[1] - '0'),
+                      .call_id = *call_id,
                       .text = marked.substr(kMarkSize)};
   }
   return std::nullopt;
 }
 
-void log_to_parent(std::atomic<std::uint64_t>& dropped) {
-  static ParentLog log(open_standard_error(), dropped);
+void log_to_parent(WorkerStatus& status) {
+  static ParentLog log(open_standard_error(), status);
   set_process_log_target(log);
 }
 

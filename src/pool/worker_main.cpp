@@ -236,7 +236,7 @@ void worker_main(UniqueFd channel, UniqueFd status_file, const WorkerSettings& s
   StatusPage status = StatusPage::map(status_file.get());
   own_status() = status.operator->();
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // so that lines come when they are printed, and before a crash
-  log_to_parent(status->dropped_lines);
+  log_to_parent(*status.operator->());
   ::pthread_atfork(nullptr, nullptr, [] { is_the_worker() = false; });
   note_stacks_in(*status.operator->());
   try {

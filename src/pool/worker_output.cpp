@@ -139,16 +139,16 @@ void WorkerOutput::take_last_lines(Stream& stream) {
 }
 
 void WorkerOutput::take(LogSource source, std::string_view text) {
-  if (source == LogSource::standard_output) return line_(source, LogLevel::info, text);
+  if (source == LogSource::standard_output) return line_({.source = source, .level = LogLevel::info, .text = text});
   const auto logged = find_logged_line(text);
   const std::string_view printed = logged ? logged->before : text;
   if (!logged || !printed.empty()) {
     keep_in_tail(printed);
-    line_(source, LogLevel::warning, printed);
+    line_({.source = source, .level = LogLevel::warning, .text = printed});
   }
   if (logged) {
     keep_in_tail(logged->text);
-    line_(LogSource::log, logged->level, logged->text);
+    line_({.source = LogSource::log, .level = logged->level, .text = logged->text, .call_id = logged->call_id});
   }
 }
 

@@ -31,10 +31,17 @@ class LineSplitter {
   std::string partial_;
 };
 
+struct WorkerLine {
+  LogSource source;
+  LogLevel level;
+  std::string_view text;
+  std::uint64_t call_id = 0;  // in which it was logged, as the worker says; 0: it does not say
+};
+
 // Loop thread only. Shared with its polls in flight.
 class WorkerOutput : public std::enable_shared_from_this<WorkerOutput> {
  public:
-  using LineHandler = std::function<void(LogSource source, LogLevel level, std::string_view text)>;
+  using LineHandler = std::function<void(const WorkerLine& line)>;
 
   // So much of one stream is taken in one turn of the loop: a worker that floods it must not keep the loop from all
   // else. What is left waits in the pipe, and so does its writer when that is full.

@@ -21,6 +21,7 @@
 
 using namespace leasepool;
 using leasepool::detail::LineSplitter;
+using leasepool::detail::WorkerLine;
 using leasepool::test::LoggedRecord;
 using leasepool::test::TestPool;
 
@@ -45,6 +46,9 @@ void log_behind_unfinished_lines() {
   log(LogLevel::info, "");
   ::kill(::getpid(), SIGKILL);
 }
+
+void log_one() { log(LogLevel::info, "log_one"); }
+void log_other() { log(LogLevel::info, "log_other"); }
 
 void print_and_die() {
   std::printf("before the end\n");
@@ -83,6 +87,8 @@ void close_its_streams() {
 LEASEPOOL_REGISTER(output_cases::print);
 LEASEPOOL_REGISTER(output_cases::log_levels);
 LEASEPOOL_REGISTER(output_cases::log_behind_unfinished_lines);
+LEASEPOOL_REGISTER(output_cases::log_one);
+LEASEPOOL_REGISTER(output_cases::log_other);
 LEASEPOOL_REGISTER(output_cases::print_and_die);
 LEASEPOOL_REGISTER(output_cases::print_lines);
 LEASEPOOL_REGISTER(output_cases::log_lines);
@@ -140,22 +146,29 @@ TEST_CASE("bytes become lines, however they come", "[output]") {
 TEST_CASE("a logged line is told from a printed one", "[output]") {
   using detail::find_logged_line;
   const auto logged = find_logged_line("\x1e"
-                                       "2text");
+                                       "20000000000000a0ftext");
   REQUIRE(logged.has_value());
   CHECK((logged->level == LogLevel::warning));
+  CHECK(logged->call_id == 0xa0f);
   CHECK(logged->text == "text");
   CHECK(logged->before.empty());
   CHECK(find_logged_line("\x1e"
-                         "0")
+                         "0ffffffffffffffff")
             ->text.empty());
   const auto behind = find_logged_line("\x1e printed\x1e"
-                                       "1text");
+                                       "10000000000000001text");
   REQUIRE(behind.has_value());
   CHECK(behind->before == "\x1e printed");
   CHECK(behind->text == "text");
-  for (const std::string_view printed : {"", "\x1e", "text", "2text",
+  for (const std::string_view printed : {"", "\x1e", "text", "20000000000000a0f",
                                          "\x1e"
-                                         "4text",
+                                         "40000000000000a0f",
+                                         "\x1e"
+                                         "2000000000000a0f",
+                                         "\x1e"
+                                         "2000000000000a0f text",
+                                         "\x1e"
+                                         "2-000000000000a0f",
                                          "\x1etext", "text\x1e"}) {
     CHECK_FALSE(find_logged_line(printed).has_value());
   }
@@ -191,6 +204,17 @@ TEST_CASE("records have the level they were logged with", "[output]") {
   CHECK((levels == std::vector{LogLevel::debug, LogLevel::info, LogLevel::warning, LogLevel::error}));
 }
 
+TEST_CASE("what quick calls log is their own, however late it is read", "[output]") {
+  ProcessFixture fixture;
+  constexpr std::uint64_t kCalls = 500;
+  for (std::uint64_t i = 0; i < kCalls; ++i) {
+    (void)(i % 2 == 0 ? fixture.pool.call(output_cases::log_one) : fixture.pool.call(output_cases::log_other));
+  }
+  REQUIRE(fixture.wait_for_lines(kCalls));
+  CHECK(fixture.pool.log->size() == kCalls);
+  for (const LoggedRecord& line : *fixture.pool.log) CHECK(line.function == "output_cases::" + line.text);
+}
+
 TEST_CASE("what is logged behind a line without an end is a record of its own", "[output]") {
   ProcessFixture fixture;
   const auto result = fixture.pool.result_of(output_cases::log_behind_unfinished_lines);
@@ -223,9 +247,9 @@ TEST_CASE("a turn of the loop takes a bounded part of a flood, and in the end al
   Loop loop;
   const auto output = std::make_shared<WorkerOutput>(
       *loop.core(),
-      [&](LogSource, LogLevel, std::string_view text) {
+      [&](const WorkerLine& line) {
         ++taken.lines;
-        taken.bytes += text.size();
+        taken.bytes += line.text.size();
       },
       [](std::uint64_t) {});
   const WorkerOutput::WorkerEnds ends = output->open();
@@ -265,7 +289,7 @@ TEST_CASE("of what a dead worker left in its pipe the last lines count most", "[
   std::uint64_t dropped = 0;
   Loop loop;
   const auto output = std::make_shared<WorkerOutput>(
-      *loop.core(), [&](LogSource, LogLevel, std::string_view text) { lines.emplace_back(text); },
+      *loop.core(), [&](const WorkerLine& line) { lines.emplace_back(line.text); },
       [&](std::uint64_t count) { dropped += count; });
   {
     const WorkerOutput::WorkerEnds ends = output->open();

@@ -48,7 +48,7 @@ class EventOwner final : public detail::WorkerOwner {
   }
   void worker_dying(Worker&) override { events.emplace_back("dying"); }
   bool takes_line(std::size_t) const override { return true; }
-  void worker_printed(LogRecord record) override { printed.emplace_back(record.text); }
+  void worker_printed(LogRecord record) override { printed.emplace_back(record); }
   void worker_dropped_lines(std::uint64_t) override {}
   void worker_gone(Worker& worker, std::unique_ptr<Job> job) override {
     events.emplace_back("gone");
@@ -59,10 +59,22 @@ class EventOwner final : public detail::WorkerOwner {
   [[nodiscard]] bool is(const std::vector<std::string>& expected) const { return events == expected; }
 
   std::vector<std::string> events;
-  std::vector<std::string> printed;
+  std::vector<test::LoggedRecord> printed;
   std::string end;
   bool begun = false;
   std::unique_ptr<Job> left;
+};
+
+// Stands where a lease of that owner would.
+class OwnersLease final : public detail::JobSink {
+ public:
+  explicit OwnersLease(std::string owner) : owner_(std::move(owner)) {}
+  void job_started(std::uint64_t, TimePoint) override {}
+  void job_ended(std::unique_ptr<Job>) override {}
+  [[nodiscard]] std::string_view lease_owner() const noexcept override { return owner_; }
+
+ private:
+  const std::string owner_;
 };
 
 // A worker whose process is an idle child of this one, and whose channel and status page are in the test's hands.
@@ -70,6 +82,7 @@ struct Fixture {
   Fixture() {
     detail::SpawnRequest request = worker->prepare(nullptr);
     channel = std::move(request.channel);
+    standard_error = std::move(request.standard_error);
     page = StatusPage::map(request.status_page.get());
     child = ::fork();
     if (child == 0) {
@@ -105,6 +118,26 @@ struct Fixture {
     worker->flush();
     return call;
   }
+  // A call of an owner's lease.
+  template <class F, class... A>
+  void run_for(const std::string& leaseholder, std::uint64_t call_id, F function, A... arguments) {
+    std::shared_ptr<Call<detail::CallResult<F, A...>>> call;
+    auto job = test::make_test_job(call, function, arguments...);
+    job->booking.id = call_id;
+    job->booking.lease = std::make_shared<OwnersLease>(leaseholder);
+    CHECK_FALSE(worker->queue(job).has_value());
+    worker->flush();
+  }
+  // What is made of a line that the worker logs in the call that it names; whose it is.
+  std::string owner_of_logged(std::string_view call_id) {
+    const std::size_t before = owner.printed.size();
+    const std::string line = "\x1e"
+                             "1" +
+                             std::string(16 - call_id.size(), '0').append(call_id) + "text\n";
+    CHECK(::write(standard_error.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size()));
+    REQUIRE(test::run_until(loop, [&] { return owner.printed.size() == before + 1; }));
+    return owner.printed.back().owner + ": " + owner.printed.back().function;
+  }
   // Ready and given a job.
   std::shared_ptr<Call<std::int64_t>> begin() {
     spawned();
@@ -134,6 +167,7 @@ struct Fixture {
   std::shared_ptr<Worker> worker =
       std::make_shared<Worker>(*loop.core(), owner, 1, options(), std::make_shared<detail::RunTimes>());
   UniqueFd channel;
+  UniqueFd standard_error;
   StatusPage page;
   pid_t child = 0;
 };
@@ -269,6 +303,44 @@ TEST_CASE("a job whose outcome is no longer wanted can be taken from a worker", 
   CHECK(fixture.until({"ready", "gone"}));
   CHECK_FALSE(call->ended());
   CHECK(fixture.owner.left == nullptr);
+}
+
+TEST_CASE("what is logged is of the call that its worker says, if that was sent to it lately", "[worker_view]") {
+  const std::string first = "first: pool_functions::add";
+  const std::string second = "second: pool_functions::nothing";
+  Fixture fixture;
+  fixture.spawned();
+  fixture.send(FrameType::hello);
+  REQUIRE(fixture.until({"ready"}));
+  fixture.run_for("first", 5, pool_functions::add, 1, 2);
+  fixture.run_for("second", 6, pool_functions::nothing);
+  CHECK(fixture.owner_of_logged("5") == first);
+  CHECK(fixture.owner_of_logged("6") == second);  // the outcome before it is still to come
+  CHECK(fixture.owner_of_logged("7") == first);   // no call of this worker: the one that runs, as far as is known
+  fixture.send_value(3);
+  REQUIRE(fixture.until({"ready", "finished"}));
+  CHECK(fixture.owner_of_logged("5") == first);
+  CHECK(fixture.owner_of_logged("7") == second);
+  const auto taken = fixture.worker->take_job(*fixture.worker->job());
+  CHECK(fixture.owner_of_logged("6") == second);
+  CHECK(fixture.owner_of_logged("7") == second);
+  CHECK(fixture.owner_of_logged("5") == first);
+}
+
+TEST_CASE("of a worker's calls the last are remembered", "[worker_view]") {
+  detail::RecentCalls recent;
+  CHECK(recent.last().owner().empty());
+  CHECK(recent.find(0) == nullptr);
+  constexpr std::uint64_t kMost = detail::RecentCalls::kMost;
+  for (std::uint64_t id = 1; id <= kMost + 1; ++id) recent.add(id, 2 * id, id <= kMost / 2 ? "one" : "other");
+  CHECK(recent.find(1) == nullptr);
+  REQUIRE(recent.find(2) != nullptr);
+  CHECK(recent.find(2)->function == 4);
+  CHECK(recent.find(2)->owner() == "one");
+  CHECK(recent.find(kMost / 2)->owner() == "one");
+  CHECK(recent.find(kMost / 2 + 1)->owner() == "other");
+  CHECK(recent.last().id == kMost + 1);
+  CHECK(recent.find(kMost + 2) == nullptr);
 }
 
 TEST_CASE("a worker that the kernel killed for want of memory says so, one that ended otherwise does not",
