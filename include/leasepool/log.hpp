@@ -20,7 +20,7 @@ enum class LogSource {
 
 /// One line. Its texts are valid while the sink runs.
 struct LogRecord {
-  /// When leasepool::log() was called, or the line arrived.
+  /// When leasepool::log() was called, or the line was read that was printed.
   std::chrono::system_clock::time_point time{};
   LogLevel level = LogLevel::info;
   LogSource source = LogSource::manager;

@@ -304,20 +304,23 @@ void Worker::let_go() noexcept {
   if (output_) output_->let_go();
 }
 
-// Where the line says of which call it is, that is believed of a call that the worker was sent.
+// Where the line says of which call and time it is, that is believed of a call that the worker was sent, and of a time
+// at which there was a worker.
 void Worker::printed(const WorkerLine& line) {
   if (owner_ == nullptr) return;
   const std::uint64_t dropped = status_->dropped_lines.load();
   if (dropped > dropped_lines_) owner_->worker_dropped_lines(dropped - dropped_lines_);
   dropped_lines_ = dropped;
   if (!owner_->takes_line(line.text.size())) return owner_->worker_dropped_lines(1);
-  const Job* job = sent_.find(line.call_id);
-  const RecentCalls::Call* recent = job == nullptr ? recent_.find(line.call_id) : nullptr;
+  const Job* job = sent_.find(line.origin.call_id);
+  const RecentCalls::Call* recent = job == nullptr ? recent_.find(line.origin.call_id) : nullptr;
   if (job == nullptr && recent == nullptr) {
     job = sent_.running();
     recent = &recent_.last();
   }
-  owner_->worker_printed({.time = std::chrono::system_clock::now(),
+  const auto now = std::chrono::system_clock::now();
+  const bool has_time = line.origin.time >= made_at_ && line.origin.time <= now;
+  owner_->worker_printed({.time = has_time ? line.origin.time : now,
                           .level = line.level,
                           .source = line.source,
                           .text = line.text,

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -188,6 +189,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   std::shared_ptr<WorkerOutput> output_;
   std::shared_ptr<const WorkerCgroup> cgroup_;  // shared with what removes it
   RecentCalls recent_;
+  const std::chrono::system_clock::time_point made_at_ = std::chrono::system_clock::now();
   std::uint64_t dropped_lines_ = 0;
   pid_t pid_ = 0;
   std::shared_ptr<UniqueFd> pidfd_;  // shared with the poll in flight on it

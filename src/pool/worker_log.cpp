@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <climits>
 #include <cstdint>
 #include <system_error>
@@ -20,9 +21,11 @@ namespace leasepool::detail {
 
 namespace {
 
+using SystemTime = std::chrono::system_clock::time_point;
+
 constexpr char kMark = '\x1e';           // ASCII's record separator: people do not print it
 constexpr std::size_t kNumberSize = 16;  // in hexadecimal digits
-constexpr std::size_t kMarkSize = 2 + kNumberSize;
+constexpr std::size_t kMarkSize = 2 + 2 * kNumberSize;
 
 char* write_number(char* to, std::uint64_t number) noexcept {
   for (std::size_t i = kNumberSize; i-- > 0; number >>= 4U) to[i] = "0123456789abcdef"[number & 0xfU];
@@ -34,6 +37,15 @@ std::optional<std::uint64_t> read_number(std::string_view digits) noexcept {
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + kNumberSize, number, 16);
   if (error != std::errc() || end != digits.data() + kNumberSize) return std::nullopt;
   return number;
+}
+
+std::uint64_t to_nanoseconds(SystemTime time) noexcept {
+  return static_cast<std::uint64_t>(time.time_since_epoch() / std::chrono::nanoseconds(1));
+}
+
+SystemTime from_nanoseconds(std::uint64_t count) noexcept {
+  const std::chrono::nanoseconds since_epoch(static_cast<std::int64_t>(count));
+  return SystemTime(std::chrono::duration_cast<SystemTime::duration>(since_epoch));
 }
 
 // An opening of its own, so that it alone does not wait when there is no room. Without /proc it may have to wait.
@@ -49,22 +61,24 @@ class ParentLog final : public LogTarget {
       : standard_error_(std::move(standard_error)), status_(status) {}
 
   void log(LogLevel level, std::string_view text) noexcept override {
-    const std::uint64_t call_id = status_.begun.load();
+    const LogOrigin origin{.call_id = status_.begun.load(), .time = std::chrono::system_clock::now()};
     for_each_line(text, [&](std::string_view line) {
       do {
         const std::size_t size = std::min<std::size_t>(line.size(), PIPE_BUF - kMarkSize - 1);
-        write(level, call_id, line.substr(0, size));
+        write(level, origin, line.substr(0, size));
         line.remove_prefix(size);
       } while (!line.empty());
     });
   }
 
  private:
-  void write(LogLevel level, std::uint64_t call_id, std::string_view text) noexcept {
+  void write(LogLevel level, const LogOrigin& origin, std::string_view text) noexcept {
     std::array<char, PIPE_BUF> line;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled as far as it is used
     line[0] = kMark;
     line[1] = static_cast<char>('0' + static_cast<int>(level));
-    char* end = std::ranges::copy(text, write_number(line.data() + 2, call_id)).out;
+    char* end = write_number(line.data() + 2, origin.call_id);
+    end = write_number(end, to_nanoseconds(origin.time));
+    end = std::ranges::copy(text, end).out;
     *end++ = '\n';
     ssize_t written = 0;
     do {
@@ -84,10 +98,11 @@ std::optional<LoggedLine> find_logged_line(std::string_view line) noexcept {
     const std::string_view marked = line.substr(at);
     if (marked.size() < kMarkSize || marked[1] < '0' || marked[1] > '3') continue;
     const auto call_id = read_number(marked.substr(2));
-    if (!call_id) continue;
+    const auto time = read_number(marked.substr(2 + kNumberSize));
+    if (!call_id || !time) continue;
     return LoggedLine{.before = line.substr(0, at),
                       .level = static_cast<LogLevel>(marked[1] - '0'),
-                      .call_id = *call_id,
+                      .origin = {.call_id = *call_id, .time = from_nanoseconds(*time)},
                       .text = marked.substr(kMarkSize)};
   }
   return std::nullopt;

@@ -1,8 +1,9 @@
 // How leasepool::log() crosses from a worker to its parent: as a line on the worker's stderr that begins with a mark,
-// the level and the call's id; what was printed without a line's end stands before it. So it keeps its place among what
-// the function prints, and what was logged before a crash is there.
+// the level, the call's id and the time; what was printed without a line's end stands before it. So it keeps its place
+// among what the function prints, and what was logged before a crash is there.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -12,10 +13,16 @@
 
 namespace leasepool::detail {
 
+// When a line was logged, and in which call. What a worker says of it is to be checked.
+struct LogOrigin {
+  std::uint64_t call_id = 0;  // 0: of none
+  std::chrono::system_clock::time_point time{};
+};
+
 struct LoggedLine {
   std::string_view before;  // the mark: what was printed
   LogLevel level;
-  std::uint64_t call_id;
+  LogOrigin origin;
   std::string_view text;
 };
 

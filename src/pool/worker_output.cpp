@@ -10,8 +10,6 @@
 #include <system_error>
 #include <utility>
 
-#include "pool/worker_log.hpp"
-
 namespace leasepool::detail {
 
 namespace {
@@ -148,7 +146,7 @@ void WorkerOutput::take(LogSource source, std::string_view text) {
   }
   if (logged) {
     keep_in_tail(logged->text);
-    line_({.source = LogSource::log, .level = logged->level, .text = logged->text, .call_id = logged->call_id});
+    line_({.source = LogSource::log, .level = logged->level, .text = logged->text, .origin = logged->origin});
   }
 }
 

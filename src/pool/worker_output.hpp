@@ -14,6 +14,7 @@
 #include "base/unique_fd.hpp"
 #include "leasepool/log.hpp"
 #include "loop/loop_core.hpp"
+#include "pool/worker_log.hpp"
 
 namespace leasepool::detail {
 
@@ -35,7 +36,7 @@ struct WorkerLine {
   LogSource source;
   LogLevel level;
   std::string_view text;
-  std::uint64_t call_id = 0;  // in which it was logged, as the worker says; 0: it does not say
+  LogOrigin origin{};  // of a logged line
 };
 
 // Loop thread only. Shared with its polls in flight.

@@ -4,7 +4,9 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <iostream>
 #include <string>
@@ -47,6 +49,16 @@ void log_behind_unfinished_lines() {
   ::kill(::getpid(), SIGKILL);
 }
 
+std::int64_t now() { return std::chrono::system_clock::now().time_since_epoch() / std::chrono::nanoseconds(1); }
+
+// Logs what time it is; gives what time it is after that.
+std::int64_t log_the_time() {
+  log(LogLevel::info, std::to_string(now()));
+  const std::int64_t after = now();
+  pool_functions::shared().holding.store(1);
+  return after;
+}
+
 void log_one() { log(LogLevel::info, "log_one"); }
 void log_other() { log(LogLevel::info, "log_other"); }
 
@@ -87,6 +99,7 @@ void close_its_streams() {
 LEASEPOOL_REGISTER(output_cases::print);
 LEASEPOOL_REGISTER(output_cases::log_levels);
 LEASEPOOL_REGISTER(output_cases::log_behind_unfinished_lines);
+LEASEPOOL_REGISTER(output_cases::log_the_time);
 LEASEPOOL_REGISTER(output_cases::log_one);
 LEASEPOOL_REGISTER(output_cases::log_other);
 LEASEPOOL_REGISTER(output_cases::print_and_die);
@@ -145,31 +158,28 @@ TEST_CASE("bytes become lines, however they come", "[output]") {
 
 TEST_CASE("a logged line is told from a printed one", "[output]") {
   using detail::find_logged_line;
-  const auto logged = find_logged_line("\x1e"
-                                       "20000000000000a0ftext");
+  const std::string mark = "\x1e";
+  const std::string numbers = "0000000000000a0f00000000000003e8";
+  const std::string line = mark + "2" + numbers + "text";
+  const auto logged = find_logged_line(line);
   REQUIRE(logged.has_value());
   CHECK((logged->level == LogLevel::warning));
-  CHECK(logged->call_id == 0xa0f);
+  CHECK(logged->origin.call_id == 0xa0f);
+  CHECK((logged->origin.time.time_since_epoch() == std::chrono::microseconds(1)));
   CHECK(logged->text == "text");
   CHECK(logged->before.empty());
-  CHECK(find_logged_line("\x1e"
-                         "0ffffffffffffffff")
-            ->text.empty());
-  const auto behind = find_logged_line("\x1e printed\x1e"
-                                       "10000000000000001text");
+  const std::string without_text = mark + "0" + std::string(32, 'f');
+  REQUIRE(find_logged_line(without_text).has_value());
+  CHECK(find_logged_line(without_text)->text.empty());
+  const std::string behind_others = mark + " printed" + line;
+  const auto behind = find_logged_line(behind_others);
   REQUIRE(behind.has_value());
-  CHECK(behind->before == "\x1e printed");
+  CHECK(behind->before == mark + " printed");
   CHECK(behind->text == "text");
-  for (const std::string_view printed : {"", "\x1e", "text", "20000000000000a0f",
-                                         "\x1e"
-                                         "40000000000000a0f",
-                                         "\x1e"
-                                         "2000000000000a0f",
-                                         "\x1e"
-                                         "2000000000000a0f text",
-                                         "\x1e"
-                                         "2-000000000000a0f",
-                                         "\x1etext", "text\x1e"}) {
+  const std::string too_short = numbers.substr(1);
+  for (const std::string& printed :
+       {std::string(), mark, std::string("text"), "2" + numbers, mark + "4" + numbers, mark + too_short,
+        mark + "2" + too_short, mark + "2" + too_short + " ", mark + "2-" + too_short, mark + "text", "text" + mark}) {
     CHECK_FALSE(find_logged_line(printed).has_value());
   }
 }
@@ -213,6 +223,20 @@ TEST_CASE("what quick calls log is their own, however late it is read", "[output
   REQUIRE(fixture.wait_for_lines(kCalls));
   CHECK(fixture.pool.log->size() == kCalls);
   for (const LoggedRecord& line : *fixture.pool.log) CHECK(line.function == "output_cases::" + line.text);
+}
+
+TEST_CASE("a logged record has the time at which it was logged", "[output]") {
+  pool_functions::reset_shared();
+  ProcessFixture fixture;
+  const auto call = fixture.pool.call(output_cases::log_the_time);
+  test::turn(fixture.loop);                                             // sends it
+  while (pool_functions::shared().holding.load() == 0) ::usleep(1000);  // the loop does not run meanwhile
+  REQUIRE(fixture.pool.wait([&] { return call->ended(); }));
+  REQUIRE(fixture.wait_for_lines(1));
+  const LoggedRecord& line = fixture.pool.log->front();
+  const std::int64_t logged = line.record.time.time_since_epoch() / std::chrono::nanoseconds(1);
+  CHECK(logged >= std::stoll(line.text));
+  CHECK(logged <= call->result->value());
 }
 
 TEST_CASE("what is logged behind a line without an end is a record of its own", "[output]") {

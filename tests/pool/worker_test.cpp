@@ -9,6 +9,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <cinttypes>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -26,6 +29,7 @@
 #include "wire/frame.hpp"
 
 using namespace leasepool;
+using namespace std::chrono_literals;
 using leasepool::detail::begin_frame;
 using leasepool::detail::Bytes;
 using leasepool::detail::finish_frame;
@@ -128,15 +132,19 @@ struct Fixture {
     CHECK_FALSE(worker->queue(job).has_value());
     worker->flush();
   }
-  // What is made of a line that the worker logs in the call that it names; whose it is.
-  std::string owner_of_logged(std::string_view call_id) {
+  // What is made of a line that the worker logs, as it says in that call and so long after the epoch.
+  const test::LoggedRecord& logged(std::uint64_t call_id, std::chrono::nanoseconds time = {}) {
+    char line[64];
+    const int size = std::snprintf(line, sizeof line, "\x1e%d%016" PRIx64 "%016" PRIx64 "text\n", 1, call_id,
+                                   static_cast<std::uint64_t>(time.count()));
+    CHECK(::write(standard_error.get(), line, static_cast<std::size_t>(size)) == size);
     const std::size_t before = owner.printed.size();
-    const std::string line = "\x1e"
-                             "1" +
-                             std::string(16 - call_id.size(), '0').append(call_id) + "text\n";
-    CHECK(::write(standard_error.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size()));
     REQUIRE(test::run_until(loop, [&] { return owner.printed.size() == before + 1; }));
-    return owner.printed.back().owner + ": " + owner.printed.back().function;
+    return owner.printed.back();
+  }
+  std::string owner_of_logged(std::uint64_t call_id) {
+    const test::LoggedRecord& line = logged(call_id);
+    return line.owner + ": " + line.function;
   }
   // Ready and given a job.
   std::shared_ptr<Call<std::int64_t>> begin() {
@@ -314,17 +322,33 @@ TEST_CASE("what is logged is of the call that its worker says, if that was sent 
   REQUIRE(fixture.until({"ready"}));
   fixture.run_for("first", 5, pool_functions::add, 1, 2);
   fixture.run_for("second", 6, pool_functions::nothing);
-  CHECK(fixture.owner_of_logged("5") == first);
-  CHECK(fixture.owner_of_logged("6") == second);  // the outcome before it is still to come
-  CHECK(fixture.owner_of_logged("7") == first);   // no call of this worker: the one that runs, as far as is known
+  CHECK(fixture.owner_of_logged(5) == first);
+  CHECK(fixture.owner_of_logged(6) == second);  // the outcome before it is still to come
+  CHECK(fixture.owner_of_logged(7) == first);   // no call of this worker: the one that runs, as far as is known
   fixture.send_value(3);
   REQUIRE(fixture.until({"ready", "finished"}));
-  CHECK(fixture.owner_of_logged("5") == first);
-  CHECK(fixture.owner_of_logged("7") == second);
+  CHECK(fixture.owner_of_logged(5) == first);
+  CHECK(fixture.owner_of_logged(7) == second);
   const auto taken = fixture.worker->take_job(*fixture.worker->job());
-  CHECK(fixture.owner_of_logged("6") == second);
-  CHECK(fixture.owner_of_logged("7") == second);
-  CHECK(fixture.owner_of_logged("5") == first);
+  CHECK(fixture.owner_of_logged(6) == second);
+  CHECK(fixture.owner_of_logged(7) == second);
+  CHECK(fixture.owner_of_logged(5) == first);
+}
+
+TEST_CASE("the time at which something was logged is believed where there was a worker", "[worker_view]") {
+  using std::chrono::system_clock;
+  const auto before = system_clock::now();
+  Fixture fixture;
+  const auto time_of_logged = [&](system_clock::time_point said) {
+    return fixture.logged(0, said.time_since_epoch()).record.time;
+  };
+  const auto now = system_clock::now();
+  CHECK((time_of_logged(now) == now));
+  CHECK((time_of_logged(before - 1h) >= now));
+  CHECK((time_of_logged(now + 1h) <= system_clock::now()));
+  CHECK((time_of_logged({}) >= now));
+  CHECK((time_of_logged(system_clock::time_point::max()) >= now));
+  CHECK((time_of_logged(system_clock::time_point::min()) >= now));
 }
 
 TEST_CASE("of a worker's calls the last are remembered", "[worker_view]") {
