@@ -46,6 +46,8 @@ using LogSink = std::function<void(const LogRecord&)>;
 /// are dropped and counted: nobody waits, but a worker process where there is no /proc. A text of several lines becomes
 /// several records. What a worker process prints by other means (printf, std::cout) waits in a pipe, of 256 KiB where
 /// the system allows it: a function that prints more than that while the loop is busy waits for the loop.
+/// What is printed without a line's end is joined by what is printed to the same stream next, in a later call perhaps,
+/// and counts to that one's; log() ends it on stderr.
 void log(LogLevel level, std::string_view text) noexcept;
 
 }  // namespace leasepool
