@@ -34,8 +34,9 @@ char* write_number(char* to, std::uint64_t number) noexcept {
 
 std::optional<std::uint64_t> read_number(std::string_view digits) noexcept {
   std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + kNumberSize, number, 16);
-  if (error != std::errc() || end != digits.data() + kNumberSize) return std::nullopt;
+  const char* const begin = digits.data();
+  const auto [end, error] = std::from_chars(begin, begin + kNumberSize, number, 16);
+  if (error != std::errc() || end != begin + kNumberSize) return std::nullopt;
   return number;
 }
 
