@@ -44,10 +44,10 @@ using LogSink = std::function<void(const LogRecord&)>;
 /// In a function that runs on a lease or initializes a worker: a line for the manager's log sink, or, where there is no
 /// sink, for the program's stderr; elsewhere for stderr. Any thread. Lines that come faster than the loop takes them
 /// are dropped and counted: nobody waits, but a worker process where there is no /proc. A text of several lines becomes
-/// several records. What a worker process prints by other means (printf, std::cout) waits in a pipe, of 256 KiB where
-/// the system allows it: a function that prints more than that while the loop is busy waits for the loop.
-/// What is printed without a line's end is joined by what is printed to the same stream next, in a later call perhaps,
-/// and counts to that one's; log() ends it on stderr.
+/// several records, and so does a line of more than 4,000 bytes. What a worker process prints by other means (printf,
+/// std::cout) waits in a pipe, of 256 KiB where the system allows it: a function that prints more than that while the
+/// loop is busy waits for the loop. What is printed without a line's end is joined by what is printed to the same
+/// stream next, in a later call perhaps, and counts to that one's; log() ends it on stderr.
 void log(LogLevel level, std::string_view text) noexcept;
 
 }  // namespace leasepool

@@ -45,7 +45,9 @@ constexpr std::uint32_t blocks_in_slab(std::size_t block_size) noexcept {
 }
 
 std::byte* make_slab(std::uint32_t blocks) {
-  return reinterpret_cast<std::byte*>(::new (::operator new(kSlabBytes, kSlabAlignment)) Slab(blocks) + 1);
+  void* const memory = ::operator new(kSlabBytes, kSlabAlignment);
+  ::new (memory) Slab(blocks);
+  return static_cast<std::byte*>(memory) + sizeof(Slab);
 }
 
 void let_go(void* block, std::uint32_t blocks = 1) noexcept {

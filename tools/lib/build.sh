@@ -74,11 +74,12 @@ configure() {
 # run_tests DIRECTORY [MESON_ARGUMENT...]: runs what is built there and adds to the counts. Never fails by itself, so
 # that what follows runs too: print_counts does. A test program that could run only some of its cases says of each other
 # one, in a line of its own, `skipped: NAME: REASON` (tests/support/skip.hpp): these are shown, and counted as skipped.
+# Half as many programs again as there are processors run at once, as they wait about that much.
 passed=0 failed=0 skipped=0
 run_tests() {
   local results=$1/meson-logs/testlog.json entry lines line
   rm -f "$results"
-  meson test -C "$1" --no-rebuild --print-errorlogs "${@:2}" || true
+  meson test -C "$1" --no-rebuild --print-errorlogs --num-processes "$((($(nproc) * 3 + 1) / 2))" "${@:2}" || true
   [[ -s $results ]] || die "meson ran no test in $1"
   while IFS= read -r entry; do
     lines=()
