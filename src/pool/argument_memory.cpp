@@ -2,11 +2,21 @@
 #include "pool/argument_memory.hpp"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <utility>
 
 namespace leasepool::detail {
+
+std::size_t ArgumentMemory::room_for(std::uint64_t max_payload) noexcept {
+  constexpr std::uint64_t kBesides = std::uint64_t{1} << 20;  // what stands before it in the file, and more
+  if (max_payload <= kLarge) return 0;
+  const std::uint64_t room = std::min<std::uint64_t>(max_payload, kMost);
+  rlimit file_size{};
+  const bool is_known = ::getrlimit(RLIMIT_FSIZE, &file_size) == 0;
+  return is_known && file_size.rlim_cur < room + kBesides ? 0 : static_cast<std::size_t>(room);
+}
 
 ArgumentMemory::ArgumentMemory(int file, std::size_t offset, std::size_t size, Access access) noexcept {
   if (size == 0) return;

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "leasepool/detail/bytes.hpp"
@@ -24,6 +25,10 @@ class ArgumentMemory {
   static constexpr Duration kKeptFor = std::chrono::seconds(1);
 
   enum class Access { writes, reads };
+
+  // How much of it a file is to have for calls of so many bytes: none where they are not large, or this process may not
+  // make files as large, which a signal would end it for.
+  [[nodiscard]] static std::size_t room_for(std::uint64_t max_payload) noexcept;
 
   ArgumentMemory() = default;
   // Maps so much of a file. Without memory where that fails.

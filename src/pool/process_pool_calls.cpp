@@ -143,6 +143,7 @@ void ProcessPool::watch_for_slow_workers() {
 
 // What waits behind a call that turned out slow goes to the head of the queue, in the order in which it came.
 void ProcessPool::relieve_slow_workers() {
+  if (idle_.empty()) return;  // nobody could take it over; watched again when one can
   ahead_ = !queue_.empty();
   const TimePoint now = loop_.turn_time();
   std::vector<std::unique_ptr<Job>> taken;

@@ -17,17 +17,12 @@
 #include <system_error>
 #include <utility>
 
-#include "base/check.hpp"
 #include "base/clock.hpp"
 #include "base/signal_text.hpp"
 #include "leasepool/detail/serialize.hpp"
-#include "pool/blocked_call.hpp"
 #include "pool/exception_codec.hpp"
 #include "pool/registry.hpp"
 #include "pool/sandbox.hpp"
-#include "pool/stack_capture.hpp"
-#include "pool/symbols.hpp"
-#include "pool/system_call_filter.hpp"
 
 namespace leasepool::detail {
 
@@ -116,15 +111,10 @@ Worker::Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolO
 
 SpawnRequest Worker::prepare(const std::shared_ptr<const UniqueFd>& delegated_cgroup) {
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
-  const std::size_t room =
-      settings_.max_payload <= ArgumentMemory::kLarge
-          ? 0
-          : static_cast<std::size_t>(std::min<std::uint64_t>(settings_.max_payload, ArgumentMemory::kMost));
+  const std::size_t room = shares_memory_ ? ArgumentMemory::room_for(settings_.max_payload) : 0;
   auto [page, page_fd] = StatusPage::create(shares_memory_, room);
   status_ = std::move(page);
-  if (shares_memory_) {
-    arguments_ = ArgumentMemory(page_fd.get(), StatusPage::kArgumentsOffset, room, ArgumentMemory::Access::writes);
-  }
+  arguments_ = ArgumentMemory(page_fd.get(), StatusPage::kArgumentsOffset, room, ArgumentMemory::Access::writes);
   sent_ = SentCalls(status_.operator->());
   const std::uint64_t limit = std::max<std::uint64_t>(settings_.max_payload, report_limit(settings_.max_payload));
   channel_ = std::make_shared<SharedChannel>(

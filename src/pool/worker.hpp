@@ -158,7 +158,7 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   static std::optional<std::string> take_outcome(Job& job, const Frame& frame);
   void accept_outcome(const Frame& frame);
   static void take_value(Job& job, const Frame& frame);
-  void remember(const Job& job);
+  void remember(const Job& job, FunctionId function);
   Result<FunctionId> encode(const Job& job, Descriptors& descriptors, std::size_t& large);
   void give_memory_back_in(Duration time);
   void give_memory_back();

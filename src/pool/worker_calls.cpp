@@ -68,7 +68,7 @@ void Worker::give_memory_back() {
 void Worker::expect_outcomes() { channel_->expect(!idle() || initializing_ != nullptr); }
 
 std::unique_ptr<Job> Worker::take_job(const Job& job) {
-  remember(job);
+  remember(job, sent_.function_of(job.booking.id));
   return sent_.forget(job);
 }
 
@@ -128,12 +128,12 @@ std::optional<std::string> Worker::take_outcome(Job& job, const Frame& frame) {
 }
 
 void Worker::accept_outcome(const Frame& frame) {
+  const FunctionId function = sent_.function_of(frame.call_id);
   if (Job* const job = sent_.running(); job != nullptr) {
     if (const auto wrong = take_outcome(*job, frame)) return violated(*wrong);
-    remember(*job);
+    remember(*job, function);
   }
-  run_times_->ran(sent_.function_of(frame.call_id),
-                  Duration(static_cast<std::int64_t>(std::min(frame.function_id, std::uint64_t{INT64_MAX}))));
+  run_times_->ran(function, Duration(static_cast<std::int64_t>(std::min(frame.function_id, std::uint64_t{INT64_MAX}))));
   auto ended = sent_.answered();
   busy_since_ = loop_.turn_time();
   if (ended) ended->booking.ended.store(busy_since_, std::memory_order_relaxed);
@@ -165,8 +165,8 @@ void Worker::descriptors_refused(std::uint64_t call_id, int error) {
 }
 
 // For what it prints between two calls, or printed in this one and is read later.
-void Worker::remember(const Job& job) {
-  recent_.add(job.booking.id, sent_.function_of(job.booking.id), job.booking.owner());
+void Worker::remember(const Job& job, FunctionId function) {
+  recent_.add(job.booking.id, function, job.booking.owner());
 }
 
 }  // namespace leasepool::detail

@@ -1,6 +1,7 @@
 // Large arguments cross through memory that a worker and its parent share, one call's at a time, and both keep it for a
 // while only.
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -100,6 +101,20 @@ TEST_CASE("large arguments arrive as they were sent, whatever came before them",
   const Numbers numbers = some_numbers(5 * kMiB);
   CHECK(pool.result_of(large_cases::digest_of_both, numbers, text).value() ==
         large_cases::digest_of_both(numbers, text));
+}
+
+TEST_CASE("where files must be small, large arguments go another way", "[large]") {
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::process, options_for_one());
+  const rlimit small{.rlim_cur = kMiB, .rlim_max = before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const auto started = pool.start();
+  CHECK(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  REQUIRE(started.has_value());
+  const Numbers numbers = some_numbers(3 * kMiB);
+  CHECK(pool.result_of(digest, numbers).value() == digest(numbers));
 }
 
 TEST_CASE("large arguments that wait behind others do not take their place", "[large]") {
