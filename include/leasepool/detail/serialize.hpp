@@ -109,20 +109,14 @@ template <class T>
 inline constexpr bool kObject<cereal::BinaryData<T>> = false;  // a part of one, and may well be empty
 
 // cereal calls these, by their names, before and after what it saves and loads.
-template <class T>
-void prologue(EncodingArchive& archive, const T&) {
+template <class Archive, class T>
+  requires std::is_same_v<Archive, EncodingArchive> || std::is_same_v<Archive, DecodingArchive>
+void prologue(Archive& archive, const T&) {
   if constexpr (kObject<T>) archive.begin_object();
 }
-template <class T>
-void epilogue(EncodingArchive& archive, const T&) {
-  if constexpr (kObject<T>) archive.end_object();
-}
-template <class T>
-void prologue(DecodingArchive& archive, const T&) {
-  if constexpr (kObject<T>) archive.begin_object();
-}
-template <class T>
-void epilogue(DecodingArchive& archive, const T&) {
+template <class Archive, class T>
+  requires std::is_same_v<Archive, EncodingArchive> || std::is_same_v<Archive, DecodingArchive>
+void epilogue(Archive& archive, const T&) {
   if constexpr (kObject<T>) archive.end_object();
 }
 
