@@ -1,5 +1,6 @@
 // C2: whether a program whose pools are up and a lease of which is out makes a system call while it has nothing to do.
 // It is watched from another process: a thread that was on no CPU in all that time can have made none.
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,6 +36,7 @@ leasepool::Task<> call_often(const leasepool::ExecutorLease& lease) {
 
 // The program that is to be idle: works for a while, says so, and waits for its end.
 void run_program(const figures::Options& options, int say_idle, int hear_end) {
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);  // so that the fork servers are of its family
   leasepool::init();
   leasepool::Loop loop;
   const std::size_t workers = options.count("workers");

@@ -104,15 +104,19 @@ leasepool::Task<> grow_and_shrink(leasepool::Loop& loop, ExecutorBackend backend
   options.max_pools = 3;
   options.workers_per_pool = 1;
   options.units_per_pool = 10;
-  options.size_provider = [&jobs] { return jobs; };
+  int asked = 0;
+  options.size_provider = [&] {
+    ++asked;
+    return jobs;
+  };
   LeasedExecutorManager manager(loop, options);
   co_await manager.start();
   for (const std::size_t now : {15U, 1000U, 0U}) {
     jobs = now;
-    manager.notify_scale_changed();
-    const std::size_t wanted = manager.desired_executor_count();
-    while (manager.available_count() != wanted) co_await loop.sleep(1ms);
-    step(std::to_string(now) + " jobs", std::to_string(wanted) + " pools");
+    const int before = asked;
+    manager.notify_scale_changed();  // the manager asks in a later turn of the loop
+    while (asked == before || manager.available_count() != manager.desired_executor_count()) co_await loop.sleep(1ms);
+    step(std::to_string(now) + " jobs", std::to_string(manager.desired_executor_count()) + " pools");
   }
   co_await manager.stop();
 }

@@ -1,5 +1,6 @@
 // leasepool itself, through its public callbacks alone: a lease on a pool of two threads or of two worker processes
 // (the build says which). For "grinder", a WorkGrinder on two pools of one worker, so that its batches overlap.
+#include <sys/prctl.h>
 #include <leasepool/leasepool.hpp>
 
 #include <chrono>
@@ -97,6 +98,8 @@ class Leasepool {
 }  // namespace
 
 int main(int count, char** arguments) {
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0,
+          0);  // the workers' time is to count, too: their servers come to this process
   if (kBackend == ExecutorBackend::process) leasepool::init();
   return peers::run_peer<Leasepool>(count, arguments);
 }

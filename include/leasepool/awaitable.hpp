@@ -3,9 +3,11 @@
 
 #include <coroutine>
 #include <optional>
+#include <stdexcept>
 #include <type_traits>
 #include <utility>
 
+#include "leasepool/detail/keep_result.hpp"
 #include "leasepool/error.hpp"
 
 namespace leasepool {
@@ -47,11 +49,11 @@ class AwaitReceiver {
   }
   ~AwaitReceiver() { unlink(); }
 
-  void operator()(Result<T> result) {
+  void operator()(Result<T>&& result) {
     AwaitSlot<T>* const slot = slot_;
     if (slot == nullptr) return;
     unlink();
-    slot->result.emplace(std::move(result));
+    keep_result(slot->result, std::move(result));
     slot->waiter.resume();
   }
 
@@ -71,20 +73,26 @@ AwaitSlot<T>::~AwaitSlot() {
 
 }  // namespace detail
 
-/// What the awaitable verbs return. Nothing happens before it is awaited; it is awaited once, on the loop's thread.
-/// Destroying the coroutine that waits detaches it from the operation (or cancels it, where the verb says so).
-/// Throws what went wrong from the await.
+/// What the awaitable verbs return. Nothing happens before it is awaited; it is awaited once, on the loop's thread: a
+/// second await, or one of an awaitable that was moved from, throws std::logic_error. Destroying the coroutine that
+/// waits detaches it from the operation (or cancels it, where the verb says so). Throws what went wrong from the await.
 template <class T, class Starter>
 class [[nodiscard("an awaitable does nothing before it is awaited")]] Awaitable {
  public:
   explicit Awaitable(Starter starter) : starter_(std::move(starter)) {}
-  Awaitable(Awaitable&& other) noexcept : starter_(std::move(other.starter_)) {}
+  Awaitable(Awaitable&& other) noexcept
+      : starter_(std::move(other.starter_)), awaited_(std::exchange(other.awaited_, true)) {}
   Awaitable(const Awaitable&) = delete;
   Awaitable& operator=(const Awaitable&) = delete;
   Awaitable& operator=(Awaitable&&) = delete;
   ~Awaitable() = default;
 
-  [[nodiscard]] bool await_ready() const noexcept { return false; }
+  [[nodiscard]] bool await_ready() {
+    if (std::exchange(awaited_, true)) {
+      throw std::logic_error("leasepool: an awaitable is awaited once, and this one was, or was moved from");
+    }
+    return false;
+  }
 
   void await_suspend(std::coroutine_handle<> waiter) {
     slot_.waiter = waiter;
@@ -107,6 +115,7 @@ class [[nodiscard("an awaitable does nothing before it is awaited")]] Awaitable 
   struct NoTicket {};
 
   Starter starter_;
+  bool awaited_ = false;
   detail::AwaitSlot<T> slot_;
   [[no_unique_address]] std::conditional_t<kHoldsTicket, std::optional<std::conditional_t<kHoldsTicket, Ticket, int>>,
                                            NoTicket> ticket_;

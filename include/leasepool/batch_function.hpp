@@ -19,11 +19,21 @@ namespace leasepool {
 
 namespace detail {
 
-template <class R>
-struct ResultOfBatch {
+template <class Arg, class R>
+struct BatchCallOf {
   template <class... A>
-  struct Of {
-    using Type = R;
+  struct Item : KeptArguments<TypeList<>, void> {
+    using Raw = R;
+  };
+  template <class A>
+  struct Item<A> {
+    static constexpr bool kRightNumber = true;
+    static constexpr bool kReferencesGiven = true;
+    // An item keeps an element of the vector and nothing else: what a view of an argument looks at would be gone.
+    static constexpr bool kLooksAtKept = !kPointsElsewhere<Arg> || kPointsElsewhere<std::decay_t<A>>;
+    static constexpr bool kConvert = std::is_convertible_v<A, Arg>;
+    static constexpr bool kPossible = true;
+    using Raw = R;
   };
 };
 
@@ -32,7 +42,7 @@ struct ResultOfBatch {
 /// The verbs for the items of a batch function: what WorkGrinder::batch() gives; submit(argument) and so on. Copies
 /// share their batches, two of WorkGrinder::batch() do not. May outlive the grinder: items then fail with not_started.
 template <class Arg, class R>
-class BatchVerbs : public detail::ItemVerbs<BatchVerbs<Arg, R>, detail::ResultOfBatch<R>::template Of> {
+class BatchVerbs : public detail::ItemVerbs<BatchVerbs<Arg, R>, detail::BatchCallOf<Arg, R>::template Item> {
  public:
   BatchVerbs(std::shared_ptr<detail::GrinderCore> grinder, std::shared_ptr<detail::BatchFunction> function,
              detail::ItemSettings settings)
@@ -47,7 +57,6 @@ class BatchVerbs : public detail::ItemVerbs<BatchVerbs<Arg, R>, detail::ResultOf
   static void check_item(const char* /*verb*/, const A&... /*arguments*/) {}  // batch() has seen the function
   template <class Receiver, class A>
   auto make_item(std::shared_ptr<detail::ItemState> state, A&& argument) const {
-    static_assert(std::is_convertible_v<A, Arg>, "leasepool: the argument is no element of the function's vector");
     return std::make_unique<detail::BoundBatchItem<Arg, R, Receiver>>(std::move(state), function_,
                                                                       std::forward<A>(argument));
   }

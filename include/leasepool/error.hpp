@@ -1,12 +1,16 @@
 // What can go wrong: Errc names it, Error carries it as a value, LeasePoolError is what an await throws.
 #pragma once
 
+#include <concepts>
 #include <exception>
 #include <expected>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <system_error>
+#include <type_traits>
+#include <utility>
 
 #include "leasepool/crash.hpp"
 
@@ -26,7 +30,7 @@ enum class Errc {
   remote_exception,       ///< the function itself threw
   unregistered_function,  ///< LEASEPOOL_REGISTER is missing for the function
   not_serializable,       ///< a type cannot be sent to a worker process
-  payload_too_large,      ///< arguments or result are over max_payload
+  payload_too_large,      ///< over max_payload, max_decoded_bytes or the descriptors that fit
   bad_payload,            ///< bytes that do not decode
   unsupported,            ///< this system lacks what was asked for
 };
@@ -43,18 +47,32 @@ struct ErrorDetails {
 };
 }  // namespace detail
 
-/// What failed, as a value. Cheap to move and to copy; any thread. A moved-from one may only be destroyed or assigned
-/// to.
+/// What failed, as a value. Cheap to move and to copy; any thread. Making one never fails: what ends a call must be
+/// able to say so where there is no memory. A moved-from one may only be destroyed or assigned to.
 class Error {
  public:
-  /// A failure that the library itself found.
-  Error(Errc code, std::string message) : Error(State{.code = make_error_code(code), .message = std::move(message)}) {}
+  /// A failure that the library itself found. Where there is no memory to keep the message, a general one stands in its
+  /// place.
+  Error(Errc code, std::string message) noexcept;
+
+  /// The same; `make_message` returns the message, or throws std::bad_alloc where there is no memory for it.
+  template <std::invocable MakeMessage>
+  static Error make(Errc code, MakeMessage&& make_message) noexcept {
+    try {
+      return Error(code, std::forward<MakeMessage>(make_message)());
+    } catch (const std::bad_alloc&) {
+      return without_message(code);
+    }
+  }
+
+  /// The same with the general message: for where there is no memory. Makes nothing.
+  static Error without_message(Errc code) noexcept;
 
   /// An exception that the called function threw: code() is Errc::remote_exception and raise() throws `thrown`.
-  Error(std::exception_ptr thrown, std::string message)
-      : Error(State{.code = make_error_code(Errc::remote_exception),
-                    .message = std::move(message),
-                    .thrown = std::move(thrown)}) {}
+  Error(std::exception_ptr thrown, std::string message) noexcept;
+
+  /// There is no memory: code() is std::errc::not_enough_memory and raise() throws std::bad_alloc.
+  static Error out_of_memory() noexcept;
 
   [[nodiscard]] std::error_code code() const noexcept { return state_->code; }
   [[nodiscard]] const std::string& message() const noexcept { return state_->message; }
@@ -69,13 +87,21 @@ class Error {
   /// lease's soft expiry or late in its time-out. Empty where that is not known: on threads, for one.
   [[nodiscard]] const StackTrace& stack() const noexcept;
 
-  /// The same failure with other words.
-  [[nodiscard]] Error with_message(std::string message) const;
-  /// The same failure, and what is known of it.
-  [[nodiscard]] Error with_details(std::shared_ptr<const detail::ErrorDetails> details) const;
+  /// The same failure with other words; as it is where there is no memory for them.
+  [[nodiscard]] Error with_message(std::string message) const noexcept;
+  template <std::invocable MakeMessage>
+  [[nodiscard]] Error with_message(MakeMessage&& make_message) const noexcept {
+    try {
+      return with_message(std::string(std::forward<MakeMessage>(make_message)()));
+    } catch (const std::bad_alloc&) {
+      return *this;
+    }
+  }
+  /// The same failure, and what is known of it; as it is where there is no memory for that.
+  [[nodiscard]] Error with_details(std::shared_ptr<const detail::ErrorDetails> details) const noexcept;
 
   /// What raise() would throw.
-  [[nodiscard]] std::exception_ptr exception() const;
+  [[nodiscard]] std::exception_ptr exception() const noexcept;
 
   /// Throws: the function's own exception if there is one, else LeasePoolError.
   [[noreturn]] void raise() const;
@@ -92,14 +118,22 @@ class Error {
     std::exception_ptr thrown{};
     std::shared_ptr<const detail::ErrorDetails> details{};
   };
-  explicit Error(State state) : state_(std::make_shared<const State>(std::move(state))) {}
-
+  struct Premade;
+  explicit Error(std::shared_ptr<const State> state) noexcept : state_(std::move(state)) {}
   std::shared_ptr<const State> state_;  // a Result has room for it in each call, though few fail
 };
 
 /// A value or the Error that took its place.
 template <class T>
 using Result = std::expected<T, Error>;
+
+/// The value; or throws what an await would have thrown: the function's own exception, or LeasePoolError, whose what()
+/// has the message. (std::expected's own value() throws an exception that has none.)
+template <class T>
+T value_or_raise(Result<T> result) {
+  if (!result) result.error().raise();
+  if constexpr (!std::is_void_v<T>) return *std::move(result);
+}
 
 /// What an await throws for the library's own failures; code() compares with Errc.
 class LeasePoolError : public std::system_error {
@@ -119,7 +153,15 @@ class LeasePoolError : public std::system_error {
 };
 
 namespace detail {
-inline std::unexpected<Error> failure(Errc code, std::string message) {
+/// The last of Errc.
+inline constexpr Errc kLastErrc = Errc::unsupported;
+
+// The code as one of Errc; Errc{} if it is of another category.
+inline Errc errc_of(std::error_code code) noexcept {
+  return code.category() == error_category() ? static_cast<Errc>(code.value()) : Errc{};
+}
+
+inline std::unexpected<Error> failure(Errc code, std::string message) noexcept {
   return std::unexpected<Error>(std::in_place, code, std::move(message));
 }
 }  // namespace detail

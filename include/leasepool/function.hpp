@@ -1,7 +1,6 @@
 // LEASEPOOL_REGISTER: gives a function the id by which worker processes know it.
 #pragma once
 
-#include <cstdint>
 #include <source_location>
 #include <span>
 #include <stop_token>
@@ -16,13 +15,6 @@
 #include "leasepool/detail/type_name.hpp"
 
 namespace leasepool::detail {
-
-// 64-bit FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv): stable across builds and compilers.
-constexpr FunctionId function_id(std::string_view name) {
-  FunctionId hash = 0xcbf29ce484222325ULL;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-  return hash;
-}
 
 template <class... P>
 struct TypeList {};
@@ -62,6 +54,17 @@ struct Carried<R, TypeList<P...>> {
   static constexpr bool kPossible = kNotSerializable.empty();
 };
 
+// Calls the function, in a frame that is always there: a crash in a function that was inlined into it is shown as the
+// function's.
+template <auto F, class... A>
+[[gnu::noinline]] typename Signature<decltype(F)>::Return call_registered(A&... arguments) {
+  if constexpr (Signature<decltype(F)>::kTakesStopToken) {
+    return F(std::stop_token{}, std::move(arguments)...);  // a worker is cancelled by killing it
+  } else {
+    return F(std::move(arguments)...);
+  }
+}
+
 template <auto F>
 void invoke_registered(Invocation& call) {
   using Sig = Signature<decltype(F)>;
@@ -72,15 +75,7 @@ void invoke_registered(Invocation& call) {
 
   call.phase = CallPhase::running;
   const auto run = [&]() -> decltype(auto) {
-    return std::apply(
-        [](auto&... argument) -> decltype(auto) {
-          if constexpr (Sig::kTakesStopToken) {
-            return F(std::stop_token{}, std::move(argument)...);  // a worker is cancelled by killing it
-          } else {
-            return F(std::move(argument)...);
-          }
-        },
-        arguments);
+    return std::apply([](auto&... argument) -> decltype(auto) { return call_registered<F>(argument...); }, arguments);
   };
   if constexpr (std::is_void_v<typename Sig::Return>) {
     run();
@@ -92,17 +87,23 @@ void invoke_registered(Invocation& call) {
   }
 }
 
+// The address of call_registered() for a function.
+template <auto F, class... P>
+FunctionAddress caller_of(std::type_identity<std::tuple<P...>> /*arguments*/) {
+  return reinterpret_cast<FunctionAddress>(&call_registered<F, P...>);
+}
+
 template <auto F>
-bool register_function_of(std::source_location where) {
+FunctionDescription describe_function(std::source_location where) {
   using Sig = Signature<decltype(F)>;
-  RegisteredFunction function{.address = reinterpret_cast<FunctionAddress>(F),
-                              .id = function_id(function_name<F>()),
-                              .name = function_name<F>(),
-                              .where = where};
-  if constexpr (Carried<typename Sig::Return, typename Sig::Parameters>::kPossible) {
+  using Types = Carried<typename Sig::Return, typename Sig::Parameters>;
+  FunctionDescription function{
+      .address = reinterpret_cast<FunctionAddress>(F), .name = function_name<F>(), .where = where};
+  if constexpr (Types::kPossible) {
     function.invoke = &invoke_registered<F>;
+    function.caller = caller_of<F>(std::type_identity<typename Types::Arguments>{});
   }
-  return register_function(function);
+  return function;
 }
 
 }  // namespace leasepool::detail
@@ -111,8 +112,11 @@ bool register_function_of(std::source_location where) {
 #define LEASEPOOL_DETAIL_JOIN(a, b) LEASEPOOL_DETAIL_JOIN2(a, b)
 
 /// Registers a free function, so that it can run in worker processes. At namespace scope, where the function is
-/// declared, once for each function (again in another file is harmless). Its parameters and result must be types that
-/// cereal can encode; otherwise calls fail with Errc::not_serializable. Overloads need a cast that picks one.
-#define LEASEPOOL_REGISTER(function)                                                             \
-  [[maybe_unused]] static const bool LEASEPOOL_DETAIL_JOIN(leasepool_registered_, __COUNTER__) = \
-      ::leasepool::detail::register_function_of<(function)>(std::source_location::current())
+/// declared, once for each function (again in another file is harmless, and so is a header). Its parameters and result
+/// must be types that cereal can encode; otherwise calls fail with Errc::not_serializable. Overloads need a cast that
+/// picks one. The functions of a library that is closed with dlclose() are registered until then.
+#define LEASEPOOL_REGISTER(...)                                                                                \
+  [[maybe_unused]] static const ::leasepool::detail::Registration LEASEPOOL_DETAIL_JOIN(leasepool_registered_, \
+                                                                                        __COUNTER__) {         \
+    ::leasepool::detail::describe_function<(__VA_ARGS__)>(std::source_location::current())                     \
+  }

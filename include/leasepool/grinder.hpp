@@ -20,17 +20,10 @@ namespace detail {
 void start_grinder(const std::shared_ptr<GrinderCore>& grinder, DoneCallback done);
 void stop_grinder(const std::shared_ptr<GrinderCore>& grinder, bool cancel_pending, DoneCallback done);
 
-template <class... A>
-struct CallResultOf;
-template <class F, class... A>
-struct CallResultOf<F, A...> {
-  using Type = CallResult<F, A...>;
-};
-
 // How a function and its arguments become an item.
 template <class Verbs>
 // NOLINTNEXTLINE(bugprone-crtp-constructor-accessibility): as its base
-class CallVerbs : public ItemVerbs<Verbs, CallResultOf> {
+class CallVerbs : public ItemVerbs<Verbs, CallOf> {
  public:
   template <class F, class... A>
   static void check_item(const char* verb, const F& function, const A&... /*arguments*/) {
@@ -110,6 +103,7 @@ class WorkGrinder : public detail::CallVerbs<WorkGrinder> {
   /// order. On worker processes it is registered as any function is. Each call has a copy of a callable: calls that
   /// overlap share nothing of it, and what one of them changes in it is gone with the call.
   template <class F>
+    requires detail::CallableWithBatches<F>
   [[nodiscard]] auto batch(F function, BatchOptions options = {}) const {
     detail::check_callable("batch", "function", function);
     return detail::make_batch_verbs(core_, std::move(function), options);

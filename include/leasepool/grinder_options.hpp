@@ -14,10 +14,10 @@ struct GrinderOptions {
   /// A batch goes as soon as so many items wait: 1 to 65,536. No batch has more.
   std::size_t batch_size_threshold = 20;
   /// ... or when the one that has waited longest has waited so long. Positive; Duration::max(): only by size.
-  Duration max_wait = std::chrono::seconds(10);
+  TimeSpan max_wait = std::chrono::seconds(10);
   /// Of the lease that each batch takes, until soft expiry. Positive. An item that has not ended at hard expiry
   /// (lease_duration and the manager's lease_grace) fails with lease_expired.
-  Duration lease_duration = std::chrono::seconds(60);
+  TimeSpan lease_duration = std::chrono::seconds(60);
   /// Names the grinder in messages, logs and stats; its leases' owner is this and the batch's number. 1 to 64 bytes of
   /// UTF-8 without control characters.
   std::string owner_prefix = "work-grinder";
@@ -27,10 +27,10 @@ struct GrinderOptions {
   std::size_t max_inflight_batches = 0;
   /// An item is taken before those of one priority less that were submitted up to so long before it. Positive; from 30
   /// days on, priorities are strict, and an item may starve behind more urgent ones.
-  Duration ageing = std::chrono::seconds(1);
+  TimeSpan ageing = std::chrono::seconds(1);
   /// How long stop() goes on with what is queued and in flight; what is left then is cancelled. May be zero;
   /// Duration::max(): as long as it takes.
-  Duration stop_timeout = Duration::max();
+  TimeSpan stop_timeout = Duration::max();
 };
 
 struct ItemOptions {
@@ -41,7 +41,7 @@ struct ItemOptions {
   int priority = 0;
   /// How long the function may run, as CallOptions::timeout. Positive. A batch function has the shortest one of its
   /// items.
-  std::optional<Duration> timeout{};
+  std::optional<TimeSpan> timeout{};
 };
 
 struct BatchOptions {

@@ -16,7 +16,7 @@ namespace leasepool {
 class Histogram {
  public:
   /// The longest duration that is told apart, 4.9 hours; longer ones count as this one, negative ones as zero.
-  static constexpr Duration kLongest{(std::int64_t{1} << 44) - 1};
+  static constexpr Duration kMax{(std::int64_t{1} << 44) - 1};
 
   void record(Duration value) noexcept;
 

@@ -12,6 +12,23 @@
 
 namespace leasepool {
 
+class Initializer;
+
+namespace detail {
+
+template <class F, class Arguments>
+inline constexpr bool kCallableWithCopies = false;
+template <class F, class... Kept>
+inline constexpr bool kCallableWithCopies<F, std::tuple<Kept...>> =
+    std::copy_constructible<F> && (std::copy_constructible<Kept> && ...) && CallableWith<const F&, const Kept&...>;
+
+template <class F, class... A>
+concept CanBeCopiedForEachWorker = kCallableWithCopies<F, typename StoredCall<F, A...>::Arguments>;
+template <class F, class... A>
+concept InitializerCall = !std::same_as<F, Initializer> && CallableWith<F, A...> && CanBeCopiedForEachWorker<F, A...>;
+
+}  // namespace detail
+
 /// A function and its arguments, for ManagerOptions::initializer: `options.initializer = {load_model, "model.bin"};`.
 /// For worker processes the function must be registered, as for a call; its result is dropped.
 class Initializer {
@@ -19,9 +36,9 @@ class Initializer {
   /// Nothing to run.
   Initializer() = default;
 
-  /// Keeps copies of the arguments, converted as those of a call are.
+  /// Keeps the function and the arguments as a call does; each run is given copies of them.
   template <class F, class... A>
-    requires(!std::same_as<std::remove_cvref_t<F>, Initializer>)
+    requires detail::InitializerCall<F, A...>
   Initializer(F function, A... arguments)  // NOLINT(google-explicit-constructor): options are assigned
       : make_([function = std::move(function),
                stored = typename detail::StoredCall<F, A...>::Arguments(std::move(arguments)...)] {

@@ -22,9 +22,9 @@ namespace leasepool {
 struct CallOptions {
   /// How long the function may run, counted from its start on a worker. Then the call fails with timed_out; a worker
   /// process is killed and replaced, a thread stays busy until the function returns.
-  std::optional<Duration> timeout{};
+  std::optional<TimeSpan> timeout{};
   /// How long the call may wait for a worker. Then it fails with timed_out and has not run.
-  std::optional<Duration> queue_timeout{};
+  std::optional<TimeSpan> queue_timeout{};
 };
 
 namespace detail {
@@ -59,6 +59,7 @@ class LeaseCalls {
       : record_(std::move(record)), settings_(std::move(settings)) {}
 
   template <class F, class... A>
+    requires detail::CallableWith<F, A...>
   auto run(F&& function, A&&... arguments) const {
     using R = detail::CallResult<F, A...>;
     using Receiver = detail::AwaitReceiver<R>;
@@ -73,8 +74,8 @@ class LeaseCalls {
   }
 
   template <class F, class... Rest>
+    requires detail::PossibleCallAndCallback<detail::CallOf, F, Rest...>
   void run_async(F&& function, Rest&&... arguments_and_callback) const {
-    static_assert(sizeof...(Rest) > 0, "leasepool: run_async takes a callback(Result<R>) as its last argument");
     detail::check_may_call(record_.get());
     detail::check_callable("run_async", "function", function);
     auto rest = std::forward_as_tuple(std::forward<Rest>(arguments_and_callback)...);
@@ -89,15 +90,22 @@ class LeaseCalls {
   }
 
   template <class F, class... A>
+    requires detail::CallableWith<F, A...>
   auto submit(F&& function, A&&... arguments) const {
     using R = detail::CallResult<F, A...>;
     detail::check_callable("submit", "function", function);
-    std::promise<R> promise;
-    std::future<R> future = promise.get_future();
+    detail::PromiseReceiver<R> receiver;
+    std::future<R> future = receiver.future();
     auto job = detail::make_job<detail::PromiseReceiver<R>>(std::forward<F>(function), std::forward<A>(arguments)...);
-    job->set_receiver(detail::PromiseReceiver<R>(std::move(promise)));
+    job->set_receiver(std::move(receiver));
     detail::submit_job_from_thread(record_, std::move(job), settings_);
     return future;
+  }
+
+  template <class F, class... A>
+    requires detail::CallableWith<F, A...>
+  auto submit_from_thread(F&& function, A&&... arguments) const {
+    return submit(std::forward<F>(function), std::forward<A>(arguments)...);
   }
 
   [[nodiscard]] LeaseCalls with(CallOptions options) const {
@@ -128,29 +136,41 @@ class ExecutorLease {
 
   /// Awaitable of the function's result; the call starts when awaited. On threads any callable and movable arguments
   /// do; on worker processes a registered function, whose arguments are converted to its parameter types and encoded.
+  /// Both are kept as std::async does, as decayed copies that live until the call has ended: std::ref() passes a
+  /// reference, and what a pointer or a view that is passed looks at must outlive the call, unless its parameter owns.
   /// Throws what the function threw, or LeasePoolError. A coroutine destroyed while it waits detaches from the call.
   /// A function (or callback, below) that is null or empty is std::invalid_argument.
   template <class F, class... A>
+    requires detail::CallableWith<F, A...>
   auto run(F&& function, A&&... arguments) const {
     return calls().run(std::forward<F>(function), std::forward<A>(arguments)...);
   }
 
   /// run_async(function, arguments..., callback): the same with a callback(Result<R>) instead of a coroutine.
   template <class F, class... Rest>
+    requires detail::PossibleCallAndCallback<detail::CallOf, F, Rest...>
   void run_async(F&& function, Rest&&... arguments_and_callback) const {
     calls().run_async(std::forward<F>(function), std::forward<Rest>(arguments_and_callback)...);
   }
 
   /// The same with a std::future. Any thread; waiting for the future on the loop's own thread would never end.
   template <class F, class... A>
+    requires detail::CallableWith<F, A...>
   auto submit(F&& function, A&&... arguments) const {
     return calls().submit(std::forward<F>(function), std::forward<A>(arguments)...);
   }
 
-  /// The three verbs with a timeout; std::invalid_argument unless it is positive.
+  /// The same by the name that a grinder has for it.
+  template <class F, class... A>
+    requires detail::CallableWith<F, A...>
+  auto submit_from_thread(F&& function, A&&... arguments) const {
+    return calls().submit_from_thread(std::forward<F>(function), std::forward<A>(arguments)...);
+  }
+
+  /// The verbs with a timeout; std::invalid_argument unless it is positive.
   [[nodiscard]] LeaseCalls with(CallOptions options) const { return calls().with(options); }
 
-  /// The three verbs, cancelled when a stop is requested of the token (from any thread).
+  /// The verbs, cancelled when a stop is requested of the token (from any thread).
   [[nodiscard]] LeaseCalls with(std::stop_token token) const { return calls().with(std::move(token)); }
 
   /// Gives the pool back; calls that still run end first and deliver. Idempotent.
@@ -158,7 +178,7 @@ class ExecutorLease {
 
   /// Moves both deadlines to `duration` from now. Throws lease_expired when the lease is over,
   /// std::invalid_argument unless the duration is positive.
-  void extend(Duration duration);
+  void extend(TimeSpan duration);
 
   /// Unique within the process; 0 when empty.
   [[nodiscard]] std::uint64_t lease_id() const noexcept;

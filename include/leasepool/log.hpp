@@ -38,7 +38,8 @@ struct LogRecord {
 
 /// Receives what a manager and its workers have to say; called on the loop's thread. The records of each stream of a
 /// worker process come in order: what it prints to stdout, and what it prints to stderr and logs, are two; which of
-/// them comes first is not told. What it throws is dropped, and the line goes to stderr instead.
+/// them comes first is not told. What it throws is dropped, and the line goes to stderr instead. Not called after the
+/// manager's destructor: functions on threads that it abandoned log to stderr from then on.
 using LogSink = std::function<void(const LogRecord&)>;
 
 /// In a function that runs on a lease or initializes a worker: a line for the manager's log sink, or, where there is no

@@ -101,11 +101,11 @@ class Loop {
   void post(std::move_only_function<void()> function);
 
   /// Runs `function` once, not before `delay` has passed (zero: on the next turn; Duration::max(): never).
-  [[nodiscard("destroying the Timer cancels it")]] Timer call_after(Duration delay,
+  [[nodiscard("destroying the Timer cancels it")]] Timer call_after(TimeSpan delay,
                                                                     std::move_only_function<void()> function);
 
   /// Awaitable: resumes not before `delay` has passed. Destroying the waiting coroutine cancels it.
-  auto sleep(Duration delay);
+  auto sleep(TimeSpan delay);
 
   /// A descriptor that becomes readable when dispatch() has something to do. Owned by the loop.
   [[nodiscard]] int poll_fd() const;
@@ -147,7 +147,7 @@ T Loop::block_on(Task<T> task) {
   return outcome.take();
 }
 
-inline auto Loop::sleep(Duration delay) {
+inline auto Loop::sleep(TimeSpan delay) {
   auto start = [this, delay](detail::AwaitReceiver<void> receiver) {
     return call_after(delay, [receiver = std::move(receiver)]() mutable { receiver({}); });
   };

@@ -105,6 +105,7 @@ class LeasedExecutorManager {
   /// Asks size_provider again and resizes. Any thread.
   void notify_scale_changed();
 
+  /// How many pools there should be, as size_provider said when it was last asked; 0 before start() and after stop().
   [[nodiscard]] std::size_t desired_executor_count() const;
   [[nodiscard]] std::size_t available_count() const;
   [[nodiscard]] std::size_t leased_count() const;

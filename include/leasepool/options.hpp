@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "leasepool/backend.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/initializer.hpp"
 #include "leasepool/log.hpp"
@@ -18,9 +19,6 @@ namespace detail {
 bool shared_memory_by_default() noexcept;
 }
 
-/// What a pool is made of.
-enum class ExecutorBackend { thread, process };
-
 /// What each worker process may use; what is not given is as the program itself has it.
 struct WorkerLimits {
   /// Bytes of address space, the program's own included. A function that wants more gets std::bad_alloc. With a
@@ -29,7 +27,7 @@ struct WorkerLimits {
   /// program alone has more address space already, and there is no such cgroup. stats() says what bounds it.
   std::optional<std::size_t> memory{};
   /// CPU time of one call, counted in whole seconds, rounded up: then the worker is killed by SIGXCPU. Positive.
-  std::optional<Duration> cpu_time{};
+  std::optional<TimeSpan> cpu_time{};
   /// Descriptors open at once, at least 16.
   std::optional<std::size_t> open_files{};
   /// Bytes of a core dump; 0: none.
@@ -52,11 +50,11 @@ struct ManagerOptions {
   /// How many units of work there are: target pools = min(max_pools, max(min_pools, ceil(units / units_per_pool))).
   std::function<std::size_t()> size_provider{};
   /// How often size_provider is asked when nobody calls notify_scale_changed().
-  Duration check_interval = std::chrono::seconds(120);
+  TimeSpan check_interval = std::chrono::seconds(120);
   /// The duration of a lease whose acquire names none.
-  Duration default_lease_duration = std::chrono::seconds(300);
+  TimeSpan default_lease_duration = std::chrono::seconds(300);
   /// From soft to hard expiry; may be zero.
-  Duration lease_grace = std::chrono::seconds(15);
+  TimeSpan lease_grace = std::chrono::seconds(15);
   /// Names pools and threads in messages, logs, stats and the system's process list: 1 to 64 bytes of UTF-8 without
   /// control characters.
   std::string name_prefix = "leasepool";
@@ -65,9 +63,9 @@ struct ManagerOptions {
   /// How many calls of one lease may wait for a worker; 0: no limit.
   std::size_t max_queued_calls = 0;
   /// How long running calls may take to end after stop(); may be zero.
-  Duration stop_timeout = std::chrono::seconds(10);
+  TimeSpan stop_timeout = std::chrono::seconds(10);
   /// How long a new worker process may take until it is ready.
-  Duration worker_start_timeout = std::chrono::seconds(10);
+  TimeSpan worker_start_timeout = std::chrono::seconds(10);
   /// The most bytes that the encoded arguments or the encoded result of one process call may have.
   std::size_t max_payload = std::size_t{64} << 20;
   /// Where warnings and what workers print and log go; none: to stderr, each line with its origin before it.
@@ -77,7 +75,7 @@ struct ManagerOptions {
   /// started together do not go together.
   std::size_t max_calls_per_worker = 0;
   /// Replaces a worker process that is found to be so old when a call of it ends.
-  Duration max_worker_age = Duration::max();
+  TimeSpan max_worker_age = Duration::max();
   /// Replaces a worker process whose resident memory is found to have more bytes than this when a call ends; 0: never.
   std::size_t max_worker_rss = 0;
   /// Of worker processes; any of them, as worker_cgroup and a sandbox, needs the process backend.
@@ -97,21 +95,34 @@ struct ManagerOptions {
   /// The longest time that a worker without work, or the loop while calls run, keeps looking for what comes next
   /// instead of sleeping: it saves the microseconds of a wake-up where calls are short and many. Less, down to nothing,
   /// where that has not paid lately or other threads want the processor. Zero: never; at most 1 ms.
-  Duration spin = std::chrono::microseconds(50);
+  TimeSpan spin = std::chrono::microseconds(50);
   /// Whether calls cross to worker processes through memory that both share, 140 KiB a worker, instead of through a
   /// socket: many times as many a second. The environment's LEASEPOOL_SHARED_MEMORY=0 makes false the default.
   bool shared_memory = detail::shared_memory_by_default();
+  /// The most bytes of memory that the decoded result of one process call may have beside itself: what is in its
+  /// containers and texts, and what its pointers own. The call fails with payload_too_large where it is more. A worker
+  /// that was taken over can send bytes of which each becomes forty. None: eight times max_payload, but at least 64
+  /// MiB.
+  std::optional<std::size_t> max_decoded_bytes{};
+  /// A result of a process call with more encoded bytes than this, or with descriptors, is decoded on a thread that its
+  /// pool makes for it, so that the loop goes on meanwhile. Its type's own load() and constructors run there.
+  /// SIZE_MAX: everything on the loop's thread.
+  std::size_t decode_thread_threshold = std::size_t{64} << 10;
+  /// The longest time that decoding the result of one process call may take; then the call fails with bad_payload, and
+  /// its worker lives. A worker that was taken over can send keys that all fall into one bucket of a hash table.
+  /// Positive. A load() of the type's own is not interrupted.
+  TimeSpan decode_timeout = std::chrono::seconds(10);
 };
 
 struct AcquireOptions {
   /// Names the holder in errors and stats, where messages show at most its first 64 bytes. Copied inside the call.
   std::string_view owner{};
   /// Until soft expiry; none: the manager's default_lease_duration. Positive.
-  std::optional<Duration> lease_duration{};
+  std::optional<TimeSpan> lease_duration{};
   /// false: fail with lease_unavailable at once instead of waiting.
   bool wait = true;
   /// How long to wait; none: as long as it takes. Positive.
-  std::optional<Duration> timeout{};
+  std::optional<TimeSpan> timeout{};
 };
 
 }  // namespace leasepool

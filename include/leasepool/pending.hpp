@@ -27,8 +27,8 @@ template <class R>
 class PendingReceiver {
  public:
   explicit PendingReceiver(std::shared_ptr<PendingOutcome<R>> outcome) : outcome_(std::move(outcome)) {}
-  void operator()(Result<R> result) {
-    outcome_->result.emplace(std::move(result));
+  void operator()(Result<R>&& result) {
+    keep_result(outcome_->result, std::move(result));
     if (const auto waiter = std::exchange(outcome_->waiter, {})) waiter.resume();
   }
 

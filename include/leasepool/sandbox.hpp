@@ -17,34 +17,34 @@ class Sandbox {
 
   /// What to do where the kernel, or this build of the library, lacks a part of a profile: let start() fail with
   /// Errc::unsupported, or go without that part; stats() then says which are active.
-  enum Lack { all_or_nothing, best_effort };
+  enum Enforcement { strict, best_effort };
 
   /// Only what every worker has: inherited descriptors closed, a process group of its own, no new privileges by exec,
   /// death with the program.
   static const Sandbox none;
 
   /// No files, no network, no processes or threads, no signals to others: memory, time, and what the call was given.
-  [[nodiscard]] static Sandbox compute(Lack lack = all_or_nothing) { return {Profile::compute, lack}; }
+  [[nodiscard]] static Sandbox compute(Enforcement enforcement = strict) { return {Profile::compute, enforcement}; }
 
   /// compute(), and files: those named, and all below those directories, may be read (`read`), or written, made,
   /// renamed and removed (`write`); name a path in both where a function does both. Each must exist when a worker
   /// starts. Relative ones are resolved now. Throws std::invalid_argument for a path that is empty or has a zero byte.
   [[nodiscard]] static Sandbox files(const std::vector<std::string>& read, const std::vector<std::string>& write,
-                                     Lack lack = all_or_nothing);
+                                     Enforcement enforcement = strict);
 
   constexpr Sandbox() noexcept = default;  ///< none
 
   [[nodiscard]] Profile profile() const noexcept { return profile_; }
-  [[nodiscard]] bool is_best_effort() const noexcept { return lack_ == best_effort; }
+  [[nodiscard]] bool is_best_effort() const noexcept { return enforcement_ == best_effort; }
   /// Absolute.
   [[nodiscard]] const std::vector<std::string>& readable() const noexcept { return readable_; }
   [[nodiscard]] const std::vector<std::string>& writable() const noexcept { return writable_; }
 
  private:
-  Sandbox(Profile profile, Lack lack) noexcept : profile_(profile), lack_(lack) {}
+  Sandbox(Profile profile, Enforcement enforcement) noexcept : profile_(profile), enforcement_(enforcement) {}
 
   Profile profile_ = Profile::none;
-  Lack lack_ = all_or_nothing;
+  Enforcement enforcement_ = strict;
   std::vector<std::string> readable_;
   std::vector<std::string> writable_;
 };

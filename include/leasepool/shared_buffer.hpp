@@ -27,7 +27,7 @@ class SharedBuffer {
   SharedBuffer() noexcept = default;
 
   /// New memory, all zeros. It is taken from the system page by page as it is touched. Throws std::system_error when
-  /// there is no descriptor or address space for it.
+  /// there is no descriptor or address space for it, or files may not be as large (ulimit -f).
   explicit SharedBuffer(std::size_t size);
 
   /// Maps a memfd that somebody else made: as it is received from a worker. Throws std::invalid_argument unless it is

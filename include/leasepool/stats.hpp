@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "leasepool/backend.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
-#include "leasepool/options.hpp"
 #include "leasepool/sandbox.hpp"
 
 namespace leasepool {

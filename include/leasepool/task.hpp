@@ -77,6 +77,7 @@ class TaskPromise : public Outcome<T> {
   ResumeContinuation final_suspend() const noexcept { return {}; }
   [[nodiscard]] std::coroutine_handle<> on_end() const noexcept { return continuation; }
   std::coroutine_handle<> continuation = std::noop_coroutine();
+  bool awaited = false;
 };
 
 // Owns a coroutine's frame.
@@ -106,8 +107,10 @@ class CoroutineOwner {
 
 }  // namespace detail
 
-/// A lazy coroutine: it starts when awaited, and the await returns what it returned or throws what it threw.
-/// Move-only; destroying it destroys the coroutine wherever it stands, and what it awaited is detached or cancelled.
+/// A lazy coroutine: it starts when awaited, and the await returns what it returned or throws what it threw. It is
+/// awaited once (again is std::logic_error), and runs on one thread. Move-only; destroying it destroys the coroutine
+/// wherever it stands, and what it awaited is detached or cancelled. Tasks that end at once may be awaited in a loop
+/// without end; a task that awaits a task takes some stack with GCC (see docs/faq.md) and none with Clang.
 template <class T = void>
 class [[nodiscard("a Task does nothing before it is awaited")]] Task {
  public:
@@ -120,12 +123,29 @@ class [[nodiscard("a Task does nothing before it is awaited")]] Task {
 
   [[nodiscard]] bool await_ready() const {
     if (empty()) throw std::invalid_argument("leasepool: this Task is empty: it was moved from");
+    if (std::exchange(coroutine_->promise().awaited, true)) {
+      throw std::logic_error("leasepool: a Task is awaited once, and this one was");
+    }
     return false;
   }
+#if defined(__GNUC__) && !defined(__clang__)
+  // GCC resumes the coroutine that is returned by a call that is no tail call, unless it optimizes fully: awaits that
+  // never wait would overflow the stack. So this one calls, and goes on where the task has ended in the call. A
+  // template, for a name of its own: a program may be compiled by both.
+  template <class Waiter>
+  bool await_suspend(std::coroutine_handle<Waiter> waiter) {
+    const auto task = coroutine_.get();
+    task.resume();
+    if (task.done()) return false;
+    task.promise().continuation = waiter;
+    return true;
+  }
+#else
   std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) noexcept {
     coroutine_->promise().continuation = waiter;
     return coroutine_.get();
   }
+#endif
   T await_resume() { return coroutine_->promise().take(); }
 
  private:
@@ -144,6 +164,8 @@ template <class A>
 decltype(auto) awaiter_of(A& awaitable) {
   if constexpr (requires { awaitable.operator co_await(); }) {
     return awaitable.operator co_await();
+  } else if constexpr (requires { operator co_await(awaitable); }) {
+    return operator co_await(awaitable);
   } else {
     return (awaitable);
   }
@@ -151,6 +173,10 @@ decltype(auto) awaiter_of(A& awaitable) {
 
 template <class A>
 using AwaitResult = decltype(awaiter_of(std::declval<A&>()).await_resume());
+
+template <class A>  // an lvalue is copied; a Task is to be moved
+concept CanBeAwaited =
+    std::constructible_from<std::decay_t<A>, A> && requires { typename AwaitResult<std::decay_t<A>>; };
 
 // Counts branches that are still running; the last one resumes the waiter.
 struct BranchCounter {
@@ -173,6 +199,9 @@ class Branch {
   explicit Branch(std::coroutine_handle<promise_type> handle) noexcept : coroutine_(handle) {}
 
   void start(BranchCounter& counter) {
+    if (!coroutine_.get() || coroutine_->promise().counter != nullptr) {
+      throw std::logic_error("leasepool: a when_all() is awaited once, and this one was, or was moved from");
+    }
     coroutine_->promise().counter = &counter;
     coroutine_->resume();
   }
@@ -199,11 +228,11 @@ class WhenAll {
  public:
   explicit WhenAll(Branch<T>... branches) : branches_(std::move(branches)...) {}
   [[nodiscard]] bool await_ready() const noexcept { return false; }
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) {
+  bool await_suspend(std::coroutine_handle<> waiter) {
     counter_.waiter = waiter;
     counter_.running = sizeof...(T) + 1;  // one for this call, so that no branch resumes the waiter before all began
     std::apply([this](auto&... branch) { (branch.start(counter_), ...); }, branches_);
-    return counter_.branch_ended();
+    return --counter_.running != 0;
   }
   auto await_resume() {
     return std::apply([](auto&... branch) { return std::tuple{branch.take()...}; }, branches_);
@@ -219,11 +248,11 @@ class WhenAllVector {
  public:
   explicit WhenAllVector(std::vector<Branch<T>> branches) : branches_(std::move(branches)) {}
   [[nodiscard]] bool await_ready() const noexcept { return branches_.empty(); }
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiter) {
+  bool await_suspend(std::coroutine_handle<> waiter) {
     counter_.waiter = waiter;
     counter_.running = branches_.size() + 1;
     for (auto& branch : branches_) branch.start(counter_);
-    return counter_.branch_ended();
+    return --counter_.running != 0;
   }
   auto await_resume() {
     if constexpr (std::is_void_v<T>) {
@@ -246,6 +275,7 @@ class WhenAllVector {
 /// Starts all awaitables, ends when all have ended, and gives a tuple of their results (std::monostate for void).
 /// When some throw, the first of them in argument order is rethrown, after all have ended.
 template <class... A>
+  requires(detail::CanBeAwaited<A> && ...)
 auto when_all(A&&... awaitables) {
   return detail::WhenAll<detail::AwaitResult<std::decay_t<A>>...>(
       detail::make_branch<std::decay_t<A>>(std::forward<A>(awaitables))...);

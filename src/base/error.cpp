@@ -1,6 +1,13 @@
 // The error category, and what Error throws.
 #include "leasepool/error.hpp"
 
+#include <exception>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "leasepool/detail/keep_result.hpp"
+
 namespace leasepool {
 
 namespace {
@@ -53,26 +60,127 @@ const StackTrace& Error::stack() const noexcept { return stack_of(state_->detail
 
 const StackTrace& LeasePoolError::stack() const noexcept { return stack_of(details_.get()); }
 
-Error Error::with_message(std::string message) const {
-  State state = *state_;
-  state.message = std::move(message);
-  return Error(std::move(state));
+// The errors for where there is no memory to make one: a state and an exception for each code, made when the library is
+// loaded and never destroyed.
+struct Error::Premade {
+  static constexpr int kCodes = static_cast<int>(detail::kLastErrc);
+
+  struct Entry {
+    State state;
+    std::exception_ptr exception;
+  };
+
+  Premade() noexcept {
+    for (int code = 1; code <= kCodes; ++code) {
+      State& state = of_code[code].state;
+      state.code = static_cast<Errc>(code);
+      state.message = "out of memory: no more can be said than " + state.code.message();
+      of_code[code].exception = std::make_exception_ptr(LeasePoolError(state.code, state.message));
+    }
+    no_memory.state = {.code = std::make_error_code(std::errc::not_enough_memory),
+                       .message = "out of memory",
+                       .thrown = std::make_exception_ptr(std::bad_alloc()),
+                       .details = {}};
+    no_memory.exception = no_memory.state.thrown;
+  }
+
+  static const Premade& instance() noexcept {
+    // While the library is loaded. NOLINTNEXTLINE(bugprone-unhandled-exception-at-new)
+    static const auto* const premade = new Premade;
+    return *premade;
+  }
+
+  [[nodiscard]] const Entry& entry(std::error_code code) const noexcept {
+    const bool is_ours = code.category() == error_category() && code.value() >= 1 && code.value() <= kCodes;
+    return is_ours ? of_code[code.value()] : no_memory;
+  }
+  [[nodiscard]] static Error error(const Entry& entry) noexcept {
+    return Error(std::shared_ptr<const State>(std::shared_ptr<void>(), &entry.state));  // owns nothing
+  }
+
+  Entry of_code[kCodes + 1];
+  Entry no_memory;
+
+  static const Premade& at_load;
+};
+
+const Error::Premade& Error::Premade::at_load = instance();
+
+Error Error::without_message(Errc code) noexcept {
+  const Premade& premade = Premade::instance();
+  return Premade::error(premade.entry(code));
 }
 
-Error Error::with_details(std::shared_ptr<const detail::ErrorDetails> details) const {
-  State state = *state_;
-  state.details = std::move(details);
-  return Error(std::move(state));
+Error Error::out_of_memory() noexcept { return Premade::error(Premade::instance().no_memory); }
+
+Error::Error(Errc code, std::string message) noexcept {
+  try {
+    state_ =
+        std::make_shared<const State>(State{.code = code, .message = std::move(message), .thrown = {}, .details = {}});
+  } catch (const std::bad_alloc&) {
+    *this = without_message(code);
+  }
 }
 
-std::exception_ptr Error::exception() const {
-  return state_->thrown ? state_->thrown
-                        : std::make_exception_ptr(LeasePoolError(state_->code, state_->message, state_->details));
+Error::Error(std::exception_ptr thrown, std::string message) noexcept {
+  try {
+    state_ = std::make_shared<const State>(State{
+        .code = Errc::remote_exception, .message = std::move(message), .thrown = std::move(thrown), .details = {}});
+  } catch (const std::bad_alloc&) {
+    *this = without_message(Errc::remote_exception);
+  }
 }
 
-void Error::raise() const {
-  if (state_->thrown) std::rethrow_exception(state_->thrown);
-  throw LeasePoolError(state_->code, state_->message, state_->details);
+Error Error::with_message(std::string message) const noexcept {
+  try {
+    return Error(std::make_shared<const State>(State{
+        .code = state_->code, .message = std::move(message), .thrown = state_->thrown, .details = state_->details}));
+  } catch (const std::bad_alloc&) {
+    return *this;
+  }
 }
+
+Error Error::with_details(std::shared_ptr<const detail::ErrorDetails> details) const noexcept {
+  try {
+    return Error(std::make_shared<const State>(State{
+        .code = state_->code, .message = state_->message, .thrown = state_->thrown, .details = std::move(details)}));
+  } catch (const std::bad_alloc&) {
+    return *this;
+  }
+}
+
+std::exception_ptr Error::exception() const noexcept {
+  if (state_->thrown) return state_->thrown;
+  try {
+    return std::make_exception_ptr(LeasePoolError(state_->code, state_->message, state_->details));
+  } catch (const std::bad_alloc&) {
+    return Premade::instance().entry(state_->code).exception;
+  }
+}
+
+void Error::raise() const { std::rethrow_exception(exception()); }
+
+namespace detail {
+
+std::string describe_current_exception() {
+  try {
+    throw;
+  } catch (const std::exception& exception) {
+    return exception.what();
+  } catch (...) {
+    return "an exception that is not a std::exception";
+  }
+}
+
+Error thrown_error() noexcept {
+  std::string message = "out of memory";  // needs none
+  try {
+    message = describe_current_exception();
+  } catch (...) {  // NOLINT(bugprone-empty-catch): as it stands
+  }
+  return {std::current_exception(), std::move(message)};
+}
+
+}  // namespace detail
 
 }  // namespace leasepool

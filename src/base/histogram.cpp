@@ -30,7 +30,7 @@ std::uint64_t largest_in(std::size_t bucket) noexcept {
 }  // namespace
 
 void Histogram::record(Duration value) noexcept {
-  const Duration kept = std::clamp(value, Duration::zero(), kLongest);
+  const Duration kept = std::clamp(value, Duration::zero(), kMax);
   ++counts_[bucket_of(static_cast<std::uint64_t>(kept.count()))];
   ++count_;
   sum_ += static_cast<double>(kept.count());

@@ -1,5 +1,5 @@
-// Queues whose elements carry the links (members `T* next` and `T* previous`): a FIFO for one thread, and a mailbox
-// that many threads push to and one takes whole.
+// Queues whose elements carry the links (members `next` and `previous`, pointers to them or to a base): a FIFO for one
+// thread, and a mailbox that many threads push to and one takes whole.
 #pragma once
 
 #include <atomic>
@@ -38,7 +38,10 @@ class IntrusiveQueue {
     T* const added = element.release();
     added->next = nullptr;
     added->previous = tail_;
-    (tail_ == nullptr ? head_ : tail_->next) = added;
+    if (tail_ == nullptr)
+      head_ = added;
+    else
+      tail_->next = added;
     tail_ = added;
     ++size_;
   }
@@ -46,14 +49,20 @@ class IntrusiveQueue {
     T* const added = element.release();
     added->next = head_;
     added->previous = nullptr;
-    (head_ == nullptr ? tail_ : head_->previous) = added;
+    if (head_ == nullptr)
+      tail_ = added;
+    else
+      head_->previous = added;
     head_ = added;
     ++size_;
   }
   void append(IntrusiveQueue other) noexcept {
     if (other.empty()) return;
     other.head_->previous = tail_;
-    (tail_ == nullptr ? head_ : tail_->next) = other.head_;
+    if (tail_ == nullptr)
+      head_ = other.head_;
+    else
+      tail_->next = other.head_;
     tail_ = other.tail_;
     size_ += other.size_;
     other.head_ = other.tail_ = nullptr;
@@ -61,11 +70,20 @@ class IntrusiveQueue {
   }
   [[nodiscard]] T& front() const noexcept { return *head_; }
   [[nodiscard]] std::unique_ptr<T> pop_front() noexcept { return remove(*head_); }
+  [[nodiscard]] std::unique_ptr<T> pop_back() noexcept { return remove(*tail_); }
 
   // Takes out an element that is in this queue.
   [[nodiscard]] std::unique_ptr<T> remove(T& element) noexcept {
-    (element.previous == nullptr ? head_ : element.previous->next) = element.next;
-    (element.next == nullptr ? tail_ : element.next->previous) = element.previous;
+    T* const next = static_cast<T*>(element.next);
+    T* const previous = static_cast<T*>(element.previous);
+    if (previous == nullptr)
+      head_ = next;
+    else
+      previous->next = next;
+    if (next == nullptr)
+      tail_ = previous;
+    else
+      next->previous = previous;
     element.next = element.previous = nullptr;
     --size_;
     return std::unique_ptr<T>(&element);

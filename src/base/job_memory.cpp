@@ -23,18 +23,20 @@ namespace leasepool::detail {
 namespace {
 
 constexpr std::size_t kStep = 64;  // a cache line, so that no two threads work in one because of two jobs
-constexpr std::size_t kLargest = 1024;
-constexpr std::size_t kMostBytes = std::size_t{1} << 20;  // that a thread keeps of one size
-constexpr std::size_t kSlabSize = std::size_t{64} << 10;
+constexpr std::size_t kMaxKept = 1024;
+constexpr std::size_t kMaxBytes = std::size_t{1} << 20;  // that a thread keeps of one size
+// Twice that is still less than what the C library maps each time, with as much again for the alignment.
+constexpr std::size_t kSlabSize = std::size_t{32} << 10;
 constexpr std::align_val_t kSlabAlignment{kSlabSize};
 
-constexpr bool is_kept(std::size_t size) noexcept { return LEASEPOOL_JOBS_ARE_KEPT != 0 && size <= kLargest; }
+constexpr bool is_kept(std::size_t size) noexcept { return LEASEPOOL_JOBS_ARE_KEPT != 0 && size <= kMaxKept; }
 
 // Memory of many blocks of one size, with nothing beside each: a million jobs are queued in as much as they are. It
 // starts at a multiple of kSlabSize, and is freed with the last of its blocks.
 struct alignas(kStep) Slab {
-  explicit Slab(std::uint32_t blocks) noexcept : held(blocks) {}
-  std::atomic<std::uint32_t> held;  // blocks in use, in a thread's list, or still to be cut
+  Slab(std::uint32_t blocks, std::uint64_t thread) noexcept : held(blocks), owner(thread) {}
+  std::atomic<std::uint32_t> held;  // blocks in use, in its owner's list, or still to be cut
+  const std::uint64_t owner;        // the thread that cuts it
 };
 
 // The C library's own bookkeeping goes into what is left of kSlabSize, so that slabs lie side by side.
@@ -44,22 +46,26 @@ constexpr std::uint32_t blocks_in_slab(std::size_t block_size) noexcept {
   return static_cast<std::uint32_t>((kSlabBytes - sizeof(Slab)) / block_size);
 }
 
-std::byte* make_slab(std::uint32_t blocks) {
+std::byte* make_slab(std::uint32_t blocks, std::uint64_t owner) {
   void* const memory = ::operator new(kSlabBytes, kSlabAlignment);
-  ::new (memory) Slab(blocks);
+  ::new (memory) Slab(blocks, owner);
   return static_cast<std::byte*>(memory) + sizeof(Slab);
 }
 
-void let_go(void* block, std::uint32_t blocks = 1) noexcept {
+Slab& slab_of(void* block) noexcept {
   const auto address = reinterpret_cast<std::uintptr_t>(block);
-  auto* const slab = reinterpret_cast<Slab*>(static_cast<std::byte*>(block) - address % kSlabSize);
-  if (slab->held.fetch_sub(blocks, std::memory_order_acq_rel) == blocks) ::operator delete(slab, kSlabAlignment);
+  return *reinterpret_cast<Slab*>(static_cast<std::byte*>(block) - address % kSlabSize);
+}
+
+void let_go(void* block, std::uint32_t blocks = 1) noexcept {
+  Slab& slab = slab_of(block);
+  if (slab.held.fetch_sub(blocks, std::memory_order_acq_rel) == blocks) ::operator delete(&slab, kSlabAlignment);
 }
 
 // Of one thread and one size.
 class FreeBlocks {
  public:
-  void* take(std::size_t size) {
+  void* take(std::size_t size, std::uint64_t owner) {
     if (Block* const block = first_; block != nullptr) {
       first_ = block->next;
       --count_;
@@ -67,7 +73,7 @@ class FreeBlocks {
     }
     if (uncut_ == 0) {
       const std::uint32_t blocks = blocks_in_slab(size);
-      rest_ = make_slab(blocks);
+      rest_ = make_slab(blocks, owner);
       uncut_ = blocks;
     }
     void* const block = rest_;
@@ -75,7 +81,7 @@ class FreeBlocks {
     return block;
   }
   bool keep(void* memory, std::size_t size) noexcept {
-    if (count_ >= kMostBytes / size) return false;
+    if (count_ >= kMaxBytes / size) return false;
     first_ = ::new (memory) Block{first_};
     ++count_;
     return true;
@@ -98,12 +104,20 @@ class FreeBlocks {
   std::uint32_t uncut_ = 0;
 };
 
+constexpr std::uint64_t kNoThread = 0;
+
+std::uint64_t next_thread() noexcept {
+  static std::atomic<std::uint64_t> last = kNoThread;
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
 struct BlocksBySize {
   BlocksBySize() = default;
   BlocksBySize(const BlocksBySize&) = delete;
   BlocksBySize& operator=(const BlocksBySize&) = delete;
   ~BlocksBySize();
-  std::array<FreeBlocks, kLargest / kStep> of_steps;
+  const std::uint64_t owner = next_thread();  // the address may be a later thread's, too
+  std::array<FreeBlocks, kMaxKept / kStep> of_steps;
 };
 
 // Null before the thread's first job and after its last static object's end.
@@ -128,14 +142,17 @@ void* allocate_job(std::size_t size) {
   if (!is_kept(size)) return ::operator new(size);
   if (own_blocks == nullptr) have_blocks();
   const std::size_t step = (size - 1) / kStep;
-  if (own_blocks == nullptr) return make_slab(1);
-  return own_blocks->of_steps[step].take((step + 1) * kStep);
+  if (own_blocks == nullptr) return make_slab(1, kNoThread);
+  return own_blocks->of_steps[step].take((step + 1) * kStep, own_blocks->owner);
 }
 
 void free_job(void* block, std::size_t size) noexcept {
   if (!is_kept(size)) return ::operator delete(block);
   const std::size_t step = (size - 1) / kStep;
-  if (own_blocks != nullptr && own_blocks->of_steps[step].keep(block, (step + 1) * kStep)) return;
+  // A thread keeps what it cut itself. One block of another's slab in its list would hold that whole slab, for as long
+  // as the thread lives: a slab for each thread that ever was.
+  const bool own = own_blocks != nullptr && slab_of(block).owner == own_blocks->owner;
+  if (own && own_blocks->of_steps[step].keep(block, (step + 1) * kStep)) return;
   let_go(block);
 }
 

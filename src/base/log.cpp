@@ -1,8 +1,9 @@
-// One write per line, so that lines of several threads do not mix. What a sink throws must not stop the work that it
-// was told of: its line goes to stderr instead.
+// One write per line, so that lines of several threads do not mix, as long as there is memory for it. What a sink
+// throws must not stop the work that it was told of: its line goes to stderr instead.
 #include "base/log.hpp"
 
 #include <cstdio>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -34,9 +35,19 @@ std::string text_of(const LogRecord& record) {
   return line.append(printed ? "" : prefix_of(record.level)).append(record.text).append("\n");
 }
 
+void write_to_stderr(const LogRecord& record) noexcept {
+  try {
+    const std::string line = text_of(record);
+    std::fwrite(line.data(), 1, line.size(), stderr);
+  } catch (const std::bad_alloc&) {
+    std::fwrite(record.text.data(), 1, record.text.size(), stderr);
+    std::fputc('\n', stderr);
+  }
+}
+
 }  // namespace
 
-void write_log(const LogSink& sink, const LogRecord& record) {
+void write_log(const LogSink& sink, const LogRecord& record) noexcept {
   if (sink) {
     try {
       return sink(record);
@@ -44,8 +55,7 @@ void write_log(const LogSink& sink, const LogRecord& record) {
     }
   }
   if (record.level < (record.source == LogSource::manager ? LogLevel::warning : LogLevel::info)) return;
-  const std::string line = text_of(record);
-  std::fwrite(line.data(), 1, line.size(), stderr);
+  write_to_stderr(record);
 }
 
 void set_process_log_target(LogTarget& target) noexcept { process_target = &target; }

@@ -1,14 +1,31 @@
 // Where log lines go: the manager's sink, or stderr.
 #pragma once
 
+#include <memory>
 #include <string_view>
+#include <utility>
 
 #include "leasepool/log.hpp"
 
 namespace leasepool::detail {
 
 // To the sink; without one to stderr: the library's own from warnings on, a worker's from info on.
-void write_log(const LogSink& sink, const LogRecord& record);
+void write_log(const LogSink& sink, const LogRecord& record) noexcept;
+
+// A manager's sink for as long as there is the manager: what comes later, as from a function that outran it, goes to
+// stderr. Loop thread only.
+class ClosableSink {
+ public:
+  explicit ClosableSink(LogSink sink) : sink_(std::make_shared<const LogSink>(std::move(sink))) {}
+  void write(const LogRecord& record) noexcept {
+    const auto kept = sink_;  // it may close this
+    write_log(kept ? *kept : LogSink(), record);
+  }
+  void close() noexcept { sink_.reset(); }
+
+ private:
+  std::shared_ptr<const LogSink> sink_;
+};
 
 // Calls `line` with each line of a text, without its end; an empty text is one line.
 template <class LineHandler>

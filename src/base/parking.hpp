@@ -1,7 +1,7 @@
-// Parking: which of a pool's threads look for work, and which sleep. At most one spins; whoever brings work wakes a
-// sleeper only if none spins, and the spinner that found work wakes the next if there is more. So a burst of small jobs
-// costs one wake-up, and a thread that blocks in a function holds nobody up; and few threads do what few can. The rule
-// is that of the Go and Tokio schedulers (https://tokio.rs/blog/2019-10-scheduler).
+// Parking: which threads of a pool look for work, and which sleep. At most one thread spins. Whoever brings work
+// unparks a thread only if none spins, and the spinner that found work unparks the next if there is more. A burst of
+// small jobs so costs one wake-up, and a thread that blocks in a function holds nobody up. This is the rule of the Go
+// and Tokio schedulers (https://tokio.rs/blog/2019-10-scheduler).
 #pragma once
 
 #include <atomic>
@@ -12,9 +12,17 @@
 
 namespace leasepool::detail {
 
-// All in one word, so that each step is one change of it: who sleeps, who of them was told to get up (and counts as
-// spinning from then on), and who spins. Every access is seq_cst: whoever brings work does that first and then looks
-// here; a thread changes its state here first and then looks for work once more; one of the two sees the other.
+// A thread's states:
+//
+//   | state    | leaves it by                                                             |
+//   | working  | begin_spinning(), prepare_park()                                         |
+//   | spinning | end_spinning() to work, prepare_park()                                   |
+//   | parked   | unpark_one() or unpark_all() to notified, cancel_park() to work          |
+//   | notified | park() or cancel_park(), which consume the notification, to spinning     |
+//
+// One word counts the parked, the notified and the spinning threads, so that each step is one change of it; notified
+// threads count as spinning, too. Every access is seq_cst. Whoever brings work adds it first and then looks here; a
+// thread changes its state here first and then looks for work once more. So one of the two sees the other.
 class Parking {
  public:
   // A thread without work: true if it is the one to spin.
@@ -25,74 +33,73 @@ class Parking {
     }
     return false;
   }
-  // The spinner found work, and has to wake_one() if there is more.
+  // The spinner found work, and has to unpark_one() if there is more.
   void end_spinning() noexcept { state_.fetch_sub(kSpinner); }
 
-  // A thread that goes to sleep, in one step, whether it spun or not. It then looks for work once more, and calls
-  // sleep(), with the bed that it is given here, or get_up().
-  [[nodiscard]] FutexBits lie_down(bool was_spinning) noexcept {
-    return bed(sleeping(state_.fetch_add(was_spinning ? kSleeper - kSpinner : kSleeper)));
+  // Announces that the thread parks, whether it spun or not. It then looks for work once more, and calls park() with
+  // the slot that this returns, or cancel_park().
+  [[nodiscard]] FutexBits prepare_park(bool was_spinning) noexcept {
+    return wake_slot(parked(state_.fetch_add(was_spinning ? kParked - kSpinner : kParked)));
   }
 
-  // Sleeps until told to get up; then it spins.
-  void sleep(FutexBits bed) noexcept {
-    for (std::uint64_t state = state_.load(); !take_call(state);) {
-      futex_wait(sleepers_and_calls(), static_cast<std::uint32_t>(state), bed);
+  // Sleeps until it is notified; then it spins.
+  void park(FutexBits slot) noexcept {
+    for (std::uint64_t state = state_.load(); !consume_notification(state);) {
+      futex_wait(parked_and_notified(), static_cast<std::uint32_t>(state), slot);
       state = state_.load();
     }
   }
-  // Gets up without having been told to: true if it was told meanwhile, and then it spins.
-  [[nodiscard]] bool get_up() noexcept {
+  // Goes back to work. True if it was notified meanwhile, and then it spins.
+  [[nodiscard]] bool cancel_park() noexcept {
     for (std::uint64_t state = state_.load();;) {
-      if (sleeping(state) == 0) {
-        if (take_call(state)) return true;
-      } else if (state_.compare_exchange_weak(state, state - kSleeper)) {
+      if (parked(state) == 0) {
+        if (consume_notification(state)) return true;
+      } else if (state_.compare_exchange_weak(state, state - kParked)) {
         return false;
       }
     }
   }
 
-  // After work was brought: gives whether a thread had to be woken for it. Any thread.
-  bool wake_one() noexcept {
+  // After work was brought. Returns whether a thread had to be woken for it. Any thread.
+  bool unpark_one() noexcept {
     std::uint64_t state = state_.load();
-    while (spinning(state) == 0 && sleeping(state) > 0) {
-      if (!state_.compare_exchange_weak(state, state - kSleeper + kCall + kSpinner)) continue;
-      if (futex_wake(sleepers_and_calls(), 1, bed(sleeping(state) - 1)) == 0) futex_wake(sleepers_and_calls(), 1);
+    while (spinning(state) == 0 && parked(state) > 0) {
+      if (!state_.compare_exchange_weak(state, state - kParked + kNotified + kSpinner)) continue;
+      if (futex_wake(parked_and_notified(), 1, wake_slot(parked(state) - 1)) == 0) futex_wake(parked_and_notified(), 1);
       return true;
     }
     return false;
   }
-  void wake_all() noexcept {
+  void unpark_all() noexcept {
     std::uint64_t state = state_.load();
-    while (!state_.compare_exchange_weak(state, state + sleeping(state) * (kCall + kSpinner - kSleeper))) {
+    while (!state_.compare_exchange_weak(state, state + parked(state) * (kNotified + kSpinner - kParked))) {
     }
-    futex_wake(sleepers_and_calls());
+    futex_wake(parked_and_notified());
   }
 
  private:
-  static constexpr std::uint64_t kSleeper = 1;
-  static constexpr std::uint64_t kCall = std::uint64_t{1} << 16U;
+  static constexpr std::uint64_t kParked = 1;
+  static constexpr std::uint64_t kNotified = std::uint64_t{1} << 16U;
   static constexpr std::uint64_t kSpinner = std::uint64_t{1} << 32U;
-  static constexpr std::uint64_t kMask = kCall - 1;
+  static constexpr std::uint64_t kMask = kNotified - 1;
 
-  static std::uint64_t sleeping(std::uint64_t state) noexcept { return state & kMask; }
-  static std::uint64_t called(std::uint64_t state) noexcept { return (state / kCall) & kMask; }
+  static std::uint64_t parked(std::uint64_t state) noexcept { return state & kMask; }
+  static std::uint64_t notified(std::uint64_t state) noexcept { return (state / kNotified) & kMask; }
   static std::uint64_t spinning(std::uint64_t state) noexcept { return state / kSpinner; }
 
-  // Who lies down as the n-th of those that sleep: so that the last one is the first to be woken. Its memory is still
-  // near, and it slept too short a time for spinning not to pay. A hint: others than the last get up, too, by
-  // themselves.
-  static FutexBits bed(std::uint64_t number) noexcept { return FutexBits{1} << (number % 32); }
+  // The futex bit of the n-th parked thread, so that the last one that parked is woken first: its memory is still in
+  // the caches. A hint only, as others than the last may cancel.
+  static FutexBits wake_slot(std::uint64_t number) noexcept { return FutexBits{1} << (number % 32); }
 
-  bool take_call(std::uint64_t& state) noexcept {
-    while (called(state) > 0) {
-      if (state_.compare_exchange_weak(state, state - kCall)) return true;
+  bool consume_notification(std::uint64_t& state) noexcept {
+    while (notified(state) > 0) {
+      if (state_.compare_exchange_weak(state, state - kNotified)) return true;
     }
     return false;
   }
 
-  // The half of the word that a sleeper watches.
-  const std::uint32_t* sleepers_and_calls() const noexcept {
+  // The half of the word that a parked thread waits on.
+  const std::uint32_t* parked_and_notified() const noexcept {
     return reinterpret_cast<const std::uint32_t*>(&state_) + (std::endian::native == std::endian::little ? 0 : 1);
   }
 

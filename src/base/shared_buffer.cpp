@@ -12,17 +12,19 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <utility>
+
+#include "base/memory_file.hpp"
 
 namespace leasepool {
 
 namespace {
 
-constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+using detail::kMemoryFileSeals;
 
-[[noreturn]] void throw_errno(std::size_t size, const char* what) {
-  throw std::system_error(
-      errno, std::generic_category(),
-      "leasepool: a SharedBuffer of " + std::to_string(size) + " bytes cannot be had: " + std::string(what));
+[[noreturn]] void throw_error(int error, std::size_t size, const std::string& what) {
+  throw std::system_error(error, std::generic_category(),
+                          "leasepool: a SharedBuffer of " + std::to_string(size) + " bytes cannot be had: " + what);
 }
 
 [[noreturn]] void refuse(const char* why) {
@@ -33,7 +35,7 @@ constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
 SharedBuffer::Memory::Memory(Fd its_fd, std::size_t its_size) : fd(std::move(its_fd)), size(its_size) {
   void* const mapped = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
-  if (mapped == MAP_FAILED) throw_errno(size, "mmap");
+  if (mapped == MAP_FAILED) throw_error(errno, size, "mmap");
   data = static_cast<std::byte*>(mapped);
 }
 
@@ -41,11 +43,9 @@ SharedBuffer::Memory::~Memory() { ::munmap(data, size); }
 
 SharedBuffer::SharedBuffer(std::size_t size) {
   if (size == 0) return;
-  Fd memory(::memfd_create("leasepool-buffer", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!memory) throw_errno(size, "memfd_create");
-  if (::ftruncate(memory.get(), static_cast<off_t>(size)) != 0) throw_errno(size, "ftruncate");
-  if (::fcntl(memory.get(), F_ADD_SEALS, kSeals) != 0) throw_errno(size, "F_ADD_SEALS");
-  memory_ = std::make_shared<const Memory>(std::move(memory), size);
+  detail::MemoryFile memory = detail::make_memory_file("leasepool-buffer", size);
+  if (const int error = errno; !memory.fd) throw_error(error, size, detail::name_failed_step(memory, error));
+  memory_ = std::make_shared<const Memory>(std::move(memory.fd), size);
 }
 
 // Without the seals, whoever else has it could shrink it, and reading behind its end would be a SIGBUS here; with huge
@@ -53,7 +53,8 @@ SharedBuffer::SharedBuffer(std::size_t size) {
 SharedBuffer SharedBuffer::map(Fd memory) {
   const int seals = ::fcntl(memory.get(), F_GET_SEALS);
   if (seals < 0) refuse("it is no memfd");
-  if ((seals & kSeals) != kSeals) refuse("it is not sealed against shrinking, growing and further seals");
+  if ((seals & kMemoryFileSeals) != kMemoryFileSeals)
+    refuse("it is not sealed against shrinking, growing and further seals");
   struct statfs file_system{};
   if (::fstatfs(memory.get(), &file_system) != 0 || file_system.f_type != TMPFS_MAGIC) refuse("it has huge pages");
   struct stat status{};

@@ -30,15 +30,20 @@ class BatchQueue {
  public:
   explicit BatchQueue(BatchRules rules) : rules_(rules) {}
 
-  // Times do not go back from one item to the next. Gives the item's id.
-  std::uint64_t add(Item item, TimePoint now, int priority) {
-    lines_[priority].waiting.push_back({.id = ++last_id_, .since = now, .item = std::move(item)});
+  // Times do not go back from one item to the next. Gives the item's id. Throws std::bad_alloc, and then the item is
+  // left where it was.
+  template <class I>
+  std::uint64_t add(I&& item, TimePoint now, int priority) {
+    Waiting& waiting = lines_[priority].waiting.emplace_back();
+    waiting.id = ++last_id_;
+    waiting.since = now;
+    waiting.item.emplace(std::forward<I>(item));
     ++size_;
     return last_id_;
   }
 
-  [[nodiscard]] Item remove(std::uint64_t id, int priority) {
-    Line& line = lines_[priority];
+  [[nodiscard]] Item remove(std::uint64_t id, int priority) noexcept {
+    Line& line = lines_.find(priority)->second;
     const auto found = std::ranges::lower_bound(line.waiting, id, {}, &Waiting::id);
     check(found != line.waiting.end() && found->id == id && found->item,
           "an item that is removed from the queue is in it");
@@ -50,18 +55,27 @@ class BatchQueue {
   }
 
   // The next batch: those of the highest priority first, the oldest of them first, and no more than the threshold.
+  // Throws std::bad_alloc, and then nothing has been taken.
   [[nodiscard]] std::vector<Item> take() {
     std::vector<Item> batch;
-    batch.reserve(std::min(rules_.threshold, size_));
-    while (size_ > 0 && batch.size() < rules_.threshold) {
-      Line& line = first_line();
-      batch.push_back(*std::move(line.waiting.front().item));
-      line.waiting.pop_front();
-      --size_;
-      tidy(line);
-    }
-    std::erase_if(lines_, [this](const auto& line) { return lines_.size() > 1 && line.second.waiting.empty(); });
+    batch.reserve(next_size());
+    for (std::size_t left = next_size(); left > 0; --left) batch.push_back(take_first());
     return batch;
+  }
+  // How many of them there are.
+  [[nodiscard]] std::size_t next_size() const noexcept { return std::min(rules_.threshold, size_); }
+
+  // The first of them, where there are any.
+  [[nodiscard]] Item take_first() noexcept {
+    Line& line = first_line();
+    Item item = *std::move(line.waiting.front().item);
+    line.waiting.pop_front();
+    --size_;
+    tidy(line);
+    if (line.waiting.empty()) {
+      std::erase_if(lines_, [this](const auto& each) { return lines_.size() > 1 && each.second.waiting.empty(); });
+    }
+    return item;
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }

@@ -23,10 +23,11 @@ void BatchCall::failed(WorkItems items, const Error& error) const {
   succeeded(std::move(items));
 }
 
-Error BatchCall::wrong_length(std::size_t items, std::size_t results) const {
-  return {Errc::bad_payload, "the batch function " + std::string(function->name()) + " returned " +
-                                 std::to_string(results) + " results for " + std::to_string(items) +
-                                 " items; it must return one for each, in their order"};
+Error BatchCall::wrong_length(std::size_t items, std::size_t results) const noexcept {
+  return Error::make(Errc::bad_payload, [&] {
+    return "the batch function " + std::string(function->name()) + " returned " + std::to_string(results) +
+           " results for " + std::to_string(items) + " items; it must return one for each, in their order";
+  });
 }
 
 std::invalid_argument not_copyable(std::string_view type) {

@@ -1,47 +1,64 @@
 // A grinder's batches: asked for when due, formed when their lease is there, and ended with their last item.
 #include <algorithm>
 #include <iterator>
+#include <new>
 #include <utility>
 
 #include "base/check.hpp"
 #include "base/clock.hpp"
 #include "grinder/grinder_core.hpp"
+#include "leasepool/detail/keep_result.hpp"
 
 namespace leasepool::detail {
 
 // After every change: as many leases are asked for as batches are due and may be in flight.
 void GrinderCore::pump() {
   if (phase_ == Phase::stopped) return;
-  admit_who_waits_for_room();
-  const std::size_t free = options_.max_inflight_batches - std::min(options_.max_inflight_batches, batches_.size());
-  const bool by_age =
-      !items_.empty() && items_.size() < options_.batch_size_threshold;  // else the time does not matter
-  const std::size_t due = items_.due(by_age ? scheduler_->now() : TimePoint(), phase_ == Phase::stopping);
-  const std::size_t wanted = std::min(due, free);
-  while (requests_.size() > wanted) take_back_request();
-  while (requests_.size() < wanted) ask_for_lease();
-  arm_age_timer();
+  while (!ask_for_what_is_due()) fail_batch(Error::out_of_memory());
   finish_stop_if_empty();
 }
 
-void GrinderCore::ask_for_lease() {
+// False if there was no memory to ask.
+bool GrinderCore::ask_for_what_is_due() {
+  admit_who_waits_for_room();
+  const std::size_t free = options_.max_inflight_batches - std::min(options_.max_inflight_batches, batches_.size());
+  const bool by_age = items_.size() < options_.batch_size_threshold;  // else the time does not matter
+  const TimePoint now = by_age && !items_.empty() ? scheduler_->now() : TimePoint();
+  const std::size_t due = items_.due(now, phase_ == Phase::stopping);
+  const std::size_t wanted = std::min(due, free);
+  while (requests_.size() > wanted) take_back_request();
+  while (requests_.size() < wanted) {
+    if (!ask_for_lease()) return false;
+  }
+  if (by_age) arm_age_timer(now);  // what comes of a full batch brings the next pump
+  return true;
+}
+
+// False if there is no memory for it.
+bool GrinderCore::ask_for_lease() {
   const std::uint64_t batch_id = ++last_batch_;
-  std::uint64_t& waiter = requests_[batch_id];
   auto come = [weak = weak_from_this(), batch_id](Result<ExecutorLease> lease) {
     if (const auto self = weak.lock()) self->lease_came(batch_id, std::move(lease));
   };
-  const auto manager = manager_.lock();
-  if (!manager) {
-    return scheduler_->defer([come = std::move(come), name = options_.owner_prefix]() mutable {
-      come(failure(Errc::not_started, name + ": the manager was destroyed"));
-    });
+  try {
+    std::uint64_t& waiter = requests_[batch_id];
+    if (const auto manager = manager_.lock()) {
+      waiter = manager->acquire({.owner = options_.owner_prefix + "-" + std::to_string(batch_id),
+                                 .lease_duration = options_.lease_duration,
+                                 .wait = true,
+                                 .timeout = std::nullopt,
+                                 .where = where_},
+                                std::move(come));
+    } else {
+      auto notice = std::make_unique<Notice<ExecutorLease>>(std::move(come));
+      notice->set(failure(Errc::not_started, options_.owner_prefix + ": the manager was destroyed"));
+      scheduler_->defer(std::move(notice));
+    }
+    return true;
+  } catch (const std::bad_alloc&) {
+    requests_.erase(batch_id);
+    return false;
   }
-  waiter = manager->acquire({.owner = options_.owner_prefix + "-" + std::to_string(batch_id),
-                             .lease_duration = options_.lease_duration,
-                             .wait = true,
-                             .timeout = std::nullopt,
-                             .where = where_},
-                            std::move(come));
 }
 
 // The last to come, whose lease is the furthest.
@@ -59,14 +76,16 @@ void GrinderCore::lease_came(std::uint64_t batch_id, Result<ExecutorLease> lease
   pump();
 }
 
-void GrinderCore::fail_batch(const Error& error) {
+void GrinderCore::fail_batch(const Error& error) noexcept {
   ++totals_.without_lease;
-  for (auto& item : items_.take()) {
+  for (std::size_t left = items_.next_size(); left > 0; --left) {
+    auto item = items_.take_first();
     const Error of_item = with_owner(*item->state, error);
     fail_waiting(std::move(item), of_item);
   }
 }
 
+// Its size has a place among those that are counted.
 void GrinderCore::count_flush(std::size_t size) {
   if (size == options_.batch_size_threshold) {
     ++totals_.flushed_by_size;
@@ -76,9 +95,19 @@ void GrinderCore::count_flush(std::size_t size) {
   ++totals_.batch_sizes[size];
 }
 
+// Where there is no memory for the batch, its items fail and the lease goes back.
 void GrinderCore::begin_batch(std::uint64_t batch_id, ExecutorLease lease) {
-  WorkItems items = items_.take();
-  check(!items.empty(), "a batch that has a lease has items");
+  check(!items_.empty(), "a batch that has a lease has items");
+  WorkItems items;
+  Batch* batch = nullptr;
+  try {
+    batch = &batches_[batch_id];
+    totals_.batch_sizes.try_emplace(items_.next_size());
+    items = items_.take();
+  } catch (const std::bad_alloc&) {
+    batches_.erase(batch_id);
+    return fail_batch(Error::out_of_memory());
+  }
   const TimePoint now = scheduler_->now();
   count_flush(items.size());
   totals_.in_flight += items.size();
@@ -89,49 +118,72 @@ void GrinderCore::begin_batch(std::uint64_t batch_id, ExecutorLease lease) {
     totals_.wait.record(now - state.submitted);
   }
   lease.record()->gives_up_at_expiry = true;
-  Batch& batch = batches_[batch_id];
-  batch.items = items.size();
-  batch.lease = std::move(lease);
-  run_on(batch, batch_id, std::move(items));
+  batch->items = items.size();
+  batch->lease = std::move(lease);
+  run_on(*batch, batch_id, std::move(items));
 }
 
-// Items with a job of their own, and one call for all items of the same batch function.
+// Items with a job of their own, and one call for all items of the same batch function. What cannot be made of them
+// fails, and the rest runs.
 void GrinderCore::run_on(Batch& batch, std::uint64_t batch_id, WorkItems items) {
-  std::vector<LeaseRecord::Submission> submissions;
-  std::vector<std::pair<ItemState*, const Job*>> calls;
-  std::vector<std::pair<std::shared_ptr<BatchFunction>, WorkItems>> groups;  // few
-  const auto settings_for = [](std::optional<Duration> timeout) {
-    return CallSettings{.options = {.timeout = timeout, .queue_timeout = {}}, .stop = {}};
-  };
-  for (auto& item : items) {
-    if (const auto* const function = item->batch_function()) {
-      auto group = std::ranges::find(groups, *function, [](const auto& known) { return known.first; });
-      if (group == groups.end()) group = groups.insert(groups.end(), {*function, WorkItems()});
-      group->second.push_back(std::move(item));
+  LeaseRecord& lease = *batch.lease.record();
+  IntrusiveQueue<Job> jobs;
+  IntrusiveQueue<Job> batch_calls;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (!items[i]) continue;  // in a group already
+    if (items[i]->batch_function() != nullptr) {
+      if (auto job = bind_group(batch_id, items, i)) batch_calls.push_back(std::move(job));
       continue;
     }
-    std::unique_ptr<Job> job = item->take_job();
-    calls.emplace_back(item->state.get(), job.get());
-    submissions.push_back({.job = std::move(job), .settings = settings_for(item->state->settings.timeout)});
+    const std::shared_ptr<ItemState> state = items[i]->state;
+    std::unique_ptr<Job> job = items[i]->take_job();
+    job->state.id = state->call = lease.new_call_id();
+    job->state.timeout = state->settings.timeout;
+    jobs.push_back(std::move(job));
   }
-  for (auto& [function, group] : groups) {
+  jobs.append(std::move(batch_calls));
+  lease.submit_batch(std::move(jobs));
+}
+
+// The call for all items from `first` on that have its batch function; null if it cannot be made, and then they fail.
+std::unique_ptr<Job> GrinderCore::bind_group(std::uint64_t batch_id, WorkItems& items, std::size_t first) noexcept {
+  const std::shared_ptr<BatchFunction> function = *items[first]->batch_function();
+  const auto of_group = [&function](const std::unique_ptr<WorkItem>& item) {
+    return item && item->batch_function() != nullptr && *item->batch_function() == function;
+  };
+  WorkItems group;
+  Error error = Error::out_of_memory();
+  try {
+    group.reserve(static_cast<std::size_t>(std::ranges::count_if(items, of_group)));
     std::optional<Duration> shortest;
-    for (const auto& item : group) {
+    for (auto& item : items) {
+      if (!of_group(item)) continue;
       const auto& timeout = item->state->settings.timeout;
       if (timeout && (!shortest || *timeout < *shortest)) shortest = timeout;
+      group.push_back(std::move(item));
     }
-    auto job = function->bind({.grinder = weak_from_this(), .batch = batch_id, .function = function}, std::move(group));
-    submissions.push_back({.job = std::move(job), .settings = settings_for(shortest)});
+    auto job = function->bind({.grinder = weak_from_this(), .batch = batch_id, .function = function}, group);
+    job->state.timeout = shortest;
+    return job;
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): as the error says already
+  } catch (...) {
+    error = thrown_error();
   }
-  batch.lease.record()->submit_batch(std::move(submissions));
-  // What came of a job is delivered later, so all of them are still there.
-  for (const auto& [state, job] : calls) state->call = job->booking.id;
+  const auto fail = [this, &error](std::unique_ptr<WorkItem> item) {
+    item->fail(error);
+    deliver(std::move(item));
+  };
+  for (auto& item : group) fail(std::move(item));
+  for (auto& item : items) {
+    if (of_group(item)) fail(std::move(item));
+  }
+  return nullptr;
 }
 
 bool GrinderCore::split(const BatchCall& call, WorkItems& items, const Error& error) {
   const auto batch = batches_.find(call.batch);
   if (batch == batches_.end() || items.size() < 2 || !batch->second.lease.active()) return false;
-  switch (static_cast<Errc>(error.code().value())) {
+  switch (errc_of(error.code())) {
     case Errc::remote_exception:
     case Errc::worker_crashed:
     case Errc::bad_payload:
@@ -141,9 +193,15 @@ bool GrinderCore::split(const BatchCall& call, WorkItems& items, const Error& er
       return false;         // a thread still runs it
     default: return false;  // it is not the items' doing
   }
-  ++totals_.split;
+  WorkItems second;
   const auto middle = items.begin() + static_cast<std::ptrdiff_t>(items.size() / 2);
-  WorkItems second(std::make_move_iterator(middle), std::make_move_iterator(items.end()));
+  try {
+    second.reserve(static_cast<std::size_t>(items.end() - middle));
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  ++totals_.split;
+  std::move(middle, items.end(), std::back_inserter(second));
   items.erase(middle, items.end());
   run_on(batch->second, call.batch, std::move(items));
   run_on(batch->second, call.batch, std::move(second));
@@ -166,15 +224,16 @@ void GrinderCore::item_ended(ItemState& item, const Error* error) {
   pump();
 }
 
-void GrinderCore::arm_age_timer() {
+// By the reading that said what is due: what is neither due nor timed would be forgotten.
+void GrinderCore::arm_age_timer(TimePoint now) {
   const TimePoint deadline = items_.deadline();
-  if (age_timer_ != 0 && deadline != kNever) return;  // the oldest only gets younger: it comes no later than needed
-  scheduler_->cancel_timer(std::exchange(age_timer_, 0));
-  if (deadline == kNever || deadline <= scheduler_->now()) return;  // overdue ones wait for a batch to end
-  age_timer_ = scheduler_->call_at(deadline, [weak = weak_from_this()] {
+  if (age_timer_.is_set() && deadline != kNever) return;  // the oldest only gets younger: it comes no later than needed
+  age_timer_.unset();
+  if (deadline == kNever || deadline <= now) return;  // overdue ones wait for a batch to end
+  age_timer_.set(deadline, [weak = weak_from_this()] {
     const auto self = weak.lock();
     if (!self) return;
-    self->age_timer_ = 0;
+    self->age_timer_.came();
     self->pump();
   });
 }

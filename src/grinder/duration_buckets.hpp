@@ -20,7 +20,7 @@ class DurationBuckets {
     const std::uint64_t microseconds = (nanoseconds + 999) / 1000;
     const auto bits = static_cast<std::size_t>(std::bit_width(std::max<std::uint64_t>(microseconds, 1) - 1));
     ++counts_[std::min(bits, kBuckets - 1)];
-    sum_ = nanoseconds > kLongest - sum_ ? kLongest : sum_ + nanoseconds;
+    sum_ = nanoseconds > kMax - sum_ ? kMax : sum_ + nanoseconds;
   }
 
   // (bound, count) of those that are not empty: longer than the half of the bound, up to the bound.
@@ -35,7 +35,7 @@ class DurationBuckets {
 
  private:
   static constexpr std::size_t kBuckets = 54;  // the bound of the last is the last that a Duration can tell
-  static constexpr std::uint64_t kLongest = static_cast<std::uint64_t>(Duration::max().count());
+  static constexpr std::uint64_t kMax = static_cast<std::uint64_t>(Duration::max().count());
   std::array<std::uint64_t, kBuckets> counts_{};
   std::uint64_t sum_ = 0;
 };

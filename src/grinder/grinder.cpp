@@ -1,11 +1,14 @@
 // The public grinder over GrinderCore: which thread may call what, and what an option may be.
 #include "leasepool/grinder.hpp"
 
+#include <exception>
 #include <future>
+#include <new>
 #include <string>
 #include <utility>
 
 #include "base/check.hpp"
+#include "base/leak.hpp"
 #include "grinder/grinder_core.hpp"
 #include "grinder/grinder_options_check.hpp"
 #include "lease/options_check.hpp"
@@ -18,24 +21,26 @@ namespace detail {
 
 namespace {
 
-Error loop_gone(const GrinderCore& grinder) {
-  return {Errc::not_started, grinder.options().owner_prefix + ": its loop was destroyed"};
+Error loop_gone(const GrinderCore& grinder) noexcept {
+  return Error::make(Errc::not_started, [&] { return grinder.options().owner_prefix + ": its loop was destroyed"; });
 }
 
 // An item on its way to the loop's thread. Dropped there or on the way, because the loop or the grinder is gone, it
 // fails.
-class ItemSubmission {
+class ItemSubmission final : public Deferred {
  public:
-  ItemSubmission(const std::shared_ptr<GrinderCore>& grinder, std::unique_ptr<WorkItem> item)
+  ItemSubmission(const std::shared_ptr<GrinderCore>& grinder, std::unique_ptr<WorkItem>& item)
       : grinder_(grinder), name_(grinder->options().owner_prefix), item_(std::move(item)) {}
-  ItemSubmission(ItemSubmission&&) = default;
-  ItemSubmission& operator=(ItemSubmission&&) = delete;
-  ~ItemSubmission() {
+  ItemSubmission(const ItemSubmission&) = delete;
+  ItemSubmission& operator=(const ItemSubmission&) = delete;
+  ~ItemSubmission() override {
     if (!item_) return;
-    item_->fail({Errc::not_started, name_ + ": the grinder or its loop was destroyed before the item came there"});
+    item_->fail(Error::make(Errc::not_started, [&] {
+      return name_ + ": the grinder or its loop was destroyed before the item came there";
+    }));
     item_->deliver();
   }
-  void operator()() {
+  void run() override {
     if (const auto grinder = grinder_.lock()) grinder->submit(std::move(item_), WithoutRoom::fail);
   }
 
@@ -47,7 +52,15 @@ class ItemSubmission {
 
 }  // namespace
 
+void check_is_no_copy(const GrinderCore& grinder, const char* verb) {
+  if (!grinder.scheduler().is_copy()) return;
+  throw LeasePoolError(Errc::wrong_thread, grinder.options().owner_prefix + ": " + verb +
+                                               "() in a process that was forked from the one that made the grinder: a "
+                                               "child needs a Loop, a manager and a grinder of its own");
+}
+
 void check_grinder_thread(const GrinderCore& grinder, const char* verb) {
+  check_is_no_copy(grinder, verb);
   if (!grinder.scheduler().on_thread()) {
     throw LeasePoolError(Errc::wrong_thread, grinder.options().owner_prefix + ": " + verb +
                                                  "() was called off the loop's thread; use submit_from_thread(), "
@@ -57,6 +70,7 @@ void check_grinder_thread(const GrinderCore& grinder, const char* verb) {
 }
 
 void check_other_thread(const GrinderCore& grinder, const char* verb, const char* instead) {
+  check_is_no_copy(grinder, verb);
   if (!grinder.scheduler().on_thread()) return;
   throw LeasePoolError(Errc::wrong_thread, grinder.options().owner_prefix + ": " + verb +
                                                "() was called on the loop's own thread, where waiting for it would "
@@ -78,13 +92,13 @@ void submit_item(const std::shared_ptr<GrinderCore>& grinder, std::unique_ptr<Wo
 }
 
 void submit_item_from_thread(const std::shared_ptr<GrinderCore>& grinder, std::unique_ptr<WorkItem> item) {
-  grinder->scheduler().post(ItemSubmission(grinder, std::move(item)));
+  grinder->scheduler().post(std::make_unique<ItemSubmission>(grinder, item));
 }
 
-Error with_owner(const ItemState& item, Error error) {
+Error with_owner(const ItemState& item, Error error) noexcept {
   const bool thrown_by_function = error.code() == Errc::remote_exception;  // whose words are its own
   if (item.settings.owner.empty() || thrown_by_function) return error;
-  return error.with_message("item of " + quoted_owner(item.settings.owner) + ": " + error.message());
+  return error.with_message([&] { return "item of " + quoted_owner(item.settings.owner) + ": " + error.message(); });
 }
 
 void item_ended(ItemState& item, const Error* error) {
@@ -125,6 +139,10 @@ WorkGrinder::WorkGrinder(LeasedExecutorManager& manager, const GrinderOptions& o
 }
 
 WorkGrinder::~WorkGrinder() {
+  if (loop_->is_copy()) {
+    detail::leak(std::move(core_));
+    return;
+  }
   detail::check(loop_->on_thread(), "a grinder is destroyed on its loop's thread");
   core_->shut_down();
   loop_->detach(*core_);
@@ -149,7 +167,13 @@ GrinderStats WorkGrinder::stats_from_thread() const {
   detail::check_other_thread(*core_, "stats_from_thread", "stats()");
   auto answer = std::make_shared<std::promise<GrinderStats>>();
   std::future<GrinderStats> stats = answer->get_future();
-  loop_->post([answer = std::move(answer), grinder = core_] { answer->set_value(grinder->stats()); });
+  loop_->post([answer = std::move(answer), grinder = core_] {
+    try {
+      answer->set_value(grinder->stats());
+    } catch (const std::bad_alloc&) {
+      answer->set_exception(std::current_exception());
+    }
+  });
   try {
     return stats.get();
   } catch (const std::future_error&) {

@@ -2,6 +2,7 @@
 #include "grinder/grinder_core.hpp"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "base/check.hpp"
@@ -27,22 +28,41 @@ GrinderCore::GrinderCore(std::shared_ptr<Scheduler> scheduler, const std::shared
       backend_(manager->options().backend),
       options_(in_force(std::move(options), *manager)),
       where_(where),
-      items_({.threshold = options_.batch_size_threshold, .max_wait = options_.max_wait, .ageing = options_.ageing}) {}
+      items_({.threshold = options_.batch_size_threshold, .max_wait = options_.max_wait, .ageing = options_.ageing}),
+      age_timer_(*scheduler_),
+      stop_timer_(*scheduler_) {}
 
 GrinderCore::~GrinderCore() {
   check(items_.empty() && batches_.empty(), "a grinder is shut down before it is destroyed");
 }
 
 void GrinderCore::start(DoneCallback done) {
-  start_callbacks_.push_back(std::move(done));
+  auto notice = std::make_unique<Notice<void>>(std::move(done));
+  if (phase_ == Phase::stopped) keep_timers();
+  start_callbacks_.add(std::move(notice));
   if (phase_ == Phase::stopping) return;  // when it has stopped
   phase_ = Phase::running;
-  call_all(start_callbacks_);
+  start_callbacks_.tell(*scheduler_, {});
+}
+
+void GrinderCore::keep_timers() {
+  try {
+    age_timer_.keep();
+    stop_timer_.keep();
+  } catch (const std::bad_alloc&) {
+    age_timer_.let_go();
+    throw;
+  }
+}
+
+void GrinderCore::let_timers_go() noexcept {
+  age_timer_.let_go();
+  stop_timer_.let_go();
 }
 
 void GrinderCore::stop(bool cancel_pending, DoneCallback done) {
-  stop_callbacks_.push_back(std::move(done));
-  if (phase_ == Phase::stopped) return call_all(stop_callbacks_);
+  stop_callbacks_.add(std::make_unique<Notice<void>>(std::move(done)));
+  if (phase_ == Phase::stopped) return stop_callbacks_.tell(*scheduler_, {});
   if (phase_ == Phase::running) begin_stop();
   if (cancel_pending) cancel_everything("stop(true) was called");
   pump();
@@ -55,23 +75,33 @@ void GrinderCore::begin_stop() {
     const Error error = not_running(*waiting);
     refuse(std::move(waiting), error);
   }
-  stop_timer_ =
-      scheduler_->call_at(deadline_after(scheduler_->now(), options_.stop_timeout), [weak = weak_from_this()] {
-        const auto self = weak.lock();
-        if (!self || self->phase_ != Phase::stopping) return;
-        self->cancel_everything("stop_timeout = " + in_words(self->options_.stop_timeout) + " had passed after stop()");
-        self->pump();
-      });
+  stop_timer_.set(deadline_after(scheduler_->now(), options_.stop_timeout), [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->stop_timed_out();
+  });
 }
 
-void GrinderCore::cancel_everything(const std::string& reason) {
-  while (!items_.empty()) {
-    for (auto& item : items_.take()) {
-      const Error error(Errc::cancelled, describe(*item) + " was cancelled before it ran: " + reason);
-      fail_waiting(std::move(item), error);
-    }
+void GrinderCore::stop_timed_out() {
+  stop_timer_.came();
+  if (phase_ != Phase::stopping) return;
+  std::string reason;
+  try {
+    reason = "stop_timeout = " + in_words(options_.stop_timeout) + " had passed after stop()";
+  } catch (const std::bad_alloc&) {
+    reason = "it stopped";  // short enough to need no memory
   }
-  const Error error(Errc::cancelled, options_.owner_prefix + ": the item was in flight when " + reason);
+  cancel_everything(reason);
+  pump();
+}
+
+void GrinderCore::cancel_everything(std::string_view reason) {
+  while (!items_.empty()) {
+    auto item = items_.take_first();
+    const Error error = Error::make(
+        Errc::cancelled, [&] { return describe(*item) + " was cancelled before it ran: " + std::string(reason); });
+    fail_waiting(std::move(item), error);
+  }
+  const Error error = Error::make(
+      Errc::cancelled, [&] { return options_.owner_prefix + ": the item was in flight when " + std::string(reason); });
   for (auto& [id, batch] : batches_) cancel_batch(batch, error);
 }
 
@@ -86,17 +116,11 @@ void GrinderCore::cancel_batch(Batch& batch, const Error& error) const {
 void GrinderCore::finish_stop_if_empty() {
   if (phase_ != Phase::stopping || !items_.empty() || !batches_.empty()) return;
   phase_ = Phase::stopped;
-  scheduler_->cancel_timer(std::exchange(stop_timer_, 0));
-  call_all(stop_callbacks_);
-  if (start_callbacks_.empty()) return;
+  stop_timer_.unset();
+  stop_callbacks_.tell(*scheduler_, {});
+  if (start_callbacks_.empty()) return let_timers_go();
   phase_ = Phase::running;
-  call_all(start_callbacks_);
-}
-
-void GrinderCore::call_all(std::vector<DoneCallback>& callbacks) {
-  for (DoneCallback& callback : std::exchange(callbacks, {})) {
-    scheduler_->defer([callback = std::move(callback)]() mutable { callback({}); });
-  }
+  start_callbacks_.tell(*scheduler_, {});
 }
 
 void GrinderCore::shut_down() noexcept {
@@ -107,10 +131,9 @@ void GrinderCore::shut_down() noexcept {
   phase_ = Phase::stopped;
   batches_.clear();  // gives the leases back
   while (!requests_.empty()) take_back_request();
-  scheduler_->cancel_timer(std::exchange(age_timer_, 0));
-  scheduler_->cancel_timer(std::exchange(stop_timer_, 0));
-  call_all(start_callbacks_);
-  call_all(stop_callbacks_);
+  let_timers_go();
+  start_callbacks_.tell(*scheduler_, {});
+  stop_callbacks_.tell(*scheduler_, {});
 }
 
 std::string GrinderCore::describe(const WorkItem& item) const {
@@ -118,13 +141,17 @@ std::string GrinderCore::describe(const WorkItem& item) const {
          quoted_owner(item.state->settings.owner);
 }
 
-Error GrinderCore::not_running(const WorkItem& item) const {
-  return {Errc::not_started, describe(item) + " cannot be taken: the grinder is not running; await start() first"};
+Error GrinderCore::not_running(const WorkItem& item) const noexcept {
+  return Error::make(Errc::not_started, [&] {
+    return describe(item) + " cannot be taken: the grinder is not running; await start() first";
+  });
 }
 
-Error GrinderCore::no_room(const WorkItem& item) const {
-  return {Errc::queue_full, describe(item) + " cannot be taken: max_pending = " + std::to_string(options_.max_pending) +
-                                " items wait already; await some first, or use submit_when_room()"};
+Error GrinderCore::no_room(const WorkItem& item) const noexcept {
+  return Error::make(Errc::queue_full, [&] {
+    return describe(item) + " cannot be taken: max_pending = " + std::to_string(options_.max_pending) +
+           " items wait already; await some first, or use submit_when_room()";
+  });
 }
 
 void GrinderCore::submit(std::unique_ptr<WorkItem> item, WithoutRoom without_room) {
@@ -133,26 +160,40 @@ void GrinderCore::submit(std::unique_ptr<WorkItem> item, WithoutRoom without_roo
     return refuse(std::move(item), error);
   }
   if (options_.max_pending != 0 && (items_.size() >= options_.max_pending || !without_room_.empty())) {
-    if (without_room == WithoutRoom::fail) {
-      const Error error = no_room(*item);
-      return refuse(std::move(item), error);
-    }
-    item->state->phase = ItemPhase::waiting_for_room;
-    item->state->id = ++last_without_room_;
-    without_room_.emplace_hint(without_room_.end(), last_without_room_, std::move(item));
-    return;
+    return without_room == WithoutRoom::wait ? wait_for_room(std::move(item)) : refuse_without_room(std::move(item));
   }
   queue(std::move(item));
-  if (items_.size() >= options_.batch_size_threshold || age_timer_ == 0) pump();  // else nothing is due that was not
+  if (items_.size() >= options_.batch_size_threshold || !age_timer_.is_set())
+    pump();  // else nothing is due that was not
 }
 
-void GrinderCore::queue(std::unique_ptr<WorkItem> item) {
-  ItemState& state = *item->state;
+void GrinderCore::refuse_without_room(std::unique_ptr<WorkItem> item) noexcept {
+  const Error error = no_room(*item);
+  refuse(std::move(item), error);
+}
+
+void GrinderCore::wait_for_room(std::unique_ptr<WorkItem> item) noexcept {
+  try {
+    auto& place = without_room_[last_without_room_ + 1];
+    item->state->phase = ItemPhase::waiting_for_room;
+    item->state->id = ++last_without_room_;
+    place = std::move(item);
+  } catch (const std::bad_alloc&) {
+    refuse(std::move(item), Error::out_of_memory());
+  }
+}
+
+void GrinderCore::queue(std::unique_ptr<WorkItem> item) noexcept {
+  const std::shared_ptr<ItemState> state = item->state;
+  const TimePoint now = scheduler_->now();
+  try {
+    state->id = items_.add(std::move(item), now, state->settings.priority);
+  } catch (const std::bad_alloc&) {
+    return refuse(std::move(item), Error::out_of_memory());
+  }
   ++totals_.submitted;
-  state.phase = ItemPhase::waiting;
-  state.submitted = scheduler_->now();
-  const int priority = state.settings.priority;
-  state.id = items_.add(std::move(item), state.submitted, priority);
+  state->phase = ItemPhase::waiting;
+  state->submitted = now;
 }
 
 void GrinderCore::admit_who_waits_for_room() {
@@ -161,19 +202,15 @@ void GrinderCore::admit_who_waits_for_room() {
   }
 }
 
-void GrinderCore::refuse(std::unique_ptr<WorkItem> item, Error error) {
+void GrinderCore::refuse(std::unique_ptr<WorkItem> item, Error error) noexcept {
   ++totals_.refused;
   item->state->phase = ItemPhase::ended;
   item->fail(std::move(error));
   deliver(std::move(item));
 }
 
-void GrinderCore::deliver(std::unique_ptr<WorkItem> item) const {
-  scheduler_->defer([item = std::move(item)] { item->deliver(); });
-}
-
 // An item that will not run.
-void GrinderCore::fail_waiting(std::unique_ptr<WorkItem> item, const Error& error) {
+void GrinderCore::fail_waiting(std::unique_ptr<WorkItem> item, const Error& error) noexcept {
   error.code() == Errc::cancelled ? ++totals_.cancelled : ++totals_.failed;
   totals_.total.record(scheduler_->now() - item->state->submitted);
   item->state->phase = ItemPhase::ended;
@@ -185,15 +222,18 @@ void GrinderCore::cancel(ItemState& item) {
   switch (item.phase) {
     case ItemPhase::waiting: {
       auto waiting = items_.remove(item.id, item.settings.priority);
-      const Error error(Errc::cancelled, describe(*waiting) + " was cancelled before it ran");
+      const Error error =
+          Error::make(Errc::cancelled, [&] { return describe(*waiting) + " was cancelled before it ran"; });
       fail_waiting(std::move(waiting), error);
       return pump();
     }
     case ItemPhase::in_flight: {
       const auto batch = batches_.find(item.batch);
       if (batch == batches_.end() || item.call == 0) return;
-      return batch->second.lease.record()->cancel_of_batch(
-          item.call, {Errc::cancelled, options_.owner_prefix + ": the item was cancelled while it was in flight"});
+      return batch->second.lease.record()->cancel_of_batch(item.call, Error::make(Errc::cancelled, [&] {
+                                                             return options_.owner_prefix +
+                                                                    ": the item was cancelled while it was in flight";
+                                                           }));
     }
     case ItemPhase::waiting_for_room:  // has no Pending
     case ItemPhase::outside:
@@ -231,13 +271,16 @@ GrinderStats GrinderCore::stats() const {
                      .flushed_by_stop = totals_.flushed_by_stop,
                      .batches_without_lease = totals_.without_lease,
                      .batches_split = totals_.split,
-                     .batch_sizes = {totals_.batch_sizes.begin(), totals_.batch_sizes.end()},
+                     .batch_sizes = {},
                      .item_wait = summary_of(totals_.wait.summary),
                      .item_total = summary_of(totals_.total.summary),
                      .item_wait_buckets = totals_.wait.buckets.list(),
                      .item_wait_sum = totals_.wait.buckets.sum(),
                      .item_total_buckets = totals_.total.buckets.list(),
                      .item_total_sum = totals_.total.buckets.sum()};
+  for (const auto& [size, batches] : totals_.batch_sizes) {
+    if (batches != 0) stats.batch_sizes.emplace_back(size, batches);
+  }
   std::map<std::string, std::size_t> owners;
   items_.for_each([&](const std::unique_ptr<WorkItem>& item) { ++owners[item->state->settings.owner]; });
   stats.pending_by_owner.assign(owners.begin(), owners.end());

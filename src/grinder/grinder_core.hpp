@@ -11,6 +11,7 @@
 #include <optional>
 #include <source_location>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -21,7 +22,9 @@
 #include "leasepool/detail/work_item.hpp"
 #include "leasepool/grinder_options.hpp"
 #include "leasepool/grinder_stats.hpp"
-#include "loop/loop_core.hpp"
+#include "loop/deferred.hpp"
+#include "loop/kept_timer.hpp"
+#include "loop/loop_client.hpp"
 #include "loop/scheduler.hpp"
 
 namespace leasepool::detail {
@@ -35,9 +38,11 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   GrinderCore& operator=(const GrinderCore&) = delete;
   ~GrinderCore();
 
+  // These throw std::bad_alloc, and then the callback is not called.
   void start(DoneCallback done);
   void stop(bool cancel_pending, DoneCallback done);
 
+  // What fails, for want of memory, too, reaches the item's receiver.
   void submit(std::unique_ptr<WorkItem> item, WithoutRoom without_room);
   void cancel(ItemState& item);
   void leave_room_queue(const ItemState& item);
@@ -45,7 +50,8 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   // An item of this grinder has its outcome, which is about to be delivered.
   void item_ended(ItemState& item, const Error* error);
 
-  // A call of a batch function has failed: calls it again for each half of the items. False if that makes no sense.
+  // A call of a batch function has failed: calls it again for each half of the items. False, and they are left, if that
+  // makes no sense or there is no memory.
   bool split(const BatchCall& call, WorkItems& items, const Error& error);
 
   // The handle is destroyed, or the loop closes: everything in flight is cancelled.
@@ -58,7 +64,7 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   [[nodiscard]] ExecutorBackend backend() const noexcept { return backend_; }
 
   // Hands what came of an item to its receiver, later.
-  void deliver(std::unique_ptr<WorkItem> item) const;
+  void deliver(std::unique_ptr<WorkItem> item) const noexcept { scheduler_->defer(std::move(item)); }
 
  private:
   enum class Phase { stopped, running, stopping };
@@ -70,31 +76,37 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
 
   // Life.
   void begin_stop();
-  void cancel_everything(const std::string& reason);
+  void keep_timers();
+  void let_timers_go() noexcept;
+  void cancel_everything(std::string_view reason);
+  void stop_timed_out();
   void cancel_batch(Batch& batch, const Error& error) const;
   void finish_stop_if_empty();
-  void call_all(std::vector<DoneCallback>& callbacks);
   void loop_closing() noexcept override { shut_down(); }
 
   // Items.
-  void refuse(std::unique_ptr<WorkItem> item, Error error);
-  [[nodiscard]] Error not_running(const WorkItem& item) const;
-  [[nodiscard]] Error no_room(const WorkItem& item) const;
-  void queue(std::unique_ptr<WorkItem> item);
-  void fail_waiting(std::unique_ptr<WorkItem> item, const Error& error);
+  void refuse(std::unique_ptr<WorkItem> item, Error error) noexcept;
+  [[nodiscard]] Error not_running(const WorkItem& item) const noexcept;
+  [[nodiscard]] Error no_room(const WorkItem& item) const noexcept;
+  void refuse_without_room(std::unique_ptr<WorkItem> item) noexcept;
+  void wait_for_room(std::unique_ptr<WorkItem> item) noexcept;
+  void queue(std::unique_ptr<WorkItem> item) noexcept;
+  void fail_waiting(std::unique_ptr<WorkItem> item, const Error& error) noexcept;
   void admit_who_waits_for_room();
   [[nodiscard]] std::string describe(const WorkItem& item) const;
 
   // Batches.
   void pump();
-  void ask_for_lease();
+  [[nodiscard]] bool ask_for_what_is_due();
+  [[nodiscard]] bool ask_for_lease();
   void take_back_request();
   void lease_came(std::uint64_t batch_id, Result<ExecutorLease> lease);
-  void fail_batch(const Error& error);
+  void fail_batch(const Error& error) noexcept;
   void count_flush(std::size_t size);
   void begin_batch(std::uint64_t batch_id, ExecutorLease lease);
   void run_on(Batch& batch, std::uint64_t batch_id, WorkItems items);
-  void arm_age_timer();
+  [[nodiscard]] std::unique_ptr<Job> bind_group(std::uint64_t batch_id, WorkItems& items, std::size_t first) noexcept;
+  void arm_age_timer(TimePoint now);
 
   const std::shared_ptr<Scheduler> scheduler_;
   const std::weak_ptr<ManagerCore> manager_;
@@ -109,10 +121,10 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   std::map<std::uint64_t, std::uint64_t> requests_;  // batches that wait for a lease, and the manager's waiters
   std::unordered_map<std::uint64_t, Batch> batches_;
   std::uint64_t last_batch_ = 0;
-  TimerId age_timer_ = 0;
-  TimerId stop_timer_ = 0;
-  std::vector<DoneCallback> stop_callbacks_;
-  std::vector<DoneCallback> start_callbacks_;  // asked for while it stops
+  KeptTimer age_timer_;  // these keep their places from the start to the end of the stop
+  KeptTimer stop_timer_;
+  DoneNotices stop_callbacks_;
+  DoneNotices start_callbacks_;  // asked for while it stops
   GrinderTotals totals_;
 };
 

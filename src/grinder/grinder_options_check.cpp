@@ -10,8 +10,8 @@
 namespace leasepool::detail {
 
 void check_grinder_options(const GrinderOptions& options) {
-  constexpr std::size_t kLargestBatch = 65'536;
-  check_range("GrinderOptions::batch_size_threshold", options.batch_size_threshold, 1, kLargestBatch);
+  constexpr std::size_t kMaxBatch = 65'536;
+  check_range("GrinderOptions::batch_size_threshold", options.batch_size_threshold, 1, kMaxBatch);
   check_positive("GrinderOptions::max_wait", options.max_wait);
   check_positive("GrinderOptions::lease_duration", options.lease_duration);
   check_name("GrinderOptions::owner_prefix", options.owner_prefix);

@@ -1,6 +1,7 @@
 // ManagerCore's leases and waiters: granting, waiting in order, releasing, and expiry.
 #include <algorithm>
 #include <atomic>
+#include <new>
 #include <span>
 #include <utility>
 
@@ -24,50 +25,64 @@ std::uint64_t next_lease_id() {
 }  // namespace
 
 std::uint64_t ManagerCore::acquire(AcquireRequest request, AcquireCallback callback) {
-  if (!running()) {
-    refuse(std::move(callback),
-           {Errc::not_started, options_.name_prefix + ": " + quoted_owner(request.owner) +
-                                   " cannot acquire: the manager is not running; await start() first"});
-    return 0;
-  }
-  if (waiters_.empty() && !idle_.empty()) {
-    const TimePoint now = scheduler_->now();
-    grant(request, std::move(callback), now, now);
-    return 0;
-  }
-  const std::size_t coming = starting_pools() + (options_.max_pools - pools_.size());
-  if (!request.wait && waiters_.size() >= coming) {
-    refuse(std::move(callback),
-           {Errc::lease_unavailable, options_.name_prefix + ": no pool is free for " + quoted_owner(request.owner) +
-                                         ": max_pools = " + std::to_string(options_.max_pools) +
-                                         " are all in use, and wait = false; held by " + holders(leased_)});
-    return 0;
-  }
-  if (options_.max_waiters != 0 && waiters_.size() >= options_.max_waiters) {
-    refuse(std::move(callback), {Errc::lease_unavailable,
-                                 options_.name_prefix + ": " + quoted_owner(request.owner) +
-                                     " cannot wait for a pool: max_waiters = " + std::to_string(options_.max_waiters) +
-                                     " acquires wait already; held by " + holders(kHoldersNamed)});
-    return 0;
-  }
+  auto notice = std::make_unique<Notice<ExecutorLease>>(std::move(callback));
   const TimePoint now = scheduler_->now();
+  if (running() && waiters_.empty() && !idle_.empty()) {
+    grant(request, notice, now, now);
+    return 0;
+  }
+  if (auto error = refusal(request)) {
+    refuse(std::move(notice), std::move(*error));
+    return 0;
+  }
   const std::optional<Duration> timeout = request.timeout;
   const std::uint64_t id =
-      waiters_.push({.request = std::move(request), .callback = std::move(callback), .since = now, .timer = 0});
-  if (timeout) {
-    waiters_.find(id)->timer = scheduler_->call_at(deadline_after(now, *timeout), [weak = weak_from_this(), id] {
-      if (const auto self = weak.lock()) self->waiter_timed_out(id);
-    });
+      waiters_.push({.request = std::move(request), .notice = std::move(notice), .since = now, .timer = 0});
+  try {
+    if (timeout) {
+      waiters_.find(id)->timer = scheduler_->call_at(deadline_after(now, *timeout), [weak = weak_from_this(), id] {
+        if (const auto self = weak.lock()) self->waiter_timed_out(id);
+      });
+    }
+  } catch (const std::bad_alloc&) {
+    (void)waiters_.remove(id);
+    throw;
   }
   add_pools_for_waiters();
   return id;
+}
+
+// Why the caller cannot even wait; none if it can.
+std::optional<Error> ManagerCore::refusal(const AcquireRequest& request) const noexcept {
+  if (!running()) {
+    return Error::make(Errc::not_started, [&] {
+      return options_.name_prefix + ": " + quoted_owner(request.owner) +
+             " cannot acquire: the manager is not running; await start() first";
+    });
+  }
+  const std::size_t coming = starting_pools() + (options_.max_pools - pools_.size());
+  if (!request.wait && waiters_.size() >= coming) {
+    return Error::make(Errc::lease_unavailable, [&] {
+      return options_.name_prefix + ": no pool is free for " + quoted_owner(request.owner) +
+             ": max_pools = " + std::to_string(options_.max_pools) + " are all in use, and wait = false; held by " +
+             holders(leased_);
+    });
+  }
+  if (options_.max_waiters != 0 && waiters_.size() >= options_.max_waiters) {
+    return Error::make(Errc::lease_unavailable, [&] {
+      return options_.name_prefix + ": " + quoted_owner(request.owner) +
+             " cannot wait for a pool: max_waiters = " + std::to_string(options_.max_waiters) +
+             " acquires wait already; held by " + holders(kHoldersNamed);
+    });
+  }
+  return std::nullopt;
 }
 
 // As many as there are waiters, up to max_pools.
 void ManagerCore::add_pools_for_waiters() {
   for (std::size_t coming = starting_pools(); coming < waiters_.size() && pools_.size() < options_.max_pools;
        ++coming) {
-    add_pool();
+    if (!add_pool()) return;
   }
 }
 
@@ -82,33 +97,34 @@ void ManagerCore::waiter_timed_out(std::uint64_t waiter_id) {
   if (waiters_.find(waiter_id) == nullptr) return;
   ++acquires_timed_out_;
   Waiter waiter = waiters_.remove(waiter_id);
-  const std::string waited = in_words(*waiter.request.timeout);
-  const std::string owner = quoted_owner(waiter.request.owner);
-  refuse_waiter(std::move(waiter),
-                {Errc::timed_out, options_.name_prefix + ": " + owner + " waited for AcquireOptions::timeout = " +
-                                      waited + " and got none of max_pools = " + std::to_string(options_.max_pools) +
-                                      "; held by " + holders(kHoldersNamed)});
-}
-
-void ManagerCore::refuse(AcquireCallback callback, Error error) {
-  ++acquires_failed_;
-  scheduler_->defer([callback = std::move(callback), error = std::move(error)]() mutable {
-    callback(std::unexpected(std::move(error)));
+  Error error = Error::make(Errc::timed_out, [&] {
+    return options_.name_prefix + ": " + quoted_owner(waiter.request.owner) +
+           " waited for AcquireOptions::timeout = " + in_words(*waiter.request.timeout) +
+           " and got none of max_pools = " + std::to_string(options_.max_pools) + "; held by " + holders(kHoldersNamed);
   });
+  refuse_waiter(std::move(waiter), std::move(error));
 }
 
-void ManagerCore::refuse_waiter(Waiter waiter, const Error& error) {
+void ManagerCore::refuse(AcquireNotice notice, Error error) noexcept {
+  ++acquires_failed_;
+  notice->set(std::unexpected(std::move(error)));
+  scheduler_->defer(std::move(notice));
+}
+
+void ManagerCore::refuse_waiter(Waiter waiter, Error error) noexcept {
   scheduler_->cancel_timer(waiter.timer);
-  refuse(std::move(waiter.callback), error);
+  refuse(std::move(waiter.notice), std::move(error));
 }
 
-void ManagerCore::fail_waiters(Errc code, const std::string& reason) {
-  while (!waiters_.empty()) refuse_waiting(waiters_.pop_front(), code, reason);
+void ManagerCore::fail_waiters(const Error& reason) noexcept {
+  while (!waiters_.empty()) refuse_waiting(waiters_.pop_front(), reason);
 }
 
-void ManagerCore::refuse_waiting(Waiter waiter, Errc code, const std::string& reason) {
-  const std::string owner = quoted_owner(waiter.request.owner);
-  refuse_waiter(std::move(waiter), {code, options_.name_prefix + ": " + owner + " waited for a pool: " + reason});
+void ManagerCore::refuse_waiting(Waiter waiter, const Error& reason) noexcept {
+  Error error = reason.with_message([&] {
+    return options_.name_prefix + ": " + quoted_owner(waiter.request.owner) + " waited for a pool: " + reason.message();
+  });
+  refuse_waiter(std::move(waiter), std::move(error));
 }
 
 std::string ManagerCore::holders(std::size_t most) const {
@@ -128,29 +144,33 @@ std::string ManagerCore::holders(std::size_t most) const {
   return text.empty() ? "nobody" : text;
 }
 
-void ManagerCore::grant(AcquireRequest& request, AcquireCallback callback, TimePoint asked, TimePoint now) {
+// Throws std::bad_alloc, and then nothing has changed.
+void ManagerCore::grant(AcquireRequest& request, AcquireNotice& notice, TimePoint asked, TimePoint now) {
   const Slot slot = idle_.back();
-  idle_.pop_back();
-  slot->lease = std::allocate_shared<LeaseRecord>(
-      JobAllocator<LeaseRecord>(), scheduler_, *this, ledger_, slot->pool,
+  auto lease = std::allocate_shared<LeaseRecord>(
+      JobAllocator<LeaseRecord>(), scheduler_, *this, call_stats_, slot->pool,
       LeaseRecord::Grant{.id = next_lease_id(), .owner = std::move(request.owner), .where = request.where, .at = now});
-  slot->lease->slot = &*slot;
+  set_deadlines(*lease, now, request.lease_duration);
+  idle_.pop_back();
+  lease->slot = &*slot;
+  slot->lease = lease;
   ++leased_;
   ++acquired_;
   acquire_wait_.record(now - asked);
-  set_deadlines(*slot->lease, now, request.lease_duration);
-  slot->lease->granted = std::move(callback);
-  scheduler_->defer([lease = ExecutorLease(slot->lease)]() mutable {
-    AcquireCallback granted = std::move(lease.record()->granted);
-    granted(std::move(lease));
-  });
+  notice->set(ExecutorLease(std::move(lease)));
+  scheduler_->defer(std::move(notice));
 }
 
-void ManagerCore::serve_waiters() {
+// Where there is no memory to serve one, the pool goes to the next.
+void ManagerCore::serve_waiters() noexcept {
   while (!waiters_.empty() && !idle_.empty()) {
     Waiter waiter = waiters_.pop_front();
     scheduler_->cancel_timer(waiter.timer);
-    grant(waiter.request, std::move(waiter.callback), waiter.since, scheduler_->now());
+    try {
+      grant(waiter.request, waiter.notice, waiter.since, scheduler_->now());
+    } catch (const std::bad_alloc&) {
+      refuse_waiter(std::move(waiter), Error::out_of_memory());
+    }
   }
 }
 
@@ -165,7 +185,8 @@ void ManagerCore::lease_drained(LeaseRecord& record) {
 }
 
 void ManagerCore::return_pool(Slot slot) {
-  take_lease(*slot).reset();
+  end_lending(*slot);
+  slot->lease.reset();
   const bool broken = slot->pool->broken();
   if (broken || (waiters_.empty() && pools_.size() > target_)) {
     retire(slot);
@@ -176,14 +197,13 @@ void ManagerCore::return_pool(Slot slot) {
 }
 
 // The timer's manager and record are alive: it is cancelled when the lease ends in any other way, with its manager too.
+// Throws std::bad_alloc, and then nothing has changed.
 void ManagerCore::set_deadlines(LeaseRecord& record, TimePoint from, Duration duration) {
-  record.soft_expires_at = deadline_after(from, duration);
-  record.hard_expires_at = deadline_after(record.soft_expires_at, options_.lease_grace);
-  scheduler_->cancel_timer(record.expiry_timer);
-  record.expiry_timer = scheduler_->call_at(record.soft_expires_at, [this, &record] {
-    const auto self = shared_from_this();  // the log sink may destroy the handle
-    soft_expired(record);
-  });
+  const TimePoint soft = deadline_after(from, duration);
+  const TimerId timer = scheduler_->call_at(soft, [this, &record] { soft_expired(record); });
+  scheduler_->cancel_timer(std::exchange(record.expiry_timer, timer));
+  record.soft_expires_at = soft;
+  record.hard_expires_at = deadline_after(soft, options_.lease_grace);
 }
 
 void ManagerCore::extend_lease(LeaseRecord& record, Duration duration) {
@@ -193,15 +213,14 @@ void ManagerCore::extend_lease(LeaseRecord& record, Duration duration) {
 void ManagerCore::soft_expired(LeaseRecord& record) {
   ++leases_expired_;
   if (record.hard_expires_at <= record.soft_expires_at) return revoke(record);
+  // In the place of the timer that has come, so that it takes no memory.
+  record.expiry_timer = scheduler_->call_at(record.hard_expires_at, [this, &record] { revoke(record); });
   record.note_stacks();  // so that its revocation can say where its calls were
-  record.expiry_timer = scheduler_->call_at(record.hard_expires_at, [this, &record] {
-    const auto self = shared_from_this();
-    revoke(record);
+  log(LogLevel::warning, [&] {
+    return record.description() + ", acquired at " + record.where.file_name() + ":" +
+           std::to_string(record.where.line()) + ", is past its soft expiry after " +
+           in_words(scheduler_->now() - record.granted_at) + "; it is revoked in " + in_words(options_.lease_grace);
   });
-  log(LogLevel::warning, record.description() + ", acquired at " + record.where.file_name() + ":" +
-                             std::to_string(record.where.line()) + ", is past its soft expiry after " +
-                             in_words(scheduler_->now() - record.granted_at) + "; it is revoked in " +
-                             in_words(options_.lease_grace));
 }
 
 void ManagerCore::revoke(LeaseRecord& record) {
@@ -214,12 +233,13 @@ void ManagerCore::revoke(LeaseRecord& record) {
   const Error error = *lease->refusal();
   lease->end_queued(error);
   retire(slot);  // before its workers are killed, so that it does not replace them
-  lease->interrupt_running(error);
-  if (lease->gives_up_at_expiry) lease->give_up_running(error);
+  lease->interrupt_running(error, LeaseRecord::Ended::are_spared);
+  if (lease->gives_up_at_expiry) lease->give_up_running(error, LeaseRecord::Ended::are_spared);
   resize_soon();
-  log(LogLevel::warning, error.message() + "; acquired at " + lease->where.file_name() + ":" +
-                             std::to_string(lease->where.line()) + ", held for " +
-                             in_words(scheduler_->now() - lease->granted_at));
+  log(LogLevel::warning, [&] {
+    return error.message() + "; acquired at " + lease->where.file_name() + ":" + std::to_string(lease->where.line()) +
+           ", held for " + in_words(scheduler_->now() - lease->granted_at);
+  });
 }
 
 }  // namespace leasepool::detail

@@ -1,20 +1,24 @@
 // LeaseRecord: one lease as the library knows it: its pool, its deadlines, and its calls in flight.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "base/intrusive_queue.hpp"
 #include "leasepool/detail/job.hpp"
 #include "leasepool/histogram.hpp"
 #include "leasepool/lease.hpp"
 #include "leasepool/manager.hpp"
 #include "leasepool/stats.hpp"
+#include "loop/deferred.hpp"
 #include "loop/scheduler.hpp"
 #include "pool/pool.hpp"
 
@@ -29,26 +33,43 @@ enum class LeaseState {
 
 struct PoolSlot;
 
+// Whether its function has begun, and whether it also has not returned.
+[[nodiscard]] inline bool runs(const Job& job) noexcept {
+  return job.state.started.load(std::memory_order_relaxed) != TimePoint{};
+}
+// In time for any deadline that passes now.
+[[nodiscard]] inline bool has_ended(const Job& job) noexcept {
+  return job.state.ended.load(std::memory_order_relaxed) != TimePoint{};
+}
+[[nodiscard]] inline bool runs_still(const Job& job) noexcept { return runs(job) && !has_ended(job); }
+
 // What the manager counts over all leases, and its limits on each.
-struct CallLedger {
+struct CallStats {
   std::string manager;
   std::size_t workers_per_pool = 1;
   std::size_t max_queued_calls = 0;
   std::uint64_t last_call_id = 0;
   std::uint64_t completed = 0;
   std::uint64_t failed = 0;
-  std::map<Errc, std::uint64_t> failed_by;
+  std::array<std::uint64_t, static_cast<std::size_t>(kLastErrc) + 1> failed_by{};  // by Errc; 0: none of them
   Histogram wait;
   Histogram run;
 
-  void count_failure(const Error& error) {
+  void count_failure(const Error& error) noexcept {
     ++failed;
-    ++failed_by[static_cast<Errc>(error.code().value())];
+    ++failed_by[static_cast<std::size_t>(errc_of(error.code()))];
+  }
+  [[nodiscard]] std::vector<std::pair<Errc, std::uint64_t>> failures_by_code() const {
+    std::vector<std::pair<Errc, std::uint64_t>> failures;
+    for (std::size_t code = 1; code < failed_by.size(); ++code) {
+      if (failed_by[code] != 0) failures.emplace_back(static_cast<Errc>(code), failed_by[code]);
+    }
+    return failures;
   }
 };
 
 // The manager, as its leases know it. Loop thread only.
-class LeaseKeeper {
+class LeaseObserver {
  public:
   // The handle gave it back.
   virtual void lease_released(LeaseRecord& record) = 0;
@@ -57,7 +78,7 @@ class LeaseKeeper {
   virtual void extend_lease(LeaseRecord& record, Duration duration) = 0;
 
  protected:
-  ~LeaseKeeper() = default;
+  ~LeaseObserver() = default;
 };
 
 // Shared by the handle, the manager and every call in flight. Loop thread only, but for what is const.
@@ -72,7 +93,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
     TimePoint hard{};
   };
 
-  LeaseRecord(std::shared_ptr<Scheduler> loop, LeaseKeeper& keeper, std::shared_ptr<CallLedger> ledger,
+  LeaseRecord(std::shared_ptr<Scheduler> loop, LeaseObserver& observer, std::shared_ptr<CallStats> call_stats,
               std::shared_ptr<Pool> pool, Grant grant);
   LeaseRecord(const LeaseRecord&) = delete;
   LeaseRecord& operator=(const LeaseRecord&) = delete;
@@ -87,7 +108,6 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   TimePoint hard_expires_at;
   TimerId expiry_timer = 0;  // the manager's
   PoolSlot* slot = nullptr;  // the same, as long as the pool is lent to it
-  AcquireCallback granted;   // until it has been called
 
   // At hard expiry the callers of what still runs are told, too, where it cannot be ended.
   bool gives_up_at_expiry = false;
@@ -95,18 +115,18 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   // Starts a call, or has it fail; its outcome is delivered later in any case.
   void submit(std::unique_ptr<Job> job, const CallSettings& settings);
 
-  // The same for several, which may go to the workers together.
-  struct Submission {
-    std::unique_ptr<Job> job;
-    CallSettings settings;
-  };
-  void submit_batch(std::vector<Submission> submissions);
+  // The same for several, which may go to the workers together. Their bookings have an id, or get one, and the bound of
+  // their run.
+  void submit_batch(IntrusiveQueue<Job> jobs);
+  [[nodiscard]] std::uint64_t new_call_id() noexcept { return ++call_stats_->last_call_id; }
 
   // Ends a call of a batch, on whose lease there are no others, as a stop token does: at once where it waits or can be
   // interrupted.
   void cancel_of_batch(std::uint64_t job_id, const Error& error) const;
 
   void release();
+  // The same by whoever has the handle, on any thread but the loop's.
+  static void release_from_thread(std::shared_ptr<LeaseRecord> record) noexcept;
   void extend(Duration duration);
 
   // Takes no more calls, and says so with what the state means.
@@ -115,26 +135,32 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
 
   // Ends what waits for a worker.
   void end_queued(const Error& error);
+  // A call whose function has ended may have its result still to be decoded, or be on its way here.
+  enum class Ended { are_spared, are_included };
+
   // Ends what runs, where the pool can; what it cannot runs on and delivers when it ends.
-  void interrupt_running(const Error& error);
+  void interrupt_running(const Error& error, Ended ended = Ended::are_included);
   // Has it noted where what runs is, where the pool can, for the error of a later interrupt.
   void note_stacks() const;
   // Tells the callers of what still runs; the functions run on, and what they give is dropped.
-  void give_up_running(const Error& error);
-  // The functions that have begun and not returned.
+  void give_up_running(const Error& error, Ended ended = Ended::are_included) noexcept;
+  // The same in the loop's next turn, when it has taken in what has ended by then.
+  void give_up_soon(const Error& error) noexcept;
+  // Whether functions have begun and not returned, and which.
+  [[nodiscard]] bool runs_something() const noexcept;
   [[nodiscard]] std::string names_of_running() const;
 
   [[nodiscard]] bool idle() const noexcept { return in_flight_ == 0; }
   [[nodiscard]] LeaseStats stats(TimePoint now) const;
   [[nodiscard]] std::string description() const;
   // Why it takes no calls; none while it does.
-  [[nodiscard]] std::optional<Error> refusal() const;
+  [[nodiscard]] std::optional<Error> refusal() const noexcept;
   // Of a call that a function on the lease's last free worker submitted. Any thread.
   [[nodiscard]] Error self_wait(std::string_view function) const;
   [[nodiscard]] const std::shared_ptr<Pool>& pool() const noexcept { return pool_; }
 
   // The manager is gone: nothing is reported to it any more.
-  void forget_keeper() noexcept { keeper_ = nullptr; }
+  void forget_observer() noexcept { observer_ = nullptr; }
 
  private:
   void job_started(std::uint64_t job_id, TimePoint started) override;
@@ -142,19 +168,26 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void job_ended(std::unique_ptr<Job> job) override;
   [[nodiscard]] std::string_view lease_owner() const noexcept override { return owner; }
 
-  [[nodiscard]] std::unique_ptr<Job> admit(std::unique_ptr<Job> job, const CallSettings& settings, TimePoint now);
-  void say_whose_call(Job& job) const;
+  [[nodiscard]] std::unique_ptr<Job> admit(std::unique_ptr<Job> job, const CallSettings& settings,
+                                           TimePoint now) noexcept;
+  void reserve(Job& job, const CallSettings& settings);
+  void let_go(Job& job) noexcept;
+  void add_lease_context(Job& job) const noexcept;
   [[nodiscard]] std::string cancellation_text(const Job& job) const;
   void watch_cancellation(Job& job, const std::stop_token& token);
   void cancelled_by_token(std::uint64_t job_id);
   void cancel(Job& job, const Error& error) const;
-  void watch_queue(Job& job);
+  void watch_queue(Job& job) noexcept;
   void queue_time_out(std::uint64_t job_id);
-  void watch_run(Job& job, TimePoint started);
-  void run_nearly_time_out(std::uint64_t job_id, TimePoint deadline);
+  void watch_run(Job& job, TimePoint started) noexcept;
+  void run_nearly_time_out(std::uint64_t job_id);
   void run_time_out(std::uint64_t job_id);
-  void fail_now(std::unique_ptr<Job> job, Error error);
-  void count(const Job& job);
+  void fail_now(std::unique_ptr<Job> job, Error error) noexcept;
+  void tell_early(Job& job, const Error& error) noexcept;
+  void tell_those_early();
+  void forget_early(Job& job) noexcept;
+  void give_up_on_running();
+  void count(const Job& job) noexcept;
   void add(Job& job) noexcept;
   void remove(Job& job) noexcept;
   // A call in flight, of those that are watched; null if it has ended.
@@ -162,14 +195,20 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   // The same of all, by looking through them.
   [[nodiscard]] Job* find_in_flight(std::uint64_t job_id) const noexcept;
 
-  LeaseKeeper* keeper_;
-  const std::shared_ptr<CallLedger> ledger_;
+  LeaseObserver* observer_;
+  const std::shared_ptr<CallStats> call_stats_;
   const std::shared_ptr<Pool> pool_;
   LeaseState state_ = LeaseState::active;
   Job* first_ = nullptr;  // in flight, oldest first
   Job* last_ = nullptr;
   std::size_t in_flight_ = 0;
   std::unordered_map<std::uint64_t, Job*> watched_;  // those with a time-out or a stop token
+  Job* first_early_ = nullptr;                       // of those whose callers are to be told before they end, in order
+  Job* last_early_ = nullptr;
+  std::optional<Error> gives_up_;  // what the callers of what still runs are told next
+  DeferredMember<LeaseRecord, &LeaseRecord::tell_those_early> tells_early_;
+  DeferredMember<LeaseRecord, &LeaseRecord::give_up_on_running> gives_up_soon_;
+  DeferredMember<LeaseRecord, &LeaseRecord::release> release_from_thread_;
 };
 
 }  // namespace leasepool::detail

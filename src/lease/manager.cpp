@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "base/leak.hpp"
 #include "lease/lease_record.hpp"
 #include "lease/manager_core.hpp"
 #include "lease/options_check.hpp"
@@ -15,8 +16,16 @@ namespace detail {
 
 namespace {
 
+// What a child process got of them by fork() is a copy, and the other process's to use.
+[[noreturn]] void throw_is_copy(const std::string& whose) {
+  throw LeasePoolError(Errc::wrong_thread, whose +
+                                               " was used in a process that was forked from the one that made it: a "
+                                               "child needs a Loop and a manager of its own");
+}
+
 void check_lease_thread(const LeaseRecord& record) {
   if (record.scheduler->on_thread()) return;
+  if (record.scheduler->is_copy()) throw_is_copy(record.description());
   throw LeasePoolError(
       Errc::wrong_thread,
       record.description() +
@@ -26,12 +35,13 @@ void check_lease_thread(const LeaseRecord& record) {
 
 void check_on_thread(const ManagerCore& manager, const char* verb) {
   if (manager.scheduler().on_thread()) return;
+  if (manager.scheduler().is_copy()) throw_is_copy(manager.options().name_prefix);
   throw LeasePoolError(Errc::wrong_thread, manager.options().name_prefix + ": " + verb +
                                                "() was called off the loop's thread; use Loop::post() to get there");
 }
 
-Error loop_gone(const LeaseRecord& record) {
-  return {Errc::not_started, record.description() + ": its loop was destroyed"};
+Error loop_gone(const LeaseRecord& record) noexcept {
+  return Error::make(Errc::not_started, [&] { return record.description() + ": its loop was destroyed"; });
 }
 
 const LeaseRecord& check_not_empty(const LeaseRecord* record) {
@@ -40,18 +50,18 @@ const LeaseRecord& check_not_empty(const LeaseRecord* record) {
 }
 
 // A call on its way to the loop's thread. Dropped there or on the way, because the loop is gone, it fails.
-class Submission {
+class Submission final : public Deferred {
  public:
-  Submission(std::shared_ptr<LeaseRecord> record, std::unique_ptr<Job> job, CallSettings settings)
+  Submission(std::shared_ptr<LeaseRecord> record, std::unique_ptr<Job> job, CallSettings settings) noexcept
       : record_(std::move(record)), job_(std::move(job)), settings_(std::move(settings)) {}
-  Submission(Submission&&) = default;
-  Submission& operator=(Submission&&) = delete;
-  ~Submission() {
+  Submission(const Submission&) = delete;
+  Submission& operator=(const Submission&) = delete;
+  ~Submission() override {
     if (!job_) return;
     job_->fail(loop_gone(*record_));
     job_->deliver();
   }
-  void operator()() { record_->submit(std::move(job_), settings_); }
+  void run() override { record_->submit(std::move(job_), settings_); }
 
  private:
   std::shared_ptr<LeaseRecord> record_;
@@ -111,6 +121,7 @@ void submit_job(const std::shared_ptr<LeaseRecord>& record, std::unique_ptr<Job>
 void submit_job_from_thread(const std::shared_ptr<LeaseRecord>& record, std::unique_ptr<Job> job,
                             const CallSettings& settings) {
   check_not_empty(record.get());
+  if (record->scheduler->is_copy()) throw_is_copy(record->description());
   if (record->scheduler->on_thread()) {
     check_may_call(record.get());
     return record->submit(std::move(job), settings);
@@ -119,7 +130,7 @@ void submit_job_from_thread(const std::shared_ptr<LeaseRecord>& record, std::uni
     job->fail(record->self_wait(job->function_name()));
     return job->deliver();
   }
-  record->scheduler->post(Submission(record, std::move(job), settings));
+  record->scheduler->post(std::make_unique<Submission>(record, std::move(job), settings));
 }
 
 }  // namespace detail
@@ -136,6 +147,10 @@ LeasedExecutorManager::LeasedExecutorManager(Loop& loop, ManagerOptions options)
 }
 
 LeasedExecutorManager::~LeasedExecutorManager() {
+  if (loop_->is_copy()) {
+    detail::leak(std::move(core_));
+    return;
+  }
   detail::check(loop_->on_thread(), "a manager is destroyed on its loop's thread");
   core_->shut_down();
   loop_->detach(*core_);
@@ -157,7 +172,9 @@ void LeasedExecutorManager::acquire_async(AcquireOptions options, detail::Acquir
   (void)core_->acquire(detail::make_acquire_request(*core_, options, where), std::move(callback));
 }
 
-void LeasedExecutorManager::notify_scale_changed() { core_->notify_scale_changed(); }
+void LeasedExecutorManager::notify_scale_changed() {
+  if (!loop_->is_copy()) core_->notify_scale_changed();
+}
 
 std::size_t LeasedExecutorManager::desired_executor_count() const {
   detail::check_on_thread(*core_, "desired_executor_count");
@@ -190,12 +207,13 @@ ExecutorLease& ExecutorLease::operator=(ExecutorLease&& other) noexcept {
 ExecutorLease::~ExecutorLease() { release_from_any_thread(); }
 
 void ExecutorLease::release_from_any_thread() noexcept {
-  const auto record = std::exchange(record_, nullptr);
+  auto record = std::exchange(record_, nullptr);
   if (!record) return;
+  if (record->scheduler->is_copy()) return detail::leak(std::move(record));
   if (record->scheduler->on_thread()) {
     record->release();
   } else {
-    record->scheduler->post([record] { record->release(); });
+    detail::LeaseRecord::release_from_thread(std::move(record));
   }
 }
 
@@ -205,7 +223,7 @@ void ExecutorLease::release() {
   record_->release();
 }
 
-void ExecutorLease::extend(Duration duration) {
+void ExecutorLease::extend(TimeSpan duration) {
   detail::check_may_call(record_.get());
   detail::check_positive("duration of extend()", duration);
   record_->extend(duration);

@@ -2,14 +2,15 @@
 #include "lease/manager_core.hpp"
 
 #include <algorithm>
-#include <exception>
+#include <chrono>
+#include <new>
 #include <utility>
 
 #include "base/check.hpp"
 #include "base/clock.hpp"
-#include "base/log.hpp"
-#include "lease/duration_summary.hpp"
+#include "lease/options_check.hpp"
 #include "lease/text.hpp"
+#include "leasepool/detail/keep_result.hpp"
 
 namespace leasepool::detail {
 
@@ -17,10 +18,14 @@ ManagerCore::ManagerCore(std::shared_ptr<Scheduler> scheduler, ManagerOptions op
     : scheduler_(std::move(scheduler)),
       options_(std::move(options)),
       make_pool_(std::move(make_pool)),
-      ledger_(std::make_shared<CallLedger>()) {
-  ledger_->manager = options_.name_prefix;
-  ledger_->workers_per_pool = options_.workers_per_pool;
-  ledger_->max_queued_calls = options_.max_queued_calls;
+      call_stats_(std::make_shared<CallStats>()),
+      check_timer_(*scheduler_),
+      stop_timer_(*scheduler_),
+      sink_(std::make_shared<ClosableSink>(options_.log)),
+      log_(std::make_shared<LogQueue>(*scheduler_, log_sink(), std::make_shared<LogCounts>())) {
+  call_stats_->manager = options_.name_prefix;
+  call_stats_->workers_per_pool = options_.workers_per_pool;
+  call_stats_->max_queued_calls = options_.max_queued_calls;
 }
 
 ManagerCore::~ManagerCore() {
@@ -28,44 +33,91 @@ ManagerCore::~ManagerCore() {
 }
 
 void ManagerCore::start(DoneCallback done) {
-  if (running()) return scheduler_->defer([done = std::move(done)]() mutable { done({}); });
-  start_callbacks_.push_back(std::move(done));
-  if (phase_ != Phase::stopped) return;  // it starts already, or will when it has stopped
+  auto notice = std::make_unique<Notice<void>>(std::move(done));
+  if (running()) {
+    notice->set({});
+    return scheduler_->defer(std::move(notice));
+  }
+  if (phase_ == Phase::stopped) keep_timers();
+  start_callbacks_.add(std::move(notice));
+  if (phase_ == Phase::stopped) begin_start();  // else it starts already, or will when it has stopped
+}
+
+void ManagerCore::keep_timers() {
+  try {
+    check_timer_.keep();
+    stop_timer_.keep();
+  } catch (const std::bad_alloc&) {
+    check_timer_.let_go();
+    throw;
+  }
+}
+
+void ManagerCore::begin_start() {
   phase_ = Phase::starting;
   target_ = target();
-  while (phase_ == Phase::starting && pools_.size() < target_) add_pool();
+  while (phase_ == Phase::starting && pools_.size() < target_ && add_pool()) {
+  }
 }
 
-void ManagerCore::add_pool() {
-  const auto slot = pools_.emplace(pools_.end());
-  slot->place = slot;
-  slot->pool = make_pool_({.name = options_.name_prefix + "-" + std::to_string(++pools_made_),
-                           .workers = options_.workers_per_pool,
-                           .max_payload = options_.max_payload,
-                           .spin = options_.spin,
-                           .shared_memory = options_.shared_memory,
-                           .worker_start_timeout = options_.worker_start_timeout,
-                           .max_calls_per_worker = options_.max_calls_per_worker,
-                           .max_worker_age = options_.max_worker_age,
-                           .max_worker_rss = options_.max_worker_rss,
-                           .limits = options_.worker_limits,
-                           .initializer = options_.initializer,
-                           .worker_cgroup = options_.worker_cgroup,
-                           .sandbox = options_.sandbox,
-                           .log = options_.log,
-                           .totals = pool_totals_});
-  slot->pool->start([weak = weak_from_this(), slot](Result<void> result) {
-    const auto self = weak.lock();
-    if (self && !self->shut_down_) self->pool_started(slot, std::move(result));
-  });
+// False if there was no memory; that is reported as if the pool did.
+bool ManagerCore::add_pool() {
+  try {
+    if (idle_.capacity() <= pools_.size()) idle_.reserve(2 * pools_.size() + 1);
+    std::list<PoolSlot> made;
+    const auto slot = made.emplace(made.end(), PoolSlot{.number = ++pools_made_});
+    slot->place = slot;
+    slot->pool = make_numbered_pool(slot->number);
+    pools_.splice(pools_.end(), made);
+    start_pool(slot);
+    return true;
+  } catch (const std::bad_alloc&) {
+    const Error error = Error::out_of_memory();
+    phase_ == Phase::starting ? start_failed(error) : pool_failed_to_start(error);
+    return false;
+  }
 }
 
-void ManagerCore::pool_started(Slot slot, Result<void> result) {
+std::shared_ptr<Pool> ManagerCore::make_numbered_pool(std::uint64_t number) {
+  return make_pool_({.name = options_.name_prefix + "-" + std::to_string(number),
+                     .workers = options_.workers_per_pool,
+                     .max_payload = options_.max_payload,
+                     .spin = options_.spin,
+                     .shared_memory = options_.shared_memory,
+                     .worker_start_timeout = options_.worker_start_timeout,
+                     .max_calls_per_worker = options_.max_calls_per_worker,
+                     .max_worker_age = options_.max_worker_age,
+                     .max_worker_rss = options_.max_worker_rss,
+                     .limits = options_.worker_limits,
+                     .initializer = options_.initializer,
+                     .worker_cgroup = options_.worker_cgroup,
+                     .sandbox = options_.sandbox,
+                     .log = log_sink(),
+                     .totals = pool_totals_,
+                     .decode_limits = {.most_bytes = most_decoded(options_), .most_time = options_.decode_timeout},
+                     .decode_thread_threshold = options_.decode_thread_threshold});
+}
+
+void ManagerCore::start_pool(Slot slot) {
+  try {
+    slot->pool->start([weak = weak_from_this(), number = slot->number](const Result<void>& result) {
+      const auto self = weak.lock();
+      if (self && !self->shut_down_) self->pool_started(number, result);
+    });
+  } catch (const std::bad_alloc&) {
+    slot->pool->close_now(scheduler_->now());
+    pools_.erase(slot);
+    throw;
+  }
+}
+
+void ManagerCore::pool_started(std::uint64_t number, const Result<void>& result) {
+  const auto slot = std::ranges::find(pools_, number, &PoolSlot::number);
+  if (slot == pools_.end()) return;  // it was retired meanwhile
   if (!result) {
     pools_.erase(slot);
     return phase_ == Phase::starting ? start_failed(result.error()) : pool_failed_to_start(result.error());
   }
-  slot->ready = true;
   idle_.push_back(slot);
   if (phase_ == Phase::starting) {
     if (starting_pools() == 0) start_finished();
@@ -81,21 +133,23 @@ std::size_t ManagerCore::starting_pools() const noexcept { return pools_.size() 
 void ManagerCore::start_finished() {
   phase_ = Phase::running;
   arm_check_timer();
-  call_all(start_callbacks_, {});
+  start_callbacks_.tell(*scheduler_, {});
 }
 
 // Told when nothing is left of what the start had made.
 void ManagerCore::start_failed(const Error& error) {
   start_error_ = error;
-  failed_starts_ = std::exchange(start_callbacks_, {});
+  failed_starts_.take_all(start_callbacks_);
   begin_stop();
 }
 
 // A pool that was wanted while running. Waiters go on waiting as long as there is another pool to wait for.
 void ManagerCore::pool_failed_to_start(const Error& error) {
-  log(LogLevel::warning, "a pool cannot be started: " + error.message());
+  log(LogLevel::warning, [&] { return "a pool cannot be started: " + error.message(); });
+  const bool is_ours = errc_of(error.code()) != Errc{};
+  const Error reason = is_ours ? Error::make(Errc::pool_broken, [&] { return error.message(); }) : error;
   if (pools_.empty()) {
-    fail_waiters(Errc::pool_broken, error.message());
+    fail_waiters(reason);
   } else {
     const std::size_t coming = starting_pools();
     std::size_t position = waiters_.size();
@@ -104,7 +158,7 @@ void ManagerCore::pool_failed_to_start(const Error& error) {
       if (last->second.request.wait) {
         waiter = last;
       } else {
-        refuse_waiting(waiters_.remove(last->first), Errc::pool_broken, error.message());
+        refuse_waiting(waiters_.remove(last->first), reason);
       }
     }
   }
@@ -118,8 +172,9 @@ std::size_t ManagerCore::target() {
       units = options_.size_provider();
     } catch (...) {
       if (!std::exchange(size_provider_failed_, true)) {
-        log(LogLevel::warning,
-            "size_provider threw and counts as 0 from now on whenever it does: " + describe_current_exception());
+        log(LogLevel::warning, [] {
+          return "size_provider threw and counts as 0 from now on whenever it does: " + describe_current_exception();
+        });
       }
     }
   }
@@ -138,18 +193,20 @@ void ManagerCore::resize() {
   target_ = target();
   if (!running()) return;  // the size_provider stopped it
   retire_surplus();
-  while (pools_.size() < target_) add_pool();
+  while (pools_.size() < target_ && add_pool()) {
+  }
   add_pools_for_waiters();
   arm_check_timer();
 }
 
 // In this turn, but behind what is delivered in it: making workers takes a while, and callers are to hear of a deadline
 // at once.
-void ManagerCore::resize_soon() {
-  scheduler_->defer([weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (self && self->running()) self->resize();
-  });
+void ManagerCore::resize_soon() noexcept {
+  if (auto queued = resizes_.to_queue(shared_from_this())) scheduler_->defer(std::move(queued));
+}
+
+void ManagerCore::resize_now() {
+  if (running()) resize();
 }
 
 void ManagerCore::retire_surplus() {
@@ -159,64 +216,68 @@ void ManagerCore::retire_surplus() {
 // Without a size_provider nothing changes by itself, but for a pool that could not be made: for the target, or for who
 // waits.
 void ManagerCore::arm_check_timer() {
-  scheduler_->cancel_timer(std::exchange(check_timer_, 0));
   const bool waiter_lacks_pool = pools_.size() < options_.max_pools && waiters_.size() > starting_pools();
-  if (!options_.size_provider && pools_.size() >= target_ && !waiter_lacks_pool) return;
-  check_timer_ =
-      scheduler_->call_at(deadline_after(scheduler_->now(), options_.check_interval), [weak = weak_from_this()] {
-        const auto self = weak.lock();
-        if (!self || !self->running()) return;
-        self->check_timer_ = 0;
-        self->resize();
-      });
+  if (!options_.size_provider && pools_.size() >= target_ && !waiter_lacks_pool) return check_timer_.unset();
+  check_timer_.set(deadline_after(scheduler_->now(), options_.check_interval), [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    self->check_timer_.came();
+    if (self->running()) self->resize();
+  });
 }
 
 // The pool is not lent any more.
-std::shared_ptr<LeaseRecord> ManagerCore::take_lease(PoolSlot& slot) noexcept {
-  if (slot.lease) {
-    slot.lease->slot = nullptr;
-    --leased_;
-  }
-  return std::move(slot.lease);
+void ManagerCore::end_lending(PoolSlot& slot) noexcept {
+  if (!slot.lease) return;
+  slot.lease->slot = nullptr;
+  --leased_;
 }
 
 void ManagerCore::retire(Slot slot) {
   std::erase(idle_, slot);
-  const auto retired = retired_.insert(retired_.end(), {.pool = std::move(slot->pool), .lease = take_lease(*slot)});
-  pools_.erase(slot);
-  retired->pool->close([weak = weak_from_this(), retired] {
-    const auto self = weak.lock();
-    if (!self || self->shut_down_) return;
-    self->retired_.erase(retired);
-    self->finish_stop_if_empty();
-  });
+  end_lending(*slot);
+  retired_.splice(retired_.end(), pools_, slot);
+  try {
+    slot->pool->close([weak = weak_from_this(), number = slot->number] {
+      const auto self = weak.lock();
+      if (self && !self->shut_down_) self->pool_closed(number);
+    });
+  } catch (const std::bad_alloc&) {  // it cannot tell of its end, so that is made now
+    slot->pool->close_now(scheduler_->now());
+    retired_.erase(slot);
+  }
+}
+
+void ManagerCore::pool_closed(std::uint64_t number) {
+  std::erase_if(retired_, [number](const PoolSlot& retired) { return retired.number == number; });
+  finish_stop_if_empty();
 }
 
 void ManagerCore::stop(DoneCallback done) {
-  switch (phase_) {
-    case Phase::stopped: return scheduler_->defer([done = std::move(done)]() mutable { done({}); });
-    case Phase::stopping: return stop_callbacks_.push_back(std::move(done));
-    case Phase::starting:
-      stop_callbacks_.push_back(std::move(done));
-      return start_failed({Errc::cancelled, options_.name_prefix + " was stopped while it started"});
-    case Phase::running: stop_callbacks_.push_back(std::move(done)); return begin_stop();
+  auto notice = std::make_unique<Notice<void>>(std::move(done));
+  if (phase_ == Phase::stopped) {
+    notice->set({});
+    return scheduler_->defer(std::move(notice));
   }
+  stop_callbacks_.add(std::move(notice));
+  if (phase_ == Phase::running) return begin_stop();
+  if (phase_ == Phase::stopping) return;
+  start_failed(Error::make(Errc::cancelled, [&] { return options_.name_prefix + " was stopped while it started"; }));
 }
 
 void ManagerCore::begin_stop() {
   phase_ = Phase::stopping;
-  scheduler_->cancel_timer(std::exchange(check_timer_, 0));
-  fail_waiters(Errc::not_started, "the manager was stopped");
+  check_timer_.unset();
+  fail_waiters(Error::make(Errc::not_started, [] { return std::string("the manager was stopped"); }));
   idle_.clear();
   while (!pools_.empty()) {
     const auto slot = pools_.begin();
     if (slot->lease) orphan(*slot->lease);
     retire(slot);
   }
-  stop_timer_ =
-      scheduler_->call_at(deadline_after(scheduler_->now(), options_.stop_timeout), [weak = weak_from_this()] {
-        if (const auto self = weak.lock()) self->stop_timed_out();
-      });
+  stop_timer_.set(deadline_after(scheduler_->now(), options_.stop_timeout), [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->stop_timed_out();
+  });
   finish_stop_if_empty();
 }
 
@@ -224,143 +285,92 @@ void ManagerCore::begin_stop() {
 void ManagerCore::orphan(LeaseRecord& record) {
   scheduler_->cancel_timer(std::exchange(record.expiry_timer, 0));
   record.set_state(LeaseState::orphaned);
-  record.end_queued(
-      {Errc::cancelled, record.description() + ": the call had not begun when the manager was stopped or destroyed"});
+  record.end_queued(Error::make(Errc::cancelled, [&] {
+    return record.description() + ": the call had not begun when the manager was stopped or destroyed";
+  }));
 }
 
 void ManagerCore::stop_timed_out() {
-  stop_timer_ = 0;
-  const std::string late =
-      ": the call still ran when stop_timeout = " + in_words(options_.stop_timeout) + " had passed after stop()";
+  stop_timer_.came();
   for (auto retired = retired_.begin(); retired != retired_.end();) {
-    const Retired current = *retired++;
-    if (current.lease) {
-      const Error error(Errc::cancelled, current.lease->description() + late);
-      current.lease->interrupt_running(error);
-      current.lease->give_up_running(error);
-      log_abandoned(*current.lease, "stop");
+    const std::shared_ptr<Pool> pool = retired->pool;
+    const std::shared_ptr<LeaseRecord> lease = (retired++)->lease;
+    if (lease) {
+      const Error error = Error::make(Errc::cancelled, [&] {
+        return lease->description() + ": the call still ran when stop_timeout = " + in_words(options_.stop_timeout) +
+               " had passed after stop()";
+      });
+      lease->interrupt_running(error);
+      lease->give_up_running(error);
+      log_abandoned(*lease, "stop");
     }
-    current.pool->kill();
+    pool->kill();
   }
 }
 
 // Threads cannot be killed: it names what they go on running.
-void ManagerCore::log_abandoned(const LeaseRecord& lease, const char* by) const {
-  const std::string names = lease.names_of_running();
-  if (options_.backend != ExecutorBackend::thread || names.empty()) return;
-  log(LogLevel::warning, std::string(by) + " abandons threads that still run " + names + " for " + lease.description() +
-                             "; they end when the functions return");
+LogSink ManagerCore::log_sink() const {
+  return [sink = sink_](const LogRecord& record) { sink->write(record); };
+}
+
+void ManagerCore::log_abandoned(const LeaseRecord& lease, const char* by) noexcept {
+  if (options_.backend != ExecutorBackend::thread || !lease.runs_something()) return;
+  log(LogLevel::warning, [&] {
+    return std::string(by) + " abandons threads that still run " + lease.names_of_running() + " for " +
+           lease.description() + "; they end when the functions return";
+  });
 }
 
 void ManagerCore::finish_stop_if_empty() {
   if (phase_ != Phase::stopping || !retired_.empty()) return;
-  scheduler_->cancel_timer(std::exchange(stop_timer_, 0));
   phase_ = Phase::stopped;
-  if (const auto error = std::exchange(start_error_, std::nullopt)) call_all(failed_starts_, std::unexpected(*error));
-  call_all(stop_callbacks_, {});
-  std::vector<DoneCallback> starts = std::exchange(start_callbacks_, {});  // asked for while it stopped
-  for (DoneCallback& done : starts) start(std::move(done));
-}
-
-void ManagerCore::call_all(std::vector<DoneCallback>& callbacks, const Result<void>& result) {
-  std::vector<DoneCallback> taken = std::exchange(callbacks, {});
-  for (DoneCallback& callback : taken) {
-    scheduler_->defer([callback = std::move(callback), result]() mutable { callback(result); });
+  if (const auto error = std::exchange(start_error_, std::nullopt)) {
+    failed_starts_.tell(*scheduler_, std::unexpected(*error));
   }
+  stop_callbacks_.tell(*scheduler_, {});
+  stop_timer_.unset();
+  if (!start_callbacks_.empty()) return begin_start();  // asked for while it stopped
+  stop_timer_.let_go();
+  check_timer_.let_go();
 }
 
 void ManagerCore::shut_down() noexcept {
   const auto self = shared_from_this();
   shut_down_ = true;
   phase_ = Phase::stopped;
-  scheduler_->cancel_timer(std::exchange(check_timer_, 0));
-  scheduler_->cancel_timer(std::exchange(stop_timer_, 0));
-  fail_waiters(Errc::not_started, "the manager was destroyed");
-  const Error gone(Errc::cancelled, options_.name_prefix + " was destroyed before it had started");
-  call_all(start_callbacks_, std::unexpected(gone));
-  call_all(failed_starts_, std::unexpected(gone));
-  call_all(stop_callbacks_, {});
+  check_timer_.let_go();
+  stop_timer_.let_go();
+  fail_waiters(Error::make(Errc::not_started, [] { return std::string("the manager was destroyed"); }));
+  const Result<void> gone = std::unexpected(
+      Error::make(Errc::cancelled, [&] { return options_.name_prefix + " was destroyed before it had started"; }));
+  start_callbacks_.tell(*scheduler_, gone);
+  failed_starts_.tell(*scheduler_, gone);
+  stop_callbacks_.tell(*scheduler_, {});
 
   for (PoolSlot& slot : pools_) {
     if (slot.lease) orphan(*slot.lease);
-    retired_.push_back({.pool = std::move(slot.pool), .lease = take_lease(slot)});
+    end_lending(slot);
   }
-  pools_.clear();
   idle_.clear();
+  retired_.splice(retired_.end(), pools_);
   const TimePoint deadline = deadline_after(scheduler_->now(), options_.stop_timeout);
-  for (const Retired& retired : std::exchange(retired_, {})) {
+  for (const PoolSlot& retired : std::exchange(retired_, {})) {
     if (!retired.lease) {
       retired.pool->close_now(deadline);
       continue;
     }
-    const Error cancelled(Errc::cancelled,
-                          retired.lease->description() + ": the call was running when the manager was destroyed");
-    retired.lease->forget_keeper();
+    const Error cancelled = Error::make(Errc::cancelled, [&] {
+      return retired.lease->description() + ": the call was running when the manager was destroyed";
+    });
+    retired.lease->forget_observer();
     retired.lease->interrupt_running(cancelled);
     retired.pool->close_now(deadline);
     log_abandoned(*retired.lease, "the manager's destructor");
-    // Calls that ended meanwhile come with the next turn, and before what is posted now: who is left then has not.
-    if (!retired.lease->idle()) {
-      scheduler_->post([lease = retired.lease, cancelled] { lease->give_up_running(cancelled); });
-    }
+    // Calls that ended meanwhile come with the next turn, and before this: who is left then has not.
+    if (!retired.lease->idle()) retired.lease->give_up_soon(cancelled);
   }
-}
-
-void ManagerCore::log(LogLevel level, const std::string& text) const {
-  const std::string line = options_.name_prefix + ": " + text;
-  write_log(options_.log,
-            {.time = std::chrono::system_clock::now(), .level = level, .text = line, .pool = options_.name_prefix});
-}
-
-ManagerStats ManagerCore::stats() {
-  ManagerStats stats{.manager = options_.name_prefix,
-                     .backend = options_.backend,
-                     .started = running(),
-                     .stopping = phase_ == Phase::stopping,
-                     .desired = running() ? target_ : 0,
-                     .available = available(),
-                     .leased = leased(),
-                     .starting = starting_pools(),
-                     .total = total(),
-                     .max_pools = options_.max_pools,
-                     .min_pools = options_.min_pools,
-                     .workers_per_pool = options_.workers_per_pool,
-                     .acquired = acquired_,
-                     .acquires_timed_out = acquires_timed_out_,
-                     .acquires_failed = acquires_failed_,
-                     .leases_expired = leases_expired_,
-                     .leases_revoked = leases_revoked_,
-                     .calls_completed = ledger_->completed,
-                     .calls_failed = ledger_->failed,
-                     .calls_failed_by = {ledger_->failed_by.begin(), ledger_->failed_by.end()},
-                     .workers_started = pool_totals_->workers_started,
-                     .workers_crashed = pool_totals_->workers_crashed,
-                     .workers_killed = pool_totals_->workers_killed,
-                     .workers_recycled = pool_totals_->workers_recycled,
-                     .log_lines = pool_totals_->log->lines,
-                     .log_lines_dropped = pool_totals_->log->dropped,
-                     .last_replacement_time = pool_totals_->last_replacement_time,
-                     .worker_kill_scope = pool_totals_->kill_scope,
-                     .acquire_wait = summary_of(acquire_wait_),
-                     .call_wait = summary_of(ledger_->wait),
-                     .call_run = summary_of(ledger_->run),
-                     .sandbox = pool_totals_->sandbox,
-                     .worker_memory_bound = pool_totals_->memory_bound};
-  const TimePoint now = scheduler_->now();
-  stats.leases.reserve(leased_);
-  for (const PoolSlot& slot : pools_) {
-    if (slot.lease) stats.leases.push_back(slot.lease->stats(now));
-  }
-  std::ranges::sort(stats.leases, {}, &LeaseStats::lease_id);
-  stats.waiters.reserve(waiters_.size());
-  for (const auto& [id, waiter] : waiters_.all()) {
-    const auto& timeout = waiter.request.timeout;
-    stats.waiters.push_back(
-        {.owner = waiter.request.owner,
-         .age = now - waiter.since,
-         .until_timeout = timeout ? until(deadline_after(waiter.since, *timeout), now) : Duration::max()});
-  }
-  return stats;
+  log_->deliver();
+  sink_->close();  // what it has may be gone when the next turn comes
 }
 
 }  // namespace leasepool::detail

@@ -3,19 +3,24 @@
 // grants.cpp.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <list>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/log.hpp"
 #include "lease/lease_record.hpp"
 #include "lease/waiter_queue.hpp"
 #include "leasepool/manager.hpp"
-#include "loop/loop_core.hpp"
+#include "loop/deferred.hpp"
+#include "loop/kept_timer.hpp"
+#include "loop/loop_client.hpp"
 #include "loop/scheduler.hpp"
 #include "pool/pool.hpp"
 
@@ -23,16 +28,16 @@ namespace leasepool::detail {
 
 using PoolFactory = std::function<std::shared_ptr<Pool>(PoolOptions options)>;
 
-// A pool that is in service, or starts.
+// A pool that is in service, or starts, or is on its way out.
 struct PoolSlot {
-  std::shared_ptr<Pool> pool;
-  std::shared_ptr<LeaseRecord> lease{};  // null while it is not lent
+  std::uint64_t number = 0;
+  std::shared_ptr<Pool> pool{};
+  std::shared_ptr<LeaseRecord> lease{};  // null while it is not lent; on its way out, the one whose calls may still run
   std::list<PoolSlot>::iterator place{};
-  bool ready = false;
 };
 
 // Loop thread only, but for notify_scale_changed(). Shared with the callbacks that are on their way to it.
-class ManagerCore final : public LeaseKeeper, public LoopClient, public std::enable_shared_from_this<ManagerCore> {
+class ManagerCore final : public LeaseObserver, public LoopClient, public std::enable_shared_from_this<ManagerCore> {
  public:
   ManagerCore(std::shared_ptr<Scheduler> scheduler, ManagerOptions options, PoolFactory make_pool);
   ManagerCore(const ManagerCore&) = delete;
@@ -42,7 +47,8 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
   void start(DoneCallback done);
   void stop(DoneCallback done);
 
-  // The id by which the caller may leave the queue; 0 when its callback is on its way already.
+  // The id by which the caller may leave the queue; 0 when its callback is on its way already. Throws std::bad_alloc,
+  // and then the callback is not called. So do start() and stop().
   std::uint64_t acquire(AcquireRequest request, AcquireCallback callback);
   void leave_queue(std::uint64_t waiter_id);
 
@@ -52,7 +58,7 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
   // did not end within stop_timeout.
   void shut_down() noexcept;
 
-  [[nodiscard]] std::size_t desired() { return running() ? target() : 0; }
+  [[nodiscard]] std::size_t desired() const noexcept { return running() ? target_ : 0; }
   [[nodiscard]] std::size_t available() const noexcept { return running() ? idle_.size() : 0; }
   [[nodiscard]] std::size_t leased() const noexcept { return leased_; }
   [[nodiscard]] std::size_t total() const noexcept { return running() ? pools_.size() : 0; }
@@ -64,47 +70,61 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
  private:
   enum class Phase { stopped, starting, running, stopping };
   using Slot = std::list<PoolSlot>::iterator;
-  // A pool on its way out, with the lease whose calls may still run on it.
-  struct Retired {
-    std::shared_ptr<Pool> pool;
-    std::shared_ptr<LeaseRecord> lease;
-  };
 
   // Life.
   [[nodiscard]] bool running() const noexcept { return phase_ == Phase::running; }
   [[nodiscard]] std::size_t target();
   [[nodiscard]] std::size_t starting_pools() const noexcept;
-  void add_pool();
-  void pool_started(Slot slot, Result<void> result);
+  void begin_start();
+  [[nodiscard]] bool add_pool();
+  void keep_timers();
+  [[nodiscard]] std::shared_ptr<Pool> make_numbered_pool(std::uint64_t number);
+  void start_pool(Slot slot);
+  void pool_started(std::uint64_t number, const Result<void>& result);
   void start_finished();
   void start_failed(const Error& error);
   void pool_failed_to_start(const Error& error);
   void resize();
-  void resize_soon();
+  void resize_soon() noexcept;
+  void resize_now();
   void retire_surplus();
   void arm_check_timer();
   void retire(Slot slot);
-  std::shared_ptr<LeaseRecord> take_lease(PoolSlot& slot) noexcept;
+  void end_lending(PoolSlot& slot) noexcept;
+  void pool_closed(std::uint64_t number);
   void begin_stop();
   void stop_timed_out();
   void finish_stop_if_empty();
   void orphan(LeaseRecord& record);
-  void call_all(std::vector<DoneCallback>& callbacks, const Result<void>& result);
   void loop_closing() noexcept override { shut_down(); }
-  void log(LogLevel level, const std::string& text) const;
-  void log_abandoned(const LeaseRecord& lease, const char* by) const;
+  // The sink is the caller's, and is called as all of the caller's own is: later. A line for which there is no memory
+  // is counted as dropped.
+  template <class MakeText>
+  void log(LogLevel level, MakeText make_text) noexcept {
+    try {
+      const std::string line = options_.name_prefix + ": " + make_text();
+      log_->push(
+          {.time = std::chrono::system_clock::now(), .level = level, .text = line, .pool = options_.name_prefix});
+    } catch (const std::bad_alloc&) {
+      log_->count_dropped(1, options_.name_prefix);
+    }
+  }
+  [[nodiscard]] LogSink log_sink() const;
+  void log_abandoned(const LeaseRecord& lease, const char* by) noexcept;
 
   // Leases and waiters.
   void lease_released(LeaseRecord& record) override;
   void lease_drained(LeaseRecord& record) override;
   void extend_lease(LeaseRecord& record, Duration duration) override;
-  void serve_waiters();
-  void grant(AcquireRequest& request, AcquireCallback callback, TimePoint asked, TimePoint now);
+  void serve_waiters() noexcept;
+  using AcquireNotice = std::unique_ptr<Notice<ExecutorLease>>;
+  void grant(AcquireRequest& request, AcquireNotice& notice, TimePoint asked, TimePoint now);
+  [[nodiscard]] std::optional<Error> refusal(const AcquireRequest& request) const noexcept;
   void add_pools_for_waiters();
-  void refuse(AcquireCallback callback, Error error);
-  void refuse_waiter(Waiter waiter, const Error& error);
-  void refuse_waiting(Waiter waiter, Errc code, const std::string& reason);
-  void fail_waiters(Errc code, const std::string& reason);
+  void refuse(AcquireNotice notice, Error error) noexcept;
+  void refuse_waiter(Waiter waiter, Error error) noexcept;
+  void refuse_waiting(Waiter waiter, const Error& reason) noexcept;
+  void fail_waiters(const Error& reason) noexcept;
   void waiter_timed_out(std::uint64_t waiter_id);
   // Who has a lease and for how long, the oldest first, and at most so many of them.
   [[nodiscard]] std::string holders(std::size_t most) const;
@@ -116,21 +136,21 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
   const std::shared_ptr<Scheduler> scheduler_;
   const ManagerOptions options_;
   const PoolFactory make_pool_;
-  const std::shared_ptr<CallLedger> ledger_;
+  const std::shared_ptr<CallStats> call_stats_;
   const std::shared_ptr<PoolTotals> pool_totals_ = std::make_shared<PoolTotals>();
   Phase phase_ = Phase::stopped;
   std::list<PoolSlot> pools_;
-  std::vector<Slot> idle_;  // the pool that came back last is lent next: it is warm
+  std::vector<Slot> idle_;  // has room for all; the pool that came back last is lent next: it is warm
   std::size_t leased_ = 0;
-  std::list<Retired> retired_;
+  std::list<PoolSlot> retired_;
   WaiterQueue waiters_;
-  std::vector<DoneCallback> start_callbacks_;
-  std::vector<DoneCallback> stop_callbacks_;
-  std::vector<DoneCallback> failed_starts_;
+  DoneNotices start_callbacks_;
+  DoneNotices stop_callbacks_;
+  DoneNotices failed_starts_;
   std::optional<Error> start_error_;  // while what a failed start made is being closed
   std::size_t target_ = 0;            // as of the last resize
-  TimerId check_timer_ = 0;
-  TimerId stop_timer_ = 0;
+  KeptTimer check_timer_;             // these keep their places from the start to the end of the stop
+  KeptTimer stop_timer_;
   bool shut_down_ = false;
   bool size_provider_failed_ = false;
   std::uint64_t pools_made_ = 0;
@@ -140,6 +160,9 @@ class ManagerCore final : public LeaseKeeper, public LoopClient, public std::ena
   std::uint64_t leases_expired_ = 0;
   std::uint64_t leases_revoked_ = 0;
   Histogram acquire_wait_;
+  const std::shared_ptr<ClosableSink> sink_;  // of all its pools
+  const std::shared_ptr<LogQueue> log_;
+  DeferredMember<ManagerCore, &ManagerCore::resize_now> resizes_;
 };
 
 }  // namespace leasepool::detail

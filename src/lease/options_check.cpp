@@ -1,9 +1,12 @@
 // The limits of each option.
 #include "lease/options_check.hpp"
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "lease/text.hpp"
@@ -12,10 +15,10 @@ namespace leasepool::detail {
 
 namespace {
 
-constexpr std::size_t kMostWorkers = 1024;
-constexpr Duration kLongestSpin = std::chrono::milliseconds(1);
-constexpr std::size_t kMostPools = 65'536;
-constexpr std::size_t kLongestManagerName = 64;
+constexpr std::size_t kMaxWorkers = 1024;
+constexpr Duration kMaxSpin = std::chrono::milliseconds(1);
+constexpr std::size_t kMaxPools = 65'536;
+constexpr std::size_t kMaxManagerName = 64;
 
 void check_worker_limits(const WorkerLimits& limits) {
   if (limits.memory) check_range("WorkerLimits::memory", *limits.memory, 1, SIZE_MAX);
@@ -50,9 +53,9 @@ void check_name(std::string_view field, std::string_view name) {
     if (length == 0) break;
     at += length;
   }
-  if (at == name.size() && !name.empty() && name.size() <= kLongestManagerName) return;
+  if (at == name.size() && !name.empty() && name.size() <= kMaxManagerName) return;
   throw std::invalid_argument("leasepool: " + std::string(field) + " = " + quoted(name) + " must be 1 to " +
-                              std::to_string(kLongestManagerName) + " bytes of UTF-8 without control characters");
+                              std::to_string(kMaxManagerName) + " bytes of UTF-8 without control characters");
 }
 
 void check_positive(std::string_view field, Duration value) {
@@ -67,13 +70,13 @@ void check_callback(std::string_view verb, bool given) {
 }
 
 void check_manager_options(const ManagerOptions& options) {
-  check_range("ManagerOptions::max_pools", options.max_pools, 1, kMostPools);
+  check_range("ManagerOptions::max_pools", options.max_pools, 1, kMaxPools);
   check_range("ManagerOptions::min_pools", options.min_pools, 1, SIZE_MAX);
   if (options.min_pools > options.max_pools) {
     throw std::invalid_argument("leasepool: ManagerOptions::min_pools = " + std::to_string(options.min_pools) +
                                 " must not be greater than max_pools = " + std::to_string(options.max_pools));
   }
-  check_range("ManagerOptions::workers_per_pool", options.workers_per_pool, 1, kMostWorkers);
+  check_range("ManagerOptions::workers_per_pool", options.workers_per_pool, 1, kMaxWorkers);
   check_range("ManagerOptions::units_per_pool", options.units_per_pool, 1, SIZE_MAX);
   check_positive("ManagerOptions::check_interval", options.check_interval);
   check_positive("ManagerOptions::default_lease_duration", options.default_lease_duration);
@@ -82,29 +85,46 @@ void check_manager_options(const ManagerOptions& options) {
   check_not_negative("ManagerOptions::stop_timeout", options.stop_timeout);
   check_positive("ManagerOptions::worker_start_timeout", options.worker_start_timeout);
   check_range("ManagerOptions::max_payload", options.max_payload, 1, SIZE_MAX / 4);
+  if (options.max_decoded_bytes)
+    check_range("ManagerOptions::max_decoded_bytes", *options.max_decoded_bytes, 1, SIZE_MAX);
+  check_positive("ManagerOptions::decode_timeout", options.decode_timeout);
   check_positive("ManagerOptions::max_worker_age", options.max_worker_age);
   check_worker_limits(options.worker_limits);
   check_not_negative("ManagerOptions::spin", options.spin);
-  if (options.spin > kLongestSpin) {
+  if (options.spin > kMaxSpin) {
     throw std::invalid_argument("leasepool: ManagerOptions::spin = " + in_words(options.spin) + " must be at most " +
-                                in_words(kLongestSpin) + ": it burns a processor");
+                                in_words(kMaxSpin) + ": it burns a processor");
   }
   if (options.backend != ExecutorBackend::thread && options.backend != ExecutorBackend::process) {
     throw std::invalid_argument("leasepool: ManagerOptions::backend = " +
                                 std::to_string(static_cast<int>(options.backend)) + " must be thread or process");
   }
   if (options.backend == ExecutorBackend::process) return;
-  for (const auto& [field, given] : {std::pair("worker_limits", options.worker_limits != WorkerLimits{}),
-                                     std::pair("worker_cgroup", !options.worker_cgroup.empty())}) {
+  for (const auto& [field, given, why] : {
+           std::tuple("worker_limits", options.worker_limits != WorkerLimits{}, "a thread has no limits of its own"),
+           std::tuple("worker_cgroup", !options.worker_cgroup.empty(), "a thread has no limits of its own"),
+           std::tuple("max_calls_per_worker", options.max_calls_per_worker != 0, "a thread is not replaced"),
+           std::tuple("max_worker_age", options.max_worker_age != Duration::max(), "a thread is not replaced"),
+           std::tuple("max_worker_rss", options.max_worker_rss != 0, "a thread is not replaced"),
+       }) {
     if (!given) continue;
     throw std::invalid_argument("leasepool: ManagerOptions::" + std::string(field) +
-                                " is set, which needs backend = process: a thread has no limits of its own");
+                                " is set, which needs backend = process: " + why);
   }
   if (options.sandbox.profile() != Sandbox::Profile::none) {
     throw std::invalid_argument(
         "leasepool: ManagerOptions::sandbox = Sandbox::" + std::string(name_of(options.sandbox.profile())) +
         "() needs backend = process: a thread cannot be shut in");
   }
+}
+
+// Few results take more than eight times as much memory as encoded: numbers take as much, texts up to four times, maps
+// of numbers seven times. Small payloads may.
+std::size_t most_decoded(const ManagerOptions& options) noexcept {
+  constexpr std::size_t kTimes = 8;
+  constexpr std::size_t kAlways = std::size_t{64} << 20;
+  if (options.max_decoded_bytes) return *options.max_decoded_bytes;
+  return options.max_payload > SIZE_MAX / kTimes ? SIZE_MAX : std::max(kAlways, kTimes * options.max_payload);
 }
 
 bool shared_memory_by_default() noexcept {

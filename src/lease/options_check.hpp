@@ -11,6 +11,8 @@ namespace leasepool::detail {
 
 // Throw std::invalid_argument.
 void check_manager_options(const ManagerOptions& options);
+// ManagerOptions::max_decoded_bytes, or what stands for it.
+[[nodiscard]] std::size_t most_decoded(const ManagerOptions& options) noexcept;
 void check_acquire_options(const AcquireOptions& options);
 void check_range(std::string_view field, std::size_t value, std::size_t least, std::size_t most);
 void check_positive(std::string_view field, Duration value);

@@ -46,12 +46,12 @@ std::size_t printable_length(std::string_view text) {
 }
 
 std::string quoted(std::string_view text) {
-  constexpr std::size_t kLongest = 64;
+  constexpr std::size_t kMax = 64;
   constexpr std::string_view kHex = "0123456789abcdef";
   std::string quoted = "\"";
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t length = printable_length(text.substr(at, 4));
-    if (at + std::max<std::size_t>(length, 1) > kLongest) return quoted + "...\"";
+    if (at + std::max<std::size_t>(length, 1) > kMax) return quoted + "...\"";
     if (length == 0 || text[at] == '"' || text[at] == '\\') {
       const auto byte = static_cast<unsigned char>(text[at++]);
       quoted += {'\\', 'x', kHex[byte >> 4], kHex[byte & 0xf]};

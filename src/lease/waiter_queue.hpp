@@ -3,33 +3,36 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <utility>
 
 #include "leasepool/manager.hpp"
+#include "loop/deferred.hpp"
 #include "loop/timer_queue.hpp"
 
 namespace leasepool::detail {
 
 struct Waiter {
   AcquireRequest request;
-  AcquireCallback callback;
+  std::unique_ptr<Notice<ExecutorLease>> notice;
   TimePoint since{};
   TimerId timer = 0;
 };
 
-// Ordered by arrival; any waiter may leave. One thread.
+// Ordered by arrival; any waiter may leave. Only push() takes memory. One thread.
 class WaiterQueue {
  public:
-  // The id by which the waiter may leave; never 0.
+  // The id by which the waiter may leave; never 0. Throws std::bad_alloc.
   std::uint64_t push(Waiter waiter) {
-    waiters_.emplace(++last_id_, std::move(waiter));
-    return last_id_;
+    waiters_.emplace_hint(waiters_.end(), last_id_ + 1, std::move(waiter));
+    return ++last_id_;
   }
-  [[nodiscard]] Waiter pop_front() { return std::move(waiters_.extract(waiters_.begin()).mapped()); }
-  [[nodiscard]] Waiter* find(std::uint64_t id) {
+  [[nodiscard]] Waiter pop_front() noexcept { return std::move(waiters_.extract(waiters_.begin()).mapped()); }
+  [[nodiscard]] Waiter* find(std::uint64_t id) noexcept {
     const auto found = waiters_.find(id);
     return found == waiters_.end() ? nullptr : &found->second;
   }
-  [[nodiscard]] Waiter remove(std::uint64_t id) { return std::move(waiters_.extract(id).mapped()); }
+  [[nodiscard]] Waiter remove(std::uint64_t id) noexcept { return std::move(waiters_.extract(id).mapped()); }
   [[nodiscard]] bool empty() const noexcept { return waiters_.empty(); }
   [[nodiscard]] std::size_t size() const noexcept { return waiters_.size(); }
   [[nodiscard]] const std::map<std::uint64_t, Waiter>& all() const noexcept { return waiters_; }

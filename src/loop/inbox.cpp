@@ -15,15 +15,19 @@ Inbox::Inbox() : doorbell_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!doorbell_) throw std::system_error(errno, std::generic_category(), "leasepool: eventfd for a loop");
 }
 
-void Inbox::post(std::move_only_function<void()> function) {
-  auto posted = std::make_unique<PostedFunction>(std::move(function));
-  if (functions_.push(std::move(posted)) == nullptr) ring_doorbell();
+void Inbox::post(std::unique_ptr<Deferred> posted) noexcept {
+  if (posted_.push(std::move(posted)) == nullptr) ring_doorbell();
 }
 
-void Inbox::job_done(const std::shared_ptr<FinishedJobs>& of_thread, std::unique_ptr<Job> job) {
-  if (!of_thread->ring.push(std::move(job))) return;
+void Inbox::request_stop() noexcept {
+  stop_requested_.store(true);
+  ring_doorbell();
+}
+
+void Inbox::hand_back(const std::shared_ptr<HandedBack>& of_thread, std::unique_ptr<Deliverable> ended) noexcept {
+  if (!of_thread->ring.push(std::move(ended))) return;
   of_thread->self = of_thread;
-  FinishedJobs* first = finished_.load();
+  HandedBack* first = finished_.load();
   do {
     if (first == closed_) {
       of_thread->self.reset();
@@ -35,18 +39,18 @@ void Inbox::job_done(const std::shared_ptr<FinishedJobs>& of_thread, std::unique
 }
 
 // Takes the first of a list of callers out, which may be its last owner.
-std::shared_ptr<FinishedJobs> Inbox::next_of(FinishedJobs*& first) noexcept {
+std::shared_ptr<HandedBack> Inbox::next_of(HandedBack*& first) noexcept {
   auto taken = std::move(first->self);
   first = first->next;
   return taken;
 }
 
-void Inbox::take_jobs(IntrusiveQueue<Job>& into) noexcept {
-  if (!has_jobs()) return;
-  for (FinishedJobs* first = finished_.exchange(nullptr); first != nullptr;) {
+void Inbox::take_handed_back(IntrusiveQueue<Deliverable>& into) noexcept {
+  if (!has_handed_back()) return;
+  for (HandedBack* first = finished_.exchange(nullptr); first != nullptr;) {
     const auto of_thread = next_of(first);
-    of_thread->ring.answer_call();
-    while (auto job = of_thread->ring.pop()) into.push_back(std::move(job));
+    of_thread->ring.acknowledge();
+    while (auto ended = of_thread->ring.pop()) into.push_back(std::move(ended));
   }
 }
 
@@ -65,8 +69,8 @@ bool Inbox::prepare_sleep() noexcept {
 }
 
 void Inbox::close() noexcept {
-  functions_.close().clear();
-  for (FinishedJobs* first = finished_.exchange(closed_); first != nullptr && first != closed_;) {
+  posted_.close().clear();
+  for (HandedBack* first = finished_.exchange(closed_); first != nullptr && first != closed_;) {
     next_of(first)->ring.clear();
   }
 }

@@ -1,4 +1,4 @@
-// Inbox: how other threads reach the loop. Posted functions go into a lock-free mailbox, finished jobs into a ring of
+// Inbox: how other threads reach the loop. Posted functions go into a lock-free mailbox, what has ended into a ring of
 // each thread that the inbox is told of; an eventfd wakes the loop, and only when it sleeps.
 #pragma once
 
@@ -8,27 +8,18 @@
 #include <memory>
 
 #include "base/intrusive_queue.hpp"
-#include "base/return_ring.hpp"
+#include "base/spsc_ring.hpp"
 #include "base/unique_fd.hpp"
-#include "leasepool/detail/job.hpp"
-#include "leasepool/detail/job_memory.hpp"
+#include "leasepool/detail/deliverable.hpp"
+#include "loop/deferred.hpp"
 
 namespace leasepool::detail {
 
-struct PostedFunction {
-  std::move_only_function<void()> function;
-  PostedFunction* next = nullptr;
-  PostedFunction* previous = nullptr;
-
-  static void* operator new(std::size_t size) { return allocate_job(size); }
-  static void operator delete(void* posted, std::size_t size) noexcept { free_job(posted, size); }
-};
-
-// The jobs that one thread has finished and the loop has not fetched.
-struct FinishedJobs {
-  ReturnRing<Job, 512> ring;
-  std::shared_ptr<FinishedJobs> self{};  // while the loop is called
-  FinishedJobs* next = nullptr;
+// What one thread has handed back and the loop has not fetched.
+struct HandedBack {
+  SpscRing<Deliverable, 512> ring;
+  std::shared_ptr<HandedBack> self{};  // while the loop is called
+  HandedBack* next = nullptr;
 };
 
 // Shared by the loop and by every thread that may outlive it.
@@ -37,9 +28,13 @@ class Inbox {
   Inbox();
 
   // Any thread. What arrives after close() is destroyed here.
-  void post(std::move_only_function<void()> function);
+  void post(std::unique_ptr<Deferred> posted) noexcept;
+  // The same of a function; throws std::bad_alloc.
+  void post(std::move_only_function<void()> function) { post(std::make_unique<DeferredFunction>(std::move(function))); }
   // With the ring of the thread that calls.
-  void job_done(const std::shared_ptr<FinishedJobs>& of_thread, std::unique_ptr<Job> job);
+  void hand_back(const std::shared_ptr<HandedBack>& of_thread, std::unique_ptr<Deliverable> ended) noexcept;
+  // Asks the loop to stop running: once, however often it is asked until take_stop().
+  void request_stop() noexcept;
 
   // Any thread: wakes the loop if it sleeps.
   void ring_doorbell() noexcept;
@@ -55,24 +50,26 @@ class Inbox {
   void asleep() noexcept { sleeping_.store(true); }
   void awake() noexcept { sleeping_.store(false); }
 
-  [[nodiscard]] bool empty() const noexcept { return functions_.empty() && !has_jobs(); }
-  [[nodiscard]] IntrusiveQueue<PostedFunction> take_functions() noexcept { return functions_.take_all(); }
+  [[nodiscard]] bool empty() const noexcept { return posted_.empty() && !has_handed_back() && !stop_requested_.load(); }
+  [[nodiscard]] IntrusiveQueue<Deferred> take_posted() noexcept { return posted_.take_all(); }
+  [[nodiscard]] bool take_stop() noexcept { return stop_requested_.load() && stop_requested_.exchange(false); }
   // Appends them, those of each thread in their order.
-  void take_jobs(IntrusiveQueue<Job>& into) noexcept;
+  void take_handed_back(IntrusiveQueue<Deliverable>& into) noexcept;
 
   // Refuses everything from now on and destroys what is left.
   void close() noexcept;
 
  private:
-  [[nodiscard]] bool has_jobs() const noexcept {
-    const FinishedJobs* const first = finished_.load();
+  [[nodiscard]] bool has_handed_back() const noexcept {
+    const HandedBack* const first = finished_.load();
     return first != nullptr && first != closed_;
   }
-  [[nodiscard]] static std::shared_ptr<FinishedJobs> next_of(FinishedJobs*& first) noexcept;
+  [[nodiscard]] static std::shared_ptr<HandedBack> next_of(HandedBack*& first) noexcept;
 
-  IntrusiveMailbox<PostedFunction> functions_;
-  FinishedJobs* const closed_ = reinterpret_cast<FinishedJobs*>(this);  // stands for callers once nobody is let in
-  std::atomic<FinishedJobs*> finished_ = nullptr;  // of threads that have called, the last one first
+  IntrusiveMailbox<Deferred> posted_;
+  HandedBack* const closed_ = reinterpret_cast<HandedBack*>(this);  // stands for callers once nobody is let in
+  std::atomic<HandedBack*> finished_ = nullptr;                     // of threads that have called, the last one first
+  std::atomic<bool> stop_requested_ = false;
   std::atomic<bool> sleeping_ = true;  // a loop that does not run yet sleeps: a ring makes its poll_fd() readable
   UniqueFd doorbell_;
 };

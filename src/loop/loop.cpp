@@ -3,6 +3,7 @@
 
 #include <stdexcept>
 
+#include "base/leak.hpp"
 #include "loop/loop_core.hpp"
 
 namespace leasepool {
@@ -24,7 +25,7 @@ void Timer::cancel() noexcept {
 
 Loop::Loop() : core_(std::make_shared<detail::LoopCore>()) {}
 
-Loop::~Loop() { core_->close(); }
+Loop::~Loop() { core_->is_copy() ? detail::leak(std::move(core_)) : core_->close(); }
 
 void Loop::spawn(Task<> task) {
   core_->check_thread("spawn");
@@ -42,14 +43,16 @@ void Loop::run_root(detail::RootTask& root) {
   core_->run_until(end.reached, [&] { root.start(end); });
 }
 
-void Loop::stop() { core_->request_stop(); }
+void Loop::stop() {
+  if (!core_->is_copy()) core_->request_stop();
+}
 
 void Loop::post(std::move_only_function<void()> function) {
   if (!function) throw std::invalid_argument("leasepool: post() needs a function, and this one is empty");
-  core_->post(std::move(function));
+  if (!core_->is_copy()) core_->post(std::move(function));
 }
 
-Timer Loop::call_after(Duration delay, std::move_only_function<void()> function) {
+Timer Loop::call_after(TimeSpan delay, std::move_only_function<void()> function) {
   core_->check_thread("call_after");
   if (!function) throw std::invalid_argument("leasepool: call_after() needs a function, and this one is empty");
   return {core_, core_->call_at(detail::deadline_after(core_->now(), delay), std::move(function))};

@@ -3,10 +3,13 @@
 
 #include <poll.h>
 
-#include <algorithm>
+#include <cerrno>
+#include <ctime>
 #include <exception>
+#include <new>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "base/check.hpp"
@@ -16,6 +19,9 @@ namespace leasepool::detail {
 // Waiting awake for a thread or process that gets up costs more than it spares: a few microseconds of who waits, for
 // some tens of the processor. Now and then that is nothing, so it may take one part in so many of the time.
 constexpr int kSleepsPerWakeUpAwaited = 400;
+
+// How long the end of a loop waits for operations of which the kernel may have dropped the completions.
+constexpr Duration kLostPatience = std::chrono::seconds(1);
 
 // A task that runs by itself.
 struct LoopCore::Spawned final : RootTask::Observer {
@@ -49,25 +55,26 @@ class LoopCore::Delivering {
   Delivering& operator=(const Delivering&) = delete;
   ~Delivering() {
     loop_.more_deliveries_ = false;
-    for (const auto& work : loop_.held_) work->hand_over();
-    loop_.held_.clear();
+    for (const auto& work : loop_.coalesced_) work->flush();
+    loop_.coalesced_.clear();
   }
-  void deliver(std::unique_ptr<Job> job, bool more) {
+  void deliver(std::unique_ptr<Deliverable> ended, bool more) {
     loop_.more_deliveries_ = more;
-    job->deliver();
+    ended->deliver();
   }
 
  private:
   LoopCore& loop_;
 };
 
-// Marks the time in which this loop takes its turns: before and after, whoever drives it sleeps on poll_fd().
+// Marks the time in which this loop takes its turns: before and after, whoever drives it sleeps on poll_fd(). A
+// callback may destroy the Loop: it ends here, when the callback has returned.
 class LoopCore::Driving {
  public:
   Driving(LoopCore& loop, const char* verb) : loop_(loop) { loop_.begin_turns(verb); }
   Driving(const Driving&) = delete;
   Driving& operator=(const Driving&) = delete;
-  ~Driving() { loop_.end_turns(); }
+  ~Driving() { loop_.close_asked_ ? loop_.close_now() : loop_.end_turns(); }
 
  private:
   LoopCore& loop_;
@@ -75,50 +82,58 @@ class LoopCore::Driving {
 
 LoopCore::LoopCore(Ring::Limits limits) : ring_(limits) {
   arm_doorbell();
-  ring_.submit_and_reap();
+  (void)ring_.submit_and_reap();  // else with the first turn
 }
 
 LoopCore::~LoopCore() { check(closed_, "a loop is closed before it is destroyed"); }
 
 void LoopCore::check_thread(const char* verb) const {
   if (on_thread()) return;
+  if (is_copy()) {
+    throw LeasePoolError(Errc::wrong_thread, std::string(verb) +
+                                                 "() in a process that was forked from the one that made the Loop: a "
+                                                 "child needs a Loop of its own");
+  }
   throw LeasePoolError(Errc::wrong_thread,
                        std::string(verb) + "() belongs to the loop's thread, the one that constructed the Loop; use "
                                            "Loop::post() to get there from another");
 }
 
 TimerId LoopCore::call_at(TimePoint deadline, Handler handler) {
-  if (closed_ || deadline == kNever) return 0;
+  if (closed() || deadline == kNever) return 0;
+  const TimerId id = timers_.add(deadline, std::move(handler));
   wake_if_driven_from_outside();
-  return timers_.add(deadline, std::move(handler));
+  return id;
 }
 
-bool LoopCore::cancel_timer(TimerId id) { return timers_.cancel(id); }
+bool LoopCore::cancel_timer(TimerId id) noexcept { return timers_.cancel(id); }
 
-void LoopCore::defer(Handler handler) {
-  if (closed_) return;
+void LoopCore::defer(std::unique_ptr<Deferred> deferred) noexcept {
+  if (closed()) return;
   wake_if_driven_from_outside();
-  deferred_.push_back(std::make_unique<PostedFunction>(std::move(handler)));
+  deferred_.push_back(std::move(deferred));
 }
 
-void LoopCore::report(Handler handler) {
-  if (closed_) return;
+void LoopCore::report(std::unique_ptr<Deferred> deferred) noexcept {
+  if (closed()) return;
   wake_if_driven_from_outside();
-  reports_.push_back(std::make_unique<PostedFunction>(std::move(handler)));
+  reports_.push_back(std::move(deferred));
 }
 
-void LoopCore::deliver(std::unique_ptr<Job> job) {
-  if (closed_) return;
+void LoopCore::deliver(std::unique_ptr<Deliverable> ended) noexcept {
+  if (closed()) return;
   wake_if_driven_from_outside();
-  deliveries_.push_back(std::move(job));
+  deliveries_.push_back(std::move(ended));
 }
 
 void LoopCore::spawn(Task<> task) {
-  if (closed_) return;
-  const auto spawned = spawned_.emplace(spawned_.end(), *this);
+  if (closed()) return;
+  std::list<Spawned> made;
+  const auto spawned = made.emplace(made.end(), *this);
   spawned->place = spawned;
   spawned->root.emplace(keep_outcome(std::move(task), spawned->outcome));
   defer([spawned] { spawned->root->start(*spawned); });
+  spawned_.splice(spawned_.end(), made);
 }
 
 void LoopCore::spawned_ended(std::list<Spawned>::iterator spawned) noexcept {
@@ -126,31 +141,36 @@ void LoopCore::spawned_ended(std::list<Spawned>::iterator spawned) noexcept {
 }
 
 void LoopCore::run_until(const bool& ended, Handler begin) {
-  const Driving driving(*this, "block_on");
+  const auto self = shared_from_this();
   {
-    const Turning turning(*this);
-    begin();
+    const Driving driving(*this, "block_on");
+    {
+      const Turning turning(*this);
+      begin();
+    }
+    while (!ended && !close_asked_) turn(true);
   }
-  while (!ended) turn(true);
+  if (!ended) {
+    throw LeasePoolError(Errc::cancelled,
+                         "block_on(): one of its own callbacks destroyed the Loop before the task had ended");
+  }
 }
 
 void LoopCore::run_until_stopped() {
+  const auto self = shared_from_this();
   const Driving driving(*this, "run");
-  while (!stop_requested_) turn(true);
+  while (!stop_requested_ && !close_asked_) turn(true);
   stop_requested_ = false;
 }
 
-void LoopCore::request_stop() {
-  post([this] { stop_requested_ = true; });
-}
-
 void LoopCore::dispatch() {
+  const auto self = shared_from_this();
   const Driving driving(*this, "dispatch");
   constexpr int kTurnsAtMost = 64;  // the outer loop has other things to do
   int turns = 0;
   do {
     turn(false);
-  } while (has_work() && ++turns < kTurnsAtMost);
+  } while (!close_asked_ && has_work() && ++turns < kTurnsAtMost);
 }
 
 void LoopCore::begin_turns(const char* verb) {
@@ -166,13 +186,11 @@ void LoopCore::begin_turns(const char* verb) {
 void LoopCore::end_turns() {
   if (!wake_set_) return;
   ring_.set_wakeup(timers_.earliest());
-  ring_.submit_and_reap();
+  const int error = ring_.submit_and_reap();
   inbox_->asleep();
   wake_set_->clear();
-  for (Poller* const poller : pollers_) {
-    if (poller != nullptr) (void)poller->prepare_sleep();
-  }
-  if (has_work() || ring_.has_unreaped()) wake_set_->signal();
+  pollers_.each([](Poller& poller) { (void)poller.prepare_sleep(); });
+  if (error != 0 || has_work() || ring_.has_unsubmitted() || ring_.has_unreaped()) wake_set_->signal();
 }
 
 int LoopCore::poll_fd() {
@@ -186,108 +204,119 @@ int LoopCore::poll_fd() {
 
 bool LoopCore::has_work() const noexcept {
   return ring_.has_reaped() || !deferred_.empty() || !reports_.empty() || !ended_.empty() || !deliveries_.empty() ||
-         !posted_.empty() || !arrived_.empty() || !inbox_->empty() || pollers_ready() ||
+         !posted_.empty() || stop_behind_posts_ || !handed_back_.empty() || !inbox_->empty() || pollers_ready() ||
          timers_.earliest() <= turn_time_;
 }
 
 void LoopCore::turn(bool may_sleep) {
   const Turning turning(*this);
   if (doorbell_ == 0) arm_doorbell();
-  if (may_sleep && !has_work() && !comes_soon() && prepare_sleep()) {
+  if (may_sleep && !has_work() && !busy_poll() && prepare_sleep()) {
     sleep();
   } else {
-    ring_.submit_and_reap();
+    look_at_ring(ring_.submit_and_reap());
   }
   turn_time_ = monotonic_now();
   run_due();
 }
 
-void LoopCore::expect(Duration spin) {
+// What the kernel lacks memory or room for is tried again, a little later; what it refuses is the caller's to know.
+void LoopCore::look_at_ring(int error) {
+  if (error == 0) return;
+  if (!Ring::passes(error)) {
+    throw std::system_error(error, std::generic_category(), "leasepool: the loop cannot go on: io_uring_enter");
+  }
+  pause();
+}
+
+void LoopCore::pause() noexcept {
+  const timespec a_while{.tv_sec = 0, .tv_nsec = 1'000'000};
+  (void)::nanosleep(&a_while, nullptr);
+}
+
+void LoopCore::begin_busy_poll(Duration spin) noexcept {
   if (spin <= Duration::zero()) return;
   spin_.allow(spin);
-  ++expected_;
+  ++busy_polls_;
 }
 
-void LoopCore::came(Duration spin) {
-  if (spin > Duration::zero()) --expected_;
+void LoopCore::end_busy_poll(Duration spin) noexcept {
+  if (spin > Duration::zero()) --busy_polls_;
 }
 
-bool LoopCore::hold(const std::shared_ptr<HeldWork>& work) {
-  if (more_deliveries_) held_.push_back(work);
-  return more_deliveries_;
+bool LoopCore::flush_after_callbacks(const std::shared_ptr<Coalesced>& work) noexcept {
+  if (!more_deliveries_) return false;
+  try {
+    coalesced_.push_back(work);
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
 }
 
 // Looks for a while, where something is expected that may come before this thread could go to sleep and be woken.
-bool LoopCore::comes_soon() {
-  if (expected_ == 0) return false;
-  const TimePoint begin = woke_worker_ ? now() : TimePoint();
-  if (woke_worker_ && begin < may_wait_awake_for_wake_up_) return false;
-  ring_.submit_and_reap();
+bool LoopCore::busy_poll() {
+  if (busy_polls_ == 0) return false;
+  const TimePoint begin = slow_wake_ ? now() : TimePoint();
+  if (slow_wake_ && begin < may_wait_awake_for_wake_up_) return false;
+  (void)ring_.submit_and_reap();
   const bool came =
       spin_.spin([this] { return ring_.has_reaped() || !inbox_->empty() || pollers_ready() || ring_.has_unreaped(); },
                  timers_.earliest());
-  if (woke_worker_) {
+  if (slow_wake_) {
     const TimePoint end = now();
     may_wait_awake_for_wake_up_ = end + kSleepsPerWakeUpAwaited * (end - begin);
   }
   return came;
 }
 
-void LoopCore::unwatch(Poller& poller) noexcept {
-  const auto found = std::ranges::find(pollers_, &poller);
-  if (found != pollers_.end()) *found = nullptr;
-}
-
 bool LoopCore::pollers_ready() const noexcept {
-  return std::ranges::any_of(pollers_, [](const Poller* poller) { return poller != nullptr && poller->ready(); });
+  return pollers_.any([](const Poller& poller) { return poller.ready(); });
 }
 
 // True when the loop may sleep: nothing is here, and what comes will wake it.
 bool LoopCore::prepare_sleep() noexcept {
-  std::erase(pollers_, nullptr);
-  const bool none_ready = std::ranges::all_of(pollers_, [](Poller* poller) { return poller->prepare_sleep(); });
-  if (none_ready && inbox_->prepare_sleep()) return true;
+  if (prepare_pollers() && inbox_->prepare_sleep()) return true;
   awake();
   return false;
 }
 
+bool LoopCore::prepare_pollers() noexcept {
+  return !pollers_.any([](Poller& poller) { return !poller.prepare_sleep(); });
+}
+
 void LoopCore::awake() noexcept {
   inbox_->awake();
-  for (Poller* const poller : pollers_) {
-    if (poller != nullptr) poller->awake();
-  }
+  pollers_.each([](Poller& poller) { poller.awake(); });
 }
 
 // What was written before what they have seen, as lines to a pipe, the ring knows of by then, and comes first.
 void LoopCore::run_pollers() {
-  std::erase(pollers_, nullptr);
   if (pollers_.empty()) return;
-  for (Poller* const poller : pollers_) poller->look();
+  pollers_.each([](Poller& poller) { poller.look(); });
   if (ring_.has_unreaped()) {
-    ring_.submit_and_reap();
+    (void)ring_.submit_and_reap();
     ring_.run_handlers();
   }
-  // NOLINTNEXTLINE(modernize-loop-convert): what is collected may add others
-  for (std::size_t place = 0, end = pollers_.size(); place < end; ++place) {
-    if (pollers_[place] != nullptr) pollers_[place]->collect();
-  }
+  pollers_.each([](Poller& poller) { poller.collect(); });
 }
 
 void LoopCore::sleep() {
   const TimePoint asleep = monotonic_now();
   ring_.set_wakeup(timers_.earliest());
-  ring_.submit_and_wait();
+  const int error = ring_.submit_and_wait();
   awake();
-  if (expected_ != 0 && !woke_worker_) spin_.slept(monotonic_now() - asleep);
-  woke_worker_ = false;
+  look_at_ring(error);
+  if (busy_polls_ != 0 && !slow_wake_) spin_.slept(monotonic_now() - asleep);
+  slow_wake_ = false;
 }
 
 // An exception that leaves a callback leaves through here; what has not run yet stays queued for the next turn.
 void LoopCore::run_due() {
   ring_.run_handlers();
-  catch_up();  // before the timers, as are the jobs that have finished: what ended in time has not timed out
+  drain_completions();  // before the timers, as is what threads have handed back: what ended in time has not timed out
   run_pollers();
-  run_finished_jobs();
+  take_handed_back();
   run_timers();
   run_inbox();
   run_deferred();
@@ -295,44 +324,50 @@ void LoopCore::run_due() {
 
 // While a timer is due, takes in all that has happened: one entry hands over some 20 completions, and what follows a
 // completion, such as the rest of a large result, is only asked for by its handler.
-void LoopCore::catch_up() {
+void LoopCore::drain_completions() {
   constexpr int kRoundsAtMost = 64;  // what never ends does not keep the timer from running
   for (int round = 0; round < kRoundsAtMost && timers_.earliest() <= turn_time_; ++round) {
     if (!ring_.has_unsubmitted() && !ring_.has_unreaped()) return;
-    ring_.submit_and_reap();
+    if (ring_.submit_and_reap() != 0) return;
     ring_.run_handlers();
   }
 }
 
 void LoopCore::run_timers() {
   const std::uint64_t mark = timers_.mark();
-  while (auto handler = timers_.take_due(turn_time_, mark)) handler();
+  while (!close_asked_) {
+    auto handler = timers_.take_due(turn_time_, mark);
+    if (!handler) return;
+    handler();
+  }
 }
 
-void LoopCore::run_finished_jobs() {
-  inbox_->take_jobs(arrived_);
-  while (!arrived_.empty()) {
-    std::unique_ptr<Job> job = arrived_.pop_front();
-    JobSink* const pool = job->booking.pool;
-    pool->job_ended(std::move(job));
+void LoopCore::take_handed_back() {
+  inbox_->take_handed_back(handed_back_);
+  while (!handed_back_.empty()) {
+    std::unique_ptr<Deliverable> ended = handed_back_.pop_front();
+    Deliverable& self = *ended;
+    self.handed_back(std::move(ended));
   }
 }
 
 void LoopCore::run_inbox() {
-  run_finished_jobs();  // what ended before a function was posted comes before it
-  posted_.append(inbox_->take_functions());
-  while (!posted_.empty()) posted_.pop_front()->function();
+  take_handed_back();  // what ended before a function was posted comes before it
+  stop_behind_posts_ = inbox_->take_stop() || stop_behind_posts_;
+  posted_.append(inbox_->take_posted());
+  while (!posted_.empty() && !close_asked_) posted_.pop_front()->run();
+  if (std::exchange(stop_behind_posts_, false)) stop_requested_ = true;
 }
 
 void LoopCore::run_deferred() {
-  for (std::size_t left = reports_.size(); left > 0; --left) reports_.pop_front()->function();
+  for (std::size_t left = reports_.size(); left > 0 && !close_asked_; --left) reports_.pop_front()->run();
   {
     Delivering delivering(*this);
-    for (std::size_t left = deliveries_.size(); left > 0; --left) {
+    for (std::size_t left = deliveries_.size(); left > 0 && !close_asked_; --left) {
       delivering.deliver(deliveries_.pop_front(), left > 1);
     }
   }
-  for (std::size_t left = deferred_.size(); left > 0; --left) deferred_.pop_front()->function();
+  for (std::size_t left = deferred_.size(); left > 0 && !close_asked_; --left) deferred_.pop_front()->run();
   while (!ended_.empty()) {
     Outcome<void> outcome = std::move(ended_.front().outcome);
     ended_.pop_front();
@@ -353,12 +388,19 @@ void LoopCore::wake_if_driven_from_outside() noexcept {
 
 bool LoopCore::settle(const std::function<bool()>& ended, TimePoint deadline) {
   check(on_thread(), "a loop settles on its own thread");
+  constexpr int kRefusalsAtMost = 10;
+  constexpr int kShortagesAtMost = 3000;  // about as many milliseconds
   bool reached = ended();
-  while (!reached && monotonic_now() < deadline) {
-    if (!ring_.has_reaped() && prepare_sleep()) {
+  int refusals = 0;  // in a row
+  int shortages = 0;
+  while (!reached && refusals < kRefusalsAtMost && shortages < kShortagesAtMost && monotonic_now() < deadline) {
+    if (!ring_.has_reaped()) {
       ring_.set_wakeup(deadline);
-      ring_.submit_and_wait();
+      const int error = prepare_pollers() ? ring_.submit_and_wait() : ring_.submit_and_reap();
       awake();
+      if (error != 0) pause();
+      shortages = error == 0 ? 0 : shortages + 1;
+      refusals = error == 0 || Ring::passes(error) ? 0 : refusals + 1;
     }
     ring_.run_handlers();
     run_pollers();
@@ -370,7 +412,14 @@ bool LoopCore::settle(const std::function<bool()>& ended, TimePoint deadline) {
 
 void LoopCore::close() noexcept {
   check(on_thread(), "a loop is destroyed on its own thread");
-  check(!turning_, "a loop is not destroyed by one of its own callbacks");
+  if (turning_) {
+    close_asked_ = true;
+  } else {
+    close_now();
+  }
+}
+
+void LoopCore::close_now() noexcept {
   while (!spawned_.empty()) spawned_.pop_front();  // tasks first: their frames own leases, managers and timers
   ended_.clear();
   while (!clients_.empty()) {
@@ -381,12 +430,13 @@ void LoopCore::close() noexcept {
   closed_ = true;
   inbox_->close();
   ring_.cancel(doorbell_);
-  (void)settle([this] { return ring_.in_flight() == 0; }, kNever);
+  const TimePoint patience = ring_.lost_completions() ? deadline_after(now(), kLostPatience) : kNever;
+  if (!settle([this] { return ring_.in_flight() == 0; }, patience)) ring_.give_up();
   deferred_.clear();
   reports_.clear();
   deliveries_.clear();
   posted_.clear();
-  arrived_.clear();
+  handed_back_.clear();
   const TimerQueue dropped = std::exchange(timers_, TimerQueue());  // their captures may cancel other timers
 }
 

@@ -1,7 +1,7 @@
 // LoopCore: the event loop behind Loop. One turn is: submit and wait, then everything that became due, each kind once:
-// completions, timers, posts of other threads, deferred callbacks. Completion handlers are the library's own; what
-// belongs to the caller runs deferred, so never while completions are handled and never inside the call that started
-// it.
+// completions, pollers, what threads hand back, timers, posts of other threads, deferred callbacks. Completion handlers
+// are the library's own; what belongs to the caller runs deferred, so never while completions are handled and never
+// inside the call that started it.
 #pragma once
 
 #include <cstdint>
@@ -15,9 +15,11 @@
 #include "base/adaptive_spin.hpp"
 #include "base/clock.hpp"
 #include "base/intrusive_queue.hpp"
-#include "leasepool/detail/job.hpp"
+#include "base/process_identity.hpp"
+#include "leasepool/detail/deliverable.hpp"
 #include "leasepool/loop.hpp"
 #include "loop/inbox.hpp"
+#include "loop/loop_client.hpp"
 #include "loop/poller.hpp"
 #include "loop/ring.hpp"
 #include "loop/scheduler.hpp"
@@ -25,17 +27,6 @@
 #include "loop/wake_set.hpp"
 
 namespace leasepool::detail {
-
-// Something that lives on the loop and must end with it.
-class LoopClient {
- public:
-  // The loop is being destroyed: end everything that is in flight, now. Still on the loop's thread; no callback of the
-  // caller's runs any more.
-  virtual void loop_closing() noexcept = 0;
-
- protected:
-  ~LoopClient() = default;
-};
 
 // Loop thread only, but for post(), on_thread(), inbox() and request_stop(). Held by Loop and by whatever may outlive
 // it; after close() it is inert: nothing runs, and what is added is dropped.
@@ -50,20 +41,29 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   // When this turn began, for what came before that.
   [[nodiscard]] TimePoint turn_time() const noexcept { return turn_time_; }
   TimerId call_at(TimePoint deadline, Handler handler) override;
-  bool cancel_timer(TimerId id) override;
-  void defer(Handler handler) override;
-  void report(Handler handler) override;
-  void deliver(std::unique_ptr<Job> job) override;
+  bool cancel_timer(TimerId id) noexcept override;
+  using Scheduler::defer;
+  using Scheduler::post;
+  using Scheduler::report;
+  void defer(std::unique_ptr<Deferred> deferred) noexcept override;
+  void report(std::unique_ptr<Deferred> deferred) noexcept override;
+  void deliver(std::unique_ptr<Deliverable> ended) noexcept override;
+  void begin_busy_poll(Duration spin) noexcept override;
+  void end_busy_poll(Duration spin) noexcept override;
+  void note_slow_wake() noexcept override { slow_wake_ = true; }
+  [[nodiscard]] bool flush_after_callbacks(const std::shared_ptr<Coalesced>& work) noexcept override;
   // What is posted may be what ends the loop, before this has returned: so the inbox is held.
-  void expect(Duration spin) override;
-  void came(Duration spin) override;
-  void woke_worker() override { woke_worker_ = true; }
-  [[nodiscard]] bool hold(const std::shared_ptr<HeldWork>& work) override;
-  void post(Handler handler) override { std::shared_ptr(inbox_)->post(std::move(handler)); }
-  [[nodiscard]] bool on_thread() const noexcept override { return thread_ == std::this_thread::get_id(); }
+  void post(std::unique_ptr<Deferred> deferred) noexcept override {
+    std::shared_ptr(inbox_)->post(std::move(deferred));
+  }
+  [[nodiscard]] bool on_thread() const noexcept override { return thread_ == std::this_thread::get_id() && !is_copy(); }
 
   // Throws wrong_thread, naming the verb.
   void check_thread(const char* verb) const;
+
+  // Whether this process is a fork of the one that made the loop. Such a copy is never touched: the kernel's side of it
+  // belongs to the other process.
+  [[nodiscard]] bool is_copy() const noexcept override { return generation_ != process_generation(); }
 
   // For starting operations: outside of a turn, it sees to it that they are submitted.
   [[nodiscard]] Ring& ring() noexcept {
@@ -74,8 +74,8 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   [[nodiscard]] const std::shared_ptr<Inbox>& inbox() const noexcept { return inbox_; }
 
   // Looks at what does not come through the ring, from now on or no more.
-  void watch(Poller& poller) { pollers_.push_back(&poller); }
-  void unwatch(Poller& poller) noexcept;
+  void watch(Poller& poller) noexcept { pollers_.add(poller); }
+  void unwatch(Poller& poller) noexcept { pollers_.remove(poller); }
 
   void attach(LoopClient& client) { clients_.push_back(&client); }
   void detach(LoopClient& client) noexcept { clients_.remove(&client); }
@@ -84,16 +84,18 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   // Runs `begin` as the first thing of a turn, then turns until `ended`.
   void run_until(const bool& ended, Handler begin);
   void run_until_stopped();
-  void request_stop();
+  // Any thread.
+  void request_stop() noexcept { std::shared_ptr(inbox_)->request_stop(); }
   void dispatch();
   // Readable when dispatch() has something to do; from the first call on, which may throw std::system_error.
   [[nodiscard]] int poll_fd();
 
   // For destructors that must not return before something has ended: handles completions, and nothing of the caller's,
-  // until `ended` or the deadline. Gives whether it ended.
+  // until `ended` or the deadline, or until the kernel does not let the ring go on. Returns whether it ended.
   bool settle(const std::function<bool()>& ended, TimePoint deadline);
 
-  [[nodiscard]] bool closed() const noexcept override { return closed_; }
+  [[nodiscard]] bool closed() const noexcept override { return closed_ || close_asked_; }
+  // Ends the loop: now, or, asked for by one of its own callbacks, when that has returned.
   void close() noexcept;
 
  private:
@@ -103,16 +105,20 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   class Driving;
 
   void turn(bool may_sleep);
+  void close_now() noexcept;
+  void look_at_ring(int error);
+  void pause() noexcept;
   void run_due();
-  void catch_up();
+  void drain_completions();
   void run_timers();
-  void run_finished_jobs();
+  void take_handed_back();
   void run_inbox();
   void run_deferred();
   [[nodiscard]] bool has_work() const noexcept;
-  bool comes_soon();
+  bool busy_poll();
   [[nodiscard]] bool pollers_ready() const noexcept;
   bool prepare_sleep() noexcept;
+  bool prepare_pollers() noexcept;
   void awake() noexcept;
   void run_pollers();
   void sleep();
@@ -123,29 +129,32 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   void spawned_ended(std::list<Spawned>::iterator spawned) noexcept;
 
   const std::thread::id thread_ = std::this_thread::get_id();
+  const std::uint64_t generation_ = process_generation();
   Ring ring_;
   const std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
   TimerQueue timers_;
   TimePoint turn_time_ = monotonic_now();  // what is due in a turn is decided by one reading
-  IntrusiveQueue<PostedFunction> reports_;
-  IntrusiveQueue<PostedFunction> deferred_;
-  IntrusiveQueue<PostedFunction> posted_;
-  IntrusiveQueue<Job> arrived_;
-  IntrusiveQueue<Job> deliveries_;
+  IntrusiveQueue<Deferred> reports_;
+  IntrusiveQueue<Deferred> deferred_;
+  IntrusiveQueue<Deferred> posted_;
+  IntrusiveQueue<Deliverable> handed_back_;
+  IntrusiveQueue<Deliverable> deliveries_;
   bool more_deliveries_ = false;  // behind the one that runs
-  std::vector<std::shared_ptr<HeldWork>> held_;
+  std::vector<std::shared_ptr<Coalesced>> coalesced_;
   std::list<LoopClient*> clients_;
   std::list<Spawned> spawned_;
   std::list<Spawned> ended_;
   OperationId doorbell_ = 0;
-  std::vector<Poller*> pollers_;  // null where one was taken out while they run
-  std::size_t expected_ = 0;      // completions that are worth looking for
+  PollerList pollers_;
+  std::size_t busy_polls_ = 0;  // completions that are worth looking for
   AdaptiveSpin spin_{Duration::zero()};
-  bool woke_worker_ = false;                // since it last slept
+  bool slow_wake_ = false;                  // since it last slept
   TimePoint may_wait_awake_for_wake_up_{};  // from then on again
   std::optional<WakeSet> wake_set_;         // once somebody has asked for poll_fd()
+  bool stop_behind_posts_ = false;          // takes effect when those have run that came before it
   bool stop_requested_ = false;
   bool turning_ = false;
+  bool close_asked_ = false;  // while a callback runs
   bool closed_ = false;
 };
 

@@ -4,9 +4,14 @@
 
 namespace leasepool::detail {
 
-// Loop thread only. Must not go while it is watched.
+// Loop thread only. Must not go while it is watched. It carries the links of the loop's list, so that to be watched
+// takes no memory.
 class Poller {
  public:
+  Poller() = default;
+  Poller(const Poller&) = delete;
+  Poller& operator=(const Poller&) = delete;
+
   // Whether there is something to collect.
   [[nodiscard]] virtual bool ready() const noexcept = 0;
 
@@ -18,8 +23,69 @@ class Poller {
   [[nodiscard]] virtual bool prepare_sleep() noexcept = 0;
   virtual void awake() noexcept = 0;
 
+  Poller* next = nullptr;  // of the loop's list
+  Poller* previous = nullptr;
+
  protected:
   ~Poller() = default;
+};
+
+// Those that a loop watches. Loop thread only.
+class PollerList {
+ public:
+  PollerList() = default;
+  PollerList(const PollerList&) = delete;
+  PollerList& operator=(const PollerList&) = delete;
+
+  void add(Poller& poller) noexcept {
+    poller.previous = last_;
+    poller.next = nullptr;
+    (last_ == nullptr ? first_ : last_->next) = &poller;
+    last_ = &poller;
+  }
+  void remove(Poller& poller) noexcept {
+    for (Cursor* cursor = cursors_; cursor != nullptr; cursor = cursor->outer) {
+      if (cursor->next == &poller) cursor->next = poller.next;
+    }
+    (poller.previous == nullptr ? first_ : poller.previous->next) = poller.next;
+    (poller.next == nullptr ? last_ : poller.next->previous) = poller.previous;
+  }
+  [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
+
+  // Whether `holds` of any; it may not change the list.
+  template <class Predicate>
+  [[nodiscard]] bool any(const Predicate& holds) const {
+    for (Poller* poller = first_; poller != nullptr; poller = poller->next) {
+      if (holds(*poller)) return true;
+    }
+    return false;
+  }
+
+  // Does something with each; it may add and remove any, and begin another round.
+  template <class Action>
+  void each(const Action& action) {
+    Cursor cursor{.next = first_, .outer = cursors_};
+    cursors_ = &cursor;
+    struct Pop {
+      PollerList& list;
+      ~Pop() { list.cursors_ = list.cursors_->outer; }
+    } const pop{*this};
+    while (cursor.next != nullptr) {
+      Poller& poller = *cursor.next;
+      cursor.next = poller.next;
+      action(poller);
+    }
+  }
+
+ private:
+  struct Cursor {
+    Poller* next;
+    Cursor* outer;
+  };
+
+  Poller* first_ = nullptr;
+  Poller* last_ = nullptr;
+  Cursor* cursors_ = nullptr;  // of the rounds under way, the innermost first
 };
 
 }  // namespace leasepool::detail

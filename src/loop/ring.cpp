@@ -1,14 +1,20 @@
 // The ring's set-up, its operations, and one turn of submit and reap.
 #include "loop/ring.hpp"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <string>
 #include <system_error>
 #include <utility>
 
 #include "base/check.hpp"
+#include "base/unique_fd.hpp"
 #include "leasepool/error.hpp"
 
 namespace leasepool::detail {
@@ -22,14 +28,19 @@ constexpr OperationId operation_id(std::uint32_t slot, std::uint32_t generation)
   return (OperationId{generation} << 32) | slot;
 }
 
+void prepare_cancel(io_uring_sqe* sqe, OperationId id) noexcept {
+  io_uring_prep_cancel64(sqe, id, 0);
+  io_uring_sqe_set_data64(sqe, kNobody);
+}
+
 __kernel_timespec to_timespec(TimePoint at) noexcept {
   const auto since_boot = std::max(at.time_since_epoch(), Duration::zero());
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since_boot);
   return {.tv_sec = seconds.count(), .tv_nsec = (since_boot - seconds).count()};
 }
 
-[[noreturn]] void throw_refused(int error) {
-  const std::string reason = std::strerror(error);
+[[noreturn]] void throw_refused(const char* call, int error) {
+  const std::string reason = std::string(call) + ": " + std::strerror(error);
   switch (error) {
     case EPERM:
     case EACCES:
@@ -65,114 +76,193 @@ Ring::Ring(Limits limits) {
       0,
   };
   int error = EINVAL;
+  unsigned completions = 0;
   for (const unsigned rung : kLadder) {
     for (const unsigned always : {unsigned{IORING_SETUP_SUBMIT_ALL}, 0U}) {  // SUBMIT_ALL came with 5.18
       io_uring_params params{};
       params.flags = rung | always | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE;
       params.cq_entries = limits.completions;
       error = -io_uring_queue_init_params(limits.submissions, &ring_, &params);
+      completions = params.cq_entries;
       if (error != EINVAL) break;
     }
     if (error != EINVAL) break;
   }
-  if (error != 0) throw_refused(error);
-  io_uring_ring_dontfork(&ring_);
+  if (error != 0) throw_refused("io_uring_setup", error);
+  struct Guard {
+    io_uring* ring;
+    ~Guard() {
+      if (ring != nullptr) io_uring_queue_exit(ring);
+    }
+  } guard{&ring_};
+  // A profile may allow the set-up and refuse what follows: better told here than in the middle of the work.
+  error = -io_uring_submit_and_get_events(&ring_);
+  if (error > 0 && !passes(error)) throw_refused("io_uring_enter", error);
+  error = io_uring_ring_dontfork(&ring_);
+  if (error != 0) throw_refused("madvise(MADV_DONTFORK)", -error);
+  reaped_.reserve(2 * std::size_t{completions});
+  guard.ring = nullptr;
 }
 
 Ring::~Ring() {
   check(in_flight_ == 0, "no operation is in flight when its ring is destroyed");
-  io_uring_queue_exit(&ring_);
+  exit();
 }
 
-io_uring_sqe* Ring::next_sqe() {
-  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-  while (sqe == nullptr) {  // the queue is full: what is in it goes to the kernel first
-    enter(false);
-    sqe = io_uring_get_sqe(&ring_);
+void Ring::exit() noexcept {
+  if (!std::exchange(exited_, true)) io_uring_queue_exit(&ring_);
+}
+
+void Ring::give_up() noexcept {
+  if (std::exchange(in_flight_, 0) == 0) return;
+  auto slots = std::move(slots_);
+  if (!exit_and_wait()) (void)slots.release();  // NOLINT(bugprone-unused-return-value): leaked
+}
+
+// The last that the kernel lets go of are a ring's registered files: when the other end of such a pipe hears of it, no
+// operation uses memory any more. False if it was not heard of.
+bool Ring::exit_and_wait() noexcept {
+  constexpr int kMaxTries = 100;
+  constexpr int kMillisecondsPerTry = 10;
+  int ends[2] = {-1, -1};
+  if (::pipe2(ends, O_CLOEXEC) != 0) return false;
+  const UniqueFd heard_at(ends[0]);
+  UniqueFd registered(ends[1]);
+  if (io_uring_register_files(&ring_, &ends[1], 1) != 0) return false;
+  registered.reset();
+  exit();
+  for (int tries = 0; tries < kMaxTries; ++tries) {
+    pollfd heard{.fd = heard_at.get(), .events = 0, .revents = 0};
+    if (::poll(&heard, 1, kMillisecondsPerTry) > 0) return (heard.revents & POLLHUP) != 0;
   }
-  ++operations_;
+  return false;
+}
+
+// Not EBADR: completions were dropped, and whoever waits for them waits for ever.
+bool Ring::passes(int error) noexcept {
+  return error == EAGAIN || error == EBUSY || error == EINTR || error == ETIME || error == ENOMEM;
+}
+
+// Null where the kernel's queue is full.
+io_uring_sqe* Ring::free_sqe() noexcept {
+  io_uring_sqe* const sqe = io_uring_get_sqe(&ring_);
+  if (sqe != nullptr) ++operations_;
   return sqe;
 }
 
-OperationId Ring::take_slot(CompletionHandler handler) {
+// The same, after an entry into the kernel for more room; and where others wait for room, as these come first.
+io_uring_sqe* Ring::next_sqe() noexcept {
+  const auto others_wait = [this] { return first_waiting_ != kNone || cancels_waiting_ != 0; };
+  io_uring_sqe* const sqe = others_wait() ? nullptr : free_sqe();
+  if (sqe != nullptr) return sqe;
+  (void)enter(false);
+  return others_wait() ? nullptr : free_sqe();
+}
+
+std::uint32_t Ring::take_slot(CompletionHandler handler) {
   if (free_.empty()) {
-    free_.push_back(static_cast<std::uint32_t>(slots_.size()));
-    slots_.emplace_back();
+    if (free_.capacity() == slots_->size()) free_.reserve(2 * slots_->size() + 16);
+    slots_->emplace_back();
+    free_.push_back(static_cast<std::uint32_t>(slots_->size() - 1));
   }
   const std::uint32_t index = free_.back();
   free_.pop_back();
-  Slot& slot = slots_[index];
+  Slot& slot = (*slots_)[index];
   slot.in_flight = true;
   slot.handler = std::move(handler);
   ++in_flight_;
-  return operation_id(index, slot.generation);
+  return index;
+}
+
+template <class Prepare>
+OperationId Ring::start(CompletionHandler handler, const Prepare& prepare) {
+  const std::uint32_t index = take_slot(std::move(handler));
+  Slot& slot = (*slots_)[index];
+  const OperationId id = operation_id(index, slot.generation);
+  io_uring_sqe* sqe = next_sqe();
+  if (sqe == nullptr) {
+    (first_waiting_ == kNone ? first_waiting_ : (*slots_)[last_waiting_].next_waiting) = index;
+    last_waiting_ = index;
+    sqe = ::new (static_cast<void*>(slot.waiting.data())) io_uring_sqe;
+  }
+  prepare(sqe);
+  io_uring_sqe_set_data64(sqe, id);
+  return id;
+}
+
+// What found the queue full before, as far as there is room by now.
+void Ring::prepare_waiting() noexcept {
+  while (first_waiting_ != kNone) {
+    io_uring_sqe* const sqe = free_sqe();
+    if (sqe == nullptr) return;
+    Slot& slot = (*slots_)[first_waiting_];
+    std::memcpy(sqe, slot.waiting.data(), sizeof *sqe);
+    first_waiting_ = std::exchange(slot.next_waiting, kNone);
+  }
+  for (std::uint32_t index = 0; cancels_waiting_ != 0 && index < slots_->size(); ++index) {
+    Slot& slot = (*slots_)[index];
+    if (!slot.cancel_waits) continue;
+    io_uring_sqe* const sqe = free_sqe();
+    if (sqe == nullptr) return;
+    prepare_cancel(sqe, operation_id(index, slot.generation));
+    slot.cancel_waits = false;
+    --cancels_waiting_;
+  }
 }
 
 OperationId Ring::recv(int fd, std::span<std::byte> into, CompletionHandler handler) {
-  io_uring_sqe* const sqe = next_sqe();
-  io_uring_prep_recv(sqe, fd, into.data(), into.size(), 0);
-  const OperationId id = take_slot(std::move(handler));
-  io_uring_sqe_set_data64(sqe, id);
-  return id;
+  return start(std::move(handler),
+               [&](io_uring_sqe* sqe) { io_uring_prep_recv(sqe, fd, into.data(), into.size(), 0); });
 }
 
 OperationId Ring::send(int fd, std::span<const std::byte> from, CompletionHandler handler) {
-  io_uring_sqe* const sqe = next_sqe();
-  io_uring_prep_send(sqe, fd, from.data(), from.size(), MSG_NOSIGNAL);
-  const OperationId id = take_slot(std::move(handler));
-  io_uring_sqe_set_data64(sqe, id);
-  return id;
+  return start(std::move(handler),
+               [&](io_uring_sqe* sqe) { io_uring_prep_send(sqe, fd, from.data(), from.size(), MSG_NOSIGNAL); });
 }
 
 OperationId Ring::recvmsg(int fd, msghdr* message, CompletionHandler handler) {
-  io_uring_sqe* const sqe = next_sqe();
-  io_uring_prep_recvmsg(sqe, fd, message, MSG_CMSG_CLOEXEC);
-  const OperationId id = take_slot(std::move(handler));
-  io_uring_sqe_set_data64(sqe, id);
-  return id;
+  return start(std::move(handler),
+               [&](io_uring_sqe* sqe) { io_uring_prep_recvmsg(sqe, fd, message, MSG_CMSG_CLOEXEC); });
 }
 
 OperationId Ring::sendmsg(int fd, const msghdr* message, CompletionHandler handler) {
-  io_uring_sqe* const sqe = next_sqe();
-  io_uring_prep_sendmsg(sqe, fd, message, MSG_NOSIGNAL);
-  const OperationId id = take_slot(std::move(handler));
-  io_uring_sqe_set_data64(sqe, id);
-  return id;
+  return start(std::move(handler), [&](io_uring_sqe* sqe) { io_uring_prep_sendmsg(sqe, fd, message, MSG_NOSIGNAL); });
 }
 
 OperationId Ring::poll(int fd, short events, CompletionHandler handler) {
-  io_uring_sqe* const sqe = next_sqe();
-  io_uring_prep_poll_add(sqe, fd, static_cast<unsigned short>(events));
-  const OperationId id = take_slot(std::move(handler));
-  io_uring_sqe_set_data64(sqe, id);
-  return id;
+  return start(std::move(handler),
+               [&](io_uring_sqe* sqe) { io_uring_prep_poll_add(sqe, fd, static_cast<unsigned short>(events)); });
 }
 
 OperationId Ring::poll_multishot(int fd, short events, CompletionHandler handler) {
-  io_uring_sqe* const sqe = next_sqe();
-  io_uring_prep_poll_multishot(sqe, fd, static_cast<unsigned short>(events));
-  const OperationId id = take_slot(std::move(handler));
-  io_uring_sqe_set_data64(sqe, id);
-  return id;
+  return start(std::move(handler),
+               [&](io_uring_sqe* sqe) { io_uring_prep_poll_multishot(sqe, fd, static_cast<unsigned short>(events)); });
 }
 
-void Ring::cancel(OperationId id) {
-  if (id == 0) return;
-  io_uring_sqe* const sqe = next_sqe();
-  io_uring_prep_cancel64(sqe, id, 0);
-  io_uring_sqe_set_data64(sqe, kNobody);
+void Ring::cancel(OperationId id) noexcept {
+  const auto index = static_cast<std::uint32_t>(id);
+  if (id == 0 || !slots_ || index >= slots_->size()) return;
+  Slot& slot = (*slots_)[index];
+  if (!slot.in_flight || operation_id(index, slot.generation) != id || slot.cancel_waits) return;
+  if (io_uring_sqe* const sqe = next_sqe()) return prepare_cancel(sqe, id);
+  slot.cancel_waits = true;
+  ++cancels_waiting_;
 }
 
-void Ring::set_wakeup(TimePoint deadline) {
+void Ring::set_wakeup(TimePoint deadline) noexcept {
+  wanted_wakeup_ = deadline;
   if (deadline == wakeup_) return;
   if (deadline == TimePoint::max() && !timeout_armed_) {
     wakeup_ = deadline;
-    return;
+  } else if (io_uring_sqe* const sqe = next_sqe()) {
+    prepare_wakeup(sqe);
   }
-  io_uring_sqe* const sqe = next_sqe();
-  wakeup_ = deadline;
-  timeout_ = to_timespec(deadline);
-  if (deadline == TimePoint::max()) {
+}
+
+void Ring::prepare_wakeup(io_uring_sqe* sqe) noexcept {
+  wakeup_ = wanted_wakeup_;
+  timeout_ = to_timespec(wakeup_);
+  if (wakeup_ == TimePoint::max()) {
     io_uring_prep_timeout_remove(sqe, kWakeupTimeout, 0);
     io_uring_sqe_set_data64(sqe, kNobody);
   } else if (timeout_armed_) {
@@ -191,35 +281,54 @@ void Ring::notify(int event_fd) {
   if (result < 0) throw std::system_error(-result, std::generic_category(), "leasepool: io_uring_register_eventfd");
 }
 
-bool Ring::has_unsubmitted() const noexcept { return io_uring_sq_ready(&ring_) != 0; }
+bool Ring::has_unsubmitted() const noexcept {
+  return io_uring_sq_ready(&ring_) != 0 || first_waiting_ != kNone || cancels_waiting_ != 0;
+}
+
+unsigned Ring::kernel_flags() const noexcept { return IO_URING_READ_ONCE(*ring_.sq.kflags); }
 
 bool Ring::has_unreaped() const noexcept {
-  constexpr unsigned kMoreInTheKernel = IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW;
-  return io_uring_cq_ready(&ring_) != 0 || (IO_URING_READ_ONCE(*ring_.sq.kflags) & kMoreInTheKernel) != 0;
+  const unsigned looked_at = IORING_SQ_CQ_OVERFLOW | (taskrun_is_stale_ ? 0U : IORING_SQ_TASKRUN);
+  return io_uring_cq_ready(&ring_) != 0 || (kernel_flags() & looked_at) != 0;
 }
 
-void Ring::submit_and_reap() {
+// It enters for a flag that may be stale, too: what comes next does not change it.
+int Ring::submit_and_reap() noexcept {
   reap();
-  if (has_unsubmitted() || has_unreaped()) enter(false);
+  const bool flagged = (kernel_flags() & IORING_SQ_TASKRUN) != 0;
+  return has_unsubmitted() || has_unreaped() || flagged ? enter(false) : 0;
 }
 
-void Ring::submit_and_wait() { enter(true); }
+// It does not sleep over what found no room in the kernel's queue.
+int Ring::submit_and_wait() noexcept {
+  prepare_waiting();
+  return enter(first_waiting_ == kNone && cancels_waiting_ == 0 && wakeup_ == wanted_wakeup_);
+}
 
-void Ring::enter(bool wait) {
-  ++entries_;
+int Ring::enter(bool wait) noexcept {
+  if (first_waiting_ != kNone || cancels_waiting_ != 0) prepare_waiting();
   const int result = wait ? io_uring_submit_and_wait(&ring_, 1) : io_uring_submit_and_get_events(&ring_);
+  const std::size_t before = reaped_.size();
   reap();
-  // EAGAIN and EBUSY: the kernel has no room until completions are reaped; what was not taken stays queued and goes
-  // with the next call. EINTR: the caller looks around and comes back.
-  check(result >= 0 || result == -EAGAIN || result == -EBUSY || result == -EINTR || result == -ETIME,
-        "io_uring_enter fails only for reasons that pass");
+  taskrun_is_stale_ = result >= 0 && reaped_.size() == before && (kernel_flags() & IORING_SQ_TASKRUN) != 0;
+  if (result == -EBADR) lost_completions_ = true;
+  // EINTR and ETIME: the caller looks around and comes back. EAGAIN and EBUSY, where something was reaped: there was no
+  // room for more completions, and now there is.
+  const bool went_on = result >= 0 || result == -EINTR || result == -ETIME || reaped_.size() != before;
+  return went_on && result != -EBADR ? 0 : -result;
 }
 
-void Ring::reap() {
+// As many as there is room for; the rest stays with the kernel.
+void Ring::reap() noexcept {
+  if (handled_ != 0 && reaped_.size() == reaped_.capacity()) {
+    reaped_.erase(reaped_.begin(), reaped_.begin() + static_cast<std::ptrdiff_t>(handled_));
+    handled_ = 0;
+  }
   io_uring_cqe* cqe = nullptr;
   unsigned head = 0;
   unsigned count = 0;
   io_uring_for_each_cqe(&ring_, head, cqe) {
+    if (reaped_.size() == reaped_.capacity()) break;
     reaped_.push_back({cqe->user_data, {.result = cqe->res, .more = (cqe->flags & IORING_CQE_F_MORE) != 0}});
     ++count;
   }
@@ -240,11 +349,12 @@ void Ring::finish(const Reaped& reaped) {
   if (reaped.user_data == kWakeupTimeout) {  // expired or removed: the next set_wakeup() arms it anew
     timeout_armed_ = false;
     wakeup_ = TimePoint::max();
+    wanted_wakeup_ = TimePoint::max();
     return;
   }
   const auto index = static_cast<std::uint32_t>(reaped.user_data);
-  check(index < slots_.size(), "a completion names a slot that exists");
-  Slot& slot = slots_[index];
+  check(index < slots_->size(), "a completion names a slot that exists");
+  Slot& slot = (*slots_)[index];
   check(slot.in_flight && operation_id(index, slot.generation) == reaped.user_data,
         "a completion belongs to an operation in flight");
   if (reaped.completion.more) {
@@ -253,6 +363,7 @@ void Ring::finish(const Reaped& reaped) {
   }
   CompletionHandler handler = std::move(slot.handler);
   slot.in_flight = false;
+  if (std::exchange(slot.cancel_waits, false)) --cancels_waiting_;
   if (++slot.generation == 0) slot.generation = 1;
   free_.push_back(index);
   --in_flight_;

@@ -5,10 +5,14 @@
 // keeps alive what the kernel may touch until then (by owning it), and holds no more than a weak or cleared pointer to
 // anything that may go earlier. Slots are found by a user_data of index and generation, so a completion that comes late
 // cannot reach a slot's next user.
+//
+// Memory is taken for an operation more than there ever were at once, and for nothing else: to cancel, to reap, and to
+// start an operation where another has ended needs none. What finds the kernel's queue full waits in its slot.
 #pragma once
 
 #include <liburing.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -38,15 +42,16 @@ class Ring {
     unsigned completions = 4096;
   };
 
-  // Throws LeasePoolError (unsupported) naming the likely causes when the system refuses io_uring.
+  // Throws LeasePoolError (unsupported) naming the likely causes when the system refuses io_uring, and std::bad_alloc.
   explicit Ring(Limits limits);
   Ring() : Ring(Limits{}) {}
   Ring(const Ring&) = delete;
   Ring& operator=(const Ring&) = delete;
-  // Nothing may be in flight, but for the wake-up timeout.
+  // Nothing may be in flight, but for the wake-up timeout, unless give_up() was called.
   ~Ring();
 
   // Each starts an operation; its handler gets every completion. Buffers and descriptors are the handler's to keep.
+  // Throws std::bad_alloc, and then nothing has started.
   OperationId recv(int fd, std::span<std::byte> into, CompletionHandler handler);
   OperationId send(int fd, std::span<const std::byte> from, CompletionHandler handler);
   // The same with descriptors beside the bytes; the message is the handler's to keep, too. Received ones are
@@ -57,60 +62,93 @@ class Ring {
   OperationId poll_multishot(int fd, short events, CompletionHandler handler);
 
   // Asks for an operation to end early: its handler gets -ECANCELED, or whatever happened first.
-  void cancel(OperationId id);
+  void cancel(OperationId id) noexcept;
 
-  // When wait() is to return at the latest; TimePoint::max(): whenever something completes.
-  void set_wakeup(TimePoint deadline);
+  // When submit_and_wait() is to return at the latest; TimePoint::max(): whenever something completes.
+  void set_wakeup(TimePoint deadline) noexcept;
 
   // Submits what was prepared and reaps what has completed; wait() first blocks until something has, the wake-up passes
-  // or a signal arrives. One system call, or none when there is nothing to submit and nothing to reap.
-  void submit_and_reap();
-  void submit_and_wait();
+  // or a signal arrives. One system call, or none when there is nothing to submit and nothing to reap. Returns 0, or
+  // the errno for which the kernel took or gave nothing; what was prepared stays so.
+  int submit_and_reap() noexcept;
+  int submit_and_wait() noexcept;
+
+  // Whether what failed so may work another time: the kernel lacked memory or room.
+  [[nodiscard]] static bool passes(int error) noexcept;
+
+  // The kernel does not let this ring go on: what is in flight never completes. Its handlers are destroyed once the
+  // kernel has ended the ring. Where that cannot be seen, within a second or at all, they are leaked with all that they
+  // own, as the kernel may use their memory. The ring is good for nothing then but to be destroyed.
+  void give_up() noexcept;
 
   // Has the kernel write to an eventfd when there is something to reap. The caller keeps it open as long as the ring.
   void notify(int event_fd);
 
-  // Hands over the completions reaped by now. Handlers may start operations, not reap.
+  // Hands over the completions reaped by now. Handlers may start operations.
   void run_handlers();
 
   [[nodiscard]] bool has_reaped() const noexcept { return handled_ != reaped_.size(); }
   [[nodiscard]] bool has_unsubmitted() const noexcept;
+  // In user space, or in the kernel as its flags say. Its TASKRUN may stay set when all is reaped: it sets that behind
+  // what it has added, and clears it when it finds something to do. So one that an entry has found nothing behind is
+  // not believed until something was reaped; then only an entry sees what comes.
   [[nodiscard]] bool has_unreaped() const noexcept;
   [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_; }
+  // Whether the kernel has dropped completions for want of memory: some operations may never complete.
+  [[nodiscard]] bool lost_completions() const noexcept { return lost_completions_; }
 
-  // Since the beginning: how often it entered the kernel, and how many operations it prepared.
-  [[nodiscard]] std::uint64_t entries() const noexcept { return entries_; }
+  // Since the beginning: how many operations it prepared.
   [[nodiscard]] std::uint64_t operations() const noexcept { return operations_; }
 
   [[nodiscard]] int fd() const noexcept { return ring_.ring_fd; }
 
  private:
+  static constexpr std::uint32_t kNone = UINT32_MAX;
+
   struct Slot {
     std::uint32_t generation = 1;
     bool in_flight = false;
+    bool cancel_waits = false;  // for room in the kernel's queue
     CompletionHandler handler;
+    alignas(io_uring_sqe) std::array<std::byte, sizeof(io_uring_sqe)> waiting{};  // for the same, in order
+    std::uint32_t next_waiting = kNone;
   };
   struct Reaped {
     std::uint64_t user_data = 0;
     Completion completion;
   };
 
-  io_uring_sqe* next_sqe();
-  OperationId take_slot(CompletionHandler handler);
-  void enter(bool wait);
-  void reap();
+  template <class Prepare>
+  OperationId start(CompletionHandler handler, const Prepare& prepare);
+  io_uring_sqe* free_sqe() noexcept;
+  io_uring_sqe* next_sqe() noexcept;
+  std::uint32_t take_slot(CompletionHandler handler);
+  void prepare_waiting() noexcept;
+  void prepare_wakeup(io_uring_sqe* sqe) noexcept;
+  [[nodiscard]] unsigned kernel_flags() const noexcept;
+  int enter(bool wait) noexcept;
+  void reap() noexcept;
   void finish(const Reaped& reaped);
+  void exit() noexcept;
+  bool exit_and_wait() noexcept;
 
   io_uring ring_{};
-  std::deque<Slot> slots_;  // stable addresses: a handler runs while others are added
-  std::vector<std::uint32_t> free_;
+  bool exited_ = false;
+  // Stable addresses: a handler runs while others are added.
+  std::unique_ptr<std::deque<Slot>> slots_ = std::make_unique<std::deque<Slot>>();
+  std::vector<std::uint32_t> free_;  // has room for all
+  std::uint32_t first_waiting_ = kNone;
+  std::uint32_t last_waiting_ = kNone;
+  std::size_t cancels_waiting_ = 0;
   std::size_t in_flight_ = 0;
-  std::uint64_t entries_ = 0;
   std::uint64_t operations_ = 0;
-  std::vector<Reaped> reaped_;  // those before handled_ have been handed over
+  std::vector<Reaped> reaped_;  // those before handled_ have been handed over; never more than there is room for
   std::size_t handled_ = 0;
-  TimePoint wakeup_ = TimePoint::max();
+  TimePoint wakeup_ = TimePoint::max();         // as the kernel has it, or will
+  TimePoint wanted_wakeup_ = TimePoint::max();  // differs while there is no room in the kernel's queue
+  bool taskrun_is_stale_ = false;
   bool timeout_armed_ = false;
+  bool lost_completions_ = false;
   __kernel_timespec timeout_{};
 };
 

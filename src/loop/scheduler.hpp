@@ -4,19 +4,20 @@
 #include <functional>
 #include <memory>
 
-#include "leasepool/detail/job.hpp"
+#include "leasepool/detail/deliverable.hpp"
 #include "leasepool/duration.hpp"
+#include "loop/deferred.hpp"
 #include "loop/timer_queue.hpp"
 
 namespace leasepool::detail {
 
 // Keeps work back for as long as more may follow. Loop thread only.
-class HeldWork {
+class Coalesced {
  public:
-  virtual void hand_over() = 0;
+  virtual void flush() = 0;
 
  protected:
-  ~HeldWork() = default;
+  ~Coalesced() = default;
 };
 
 // Loop thread only, but for post() and on_thread().
@@ -27,36 +28,48 @@ class Scheduler {
   // A fresh reading: a deadline counted from it never comes early, however long this turn has run already.
   [[nodiscard]] virtual TimePoint now() const noexcept = 0;
 
-  // Runs `handler` on the first turn whose time is not before the deadline; never for kNever (gives 0).
+  // Runs `handler` on the first turn whose time is not before the deadline; never for kNever (returns 0). Throws
+  // std::bad_alloc, and then there is no timer. One that is set where another was taken or cancelled needs no memory if
+  // the handler itself needs none.
   virtual TimerId call_at(TimePoint deadline, Handler handler) = 0;
-  virtual bool cancel_timer(TimerId id) = 0;
+  virtual bool cancel_timer(TimerId id) noexcept = 0;
 
-  // Runs `handler` later in this turn or in the next, in order: how everything of the caller's own is called back.
-  virtual void defer(Handler handler) = 0;
+  // Runs it later in this turn or in the next, in order: how everything of the caller's own is called back.
+  virtual void defer(std::unique_ptr<Deferred> deferred) noexcept = 0;
+  // The same of a function; throws std::bad_alloc.
+  void defer(Handler handler) { defer(std::make_unique<DeferredFunction>(std::move(handler))); }
 
   // The same, before the outcomes of this turn are delivered: for what was said before them.
-  virtual void report(Handler handler) = 0;
+  virtual void report(std::unique_ptr<Deferred> deferred) noexcept = 0;
+  void report(Handler handler) { report(std::make_unique<DeferredFunction>(std::move(handler))); }
 
-  // The same for a job's delivery.
-  virtual void deliver(std::unique_ptr<Job> job) = 0;
+  // Delivers the outcome of what has ended, the same way.
+  virtual void deliver(std::unique_ptr<Deliverable> ended) noexcept = 0;
 
-  // Any thread: runs `handler` on the loop's; dropped when the loop is gone.
-  virtual void post(Handler handler) = 0;
+  // Any thread: runs it on the loop's; dropped when the loop is gone.
+  virtual void post(std::unique_ptr<Deferred> deferred) noexcept = 0;
+  void post(Handler handler) { post(std::make_unique<DeferredFunction>(std::move(handler))); }
 
   // Something is on its way that is worth looking for instead of going to sleep at once, for at most so long; and it
   // came, or will not.
-  virtual void expect(Duration /*spin*/) {}
-  virtual void came(Duration /*spin*/) {}
+  virtual void begin_busy_poll(Duration /*spin*/) noexcept {}
+  virtual void end_busy_poll(Duration /*spin*/) noexcept {}
   // Who is to bring it slept, and takes a while to get up.
-  virtual void woke_worker() {}
+  virtual void note_slow_wake() noexcept {}
 
-  // True if more callbacks follow in this turn: hand_over() is then called behind the last of them. False: none do.
-  [[nodiscard]] virtual bool hold(const std::shared_ptr<HeldWork>& /*work*/) { return false; }
+  // True if more callbacks follow in this turn: flush() is then called behind the last of them. False: none do, or
+  // there is no memory to note it.
+  [[nodiscard]] virtual bool flush_after_callbacks(const std::shared_ptr<Coalesced>& /*work*/) noexcept {
+    return false;
+  }
 
   [[nodiscard]] virtual bool on_thread() const noexcept = 0;
 
   // The loop is gone: nothing that is added runs any more.
   [[nodiscard]] virtual bool closed() const noexcept = 0;
+
+  // This process is a fork of the one that made the loop, which is not to be touched here. Any thread.
+  [[nodiscard]] virtual bool is_copy() const noexcept { return false; }
 
  protected:
   ~Scheduler() = default;

@@ -13,14 +13,23 @@ constexpr std::uint32_t slot_of(TimerId id) noexcept { return static_cast<std::u
 constexpr std::uint32_t generation_of(TimerId id) noexcept { return static_cast<std::uint32_t>(id >> 32); }
 }  // namespace
 
-TimerId TimerQueue::add(TimePoint deadline, Handler handler) {
-  if (free_.empty()) {
-    free_.push_back(static_cast<std::uint32_t>(slots_.size()));
-    slots_.emplace_back();
+void TimerQueue::add_slot() {
+  slots_.emplace_back();
+  try {
+    free_.reserve(slots_.capacity());
+    heap_.reserve(slots_.capacity());
+  } catch (...) {
+    slots_.pop_back();
+    throw;
   }
+  free_.push_back(static_cast<std::uint32_t>(slots_.size() - 1));
+}
+
+TimerId TimerQueue::add(TimePoint deadline, Handler handler) {
+  if (free_.empty()) add_slot();
   const std::uint32_t index = free_.back();
-  heap_.push_back(index);  // may throw: nothing has changed that matters
   free_.pop_back();
+  heap_.push_back(index);
   Slot& slot = slots_[index];
   slot.deadline = deadline;
   slot.sequence = next_sequence_++;
@@ -31,14 +40,14 @@ TimerId TimerQueue::add(TimePoint deadline, Handler handler) {
   return timer_id(index, slot.generation);
 }
 
-bool TimerQueue::cancel(TimerId id) {
+bool TimerQueue::cancel(TimerId id) noexcept {
   const std::uint32_t index = slot_of(id);
   if (index >= slots_.size() || !slots_[index].pending || slots_[index].generation != generation_of(id)) return false;
   const Handler dropped = remove(index);  // destroyed last: its captures may cancel other timers
   return true;
 }
 
-TimerQueue::Handler TimerQueue::take_due(TimePoint now, std::uint64_t added_before) {
+TimerQueue::Handler TimerQueue::take_due(TimePoint now, std::uint64_t added_before) noexcept {
   if (heap_.empty()) return {};
   const Slot& slot = slots_[heap_.front()];
   // One that was added after the mark waits for the next round if its time is just up. If it is overdue, its place is
@@ -88,7 +97,7 @@ void TimerQueue::sift_down(std::size_t index) noexcept {
   place(index, moving);
 }
 
-TimerQueue::Handler TimerQueue::remove(std::uint32_t index) {
+TimerQueue::Handler TimerQueue::remove(std::uint32_t index) noexcept {
   Slot& slot = slots_[index];
   const std::size_t hole = slot.heap_index;
   const std::uint32_t last = heap_.back();

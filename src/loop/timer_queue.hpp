@@ -14,19 +14,20 @@ namespace leasepool::detail {
 using TimerId = std::uint64_t;
 
 // A binary heap of slots, ordered by deadline and, among equals, by the order of add(). Adding and cancelling cost
-// O(log n). One thread.
+// O(log n). Only a timer more than there ever were at once takes memory. One thread.
 class TimerQueue {
  public:
   using Handler = std::move_only_function<void()>;
 
+  // Throws std::bad_alloc, and then nothing has changed.
   TimerId add(TimePoint deadline, Handler handler);
 
   // False when the timer has been taken or cancelled already.
-  bool cancel(TimerId id);
+  bool cancel(TimerId id) noexcept;
 
   // The handler of the earliest timer whose deadline is not after `now`, unless it is `now` and the timer was not added
   // before the mark; empty when there is none.
-  Handler take_due(TimePoint now, std::uint64_t added_before);
+  Handler take_due(TimePoint now, std::uint64_t added_before) noexcept;
 
   // Timers added from now on have not been "added before" this mark: a zero delay cannot keep a turn from ending. One
   // that is overdue when it is added is taken in its place all the same.
@@ -51,10 +52,11 @@ class TimerQueue {
   void place(std::size_t index, std::uint32_t slot) noexcept;
   void sift_up(std::size_t index) noexcept;
   void sift_down(std::size_t index) noexcept;
-  Handler remove(std::uint32_t index);
+  Handler remove(std::uint32_t index) noexcept;
+  void add_slot();
 
   std::vector<Slot> slots_;
-  std::vector<std::uint32_t> free_;
+  std::vector<std::uint32_t> free_;  // has room for all slots, as has the heap
   std::vector<std::uint32_t> heap_;
   std::uint64_t next_sequence_ = 0;
 };

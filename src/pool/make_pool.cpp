@@ -2,8 +2,8 @@
 #include "base/check.hpp"
 #include "loop/loop_core.hpp"
 #include "pool/pool.hpp"
-#include "pool/process_pool.hpp"
-#include "pool/thread_pool.hpp"
+#include "processes/process_pool.hpp"
+#include "threads/thread_pool.hpp"
 
 namespace leasepool::detail {
 

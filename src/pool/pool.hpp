@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/intrusive_queue.hpp"
+#include "leasepool/detail/decode_limits.hpp"
 #include "leasepool/detail/job.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
@@ -52,10 +53,14 @@ struct PoolOptions {
   Sandbox sandbox{};
   LogSink log;
   std::shared_ptr<PoolTotals> totals;
+  DecodeLimits decode_limits{};
+  std::size_t decode_thread_threshold = SIZE_MAX;
 };
 
-// Loop thread only. Whatever a pool reports, it reports later, never inside the call. Shared, because what is in flight
-// keeps it alive; its user calls close() or close_now() before letting go.
+// Loop thread only. A job may start and end inside the call that hands it over, withdraws it or interrupts it: its sink
+// expects that, and tells callers through the scheduler, later. `ready` and `closed` never come inside the call that
+// they are given to. Shared, because what is in flight keeps it alive; its user calls close() or close_now() before
+// letting go. tests/pool/conformance_test.cpp holds every pool to this.
 class Pool {
  public:
   virtual ~Pool() = default;
@@ -63,7 +68,7 @@ class Pool {
   // Makes the workers. `ready` gets why that failed, and then nothing is left behind but the pool itself.
   virtual void start(std::move_only_function<void(Result<void>)> ready) = 0;
 
-  // Runs the job when a worker is free, in order; it ends in job->booking.lease. Only after start() succeeded.
+  // Runs the job when a worker is free, in order; it ends in job->state.lease. Only after start() succeeded.
   virtual void submit(std::unique_ptr<Job> job) = 0;
 
   // The same for several jobs at once, which may then go to the workers together.
@@ -91,8 +96,8 @@ class Pool {
   // It cannot have workers any more: what waits has failed with pool_broken, and so does what is submitted.
   [[nodiscard]] virtual bool broken() const noexcept { return false; }
 
-  // Takes no more jobs; `closed` is called when those that run have ended and every worker is gone. Once, and not after
-  // a failed start; while it starts, too, and then `ready` is not called.
+  // Takes no more jobs; `closed` is called when those that run have ended and every worker is gone. What waits was
+  // withdrawn before. Once, and not after a failed start; while it starts, too, and then `ready` is not called.
   virtual void close(std::move_only_function<void()> closed) = 0;
 
   // After close(): ends it at once. Workers that run something are killed, or abandoned where that cannot be done.

@@ -27,8 +27,8 @@ class ChannelOwner {
   // how the bytes broke the protocol. Called once.
   virtual void channel_ended(std::string_view violation) = 0;
 
-  // The kernel refused a frame's descriptors, with an errno: the frame was not sent, later ones are.
-  virtual void descriptors_refused(std::uint64_t call_id, int error) = 0;
+  // The kernel refused a frame's descriptors, with an errno: a frame refused_call is sent in its place.
+  virtual void descriptors_refused(std::uint64_t number, int error) = 0;
 
  protected:
   ~ChannelOwner() = default;
@@ -38,24 +38,37 @@ class ChannelOwner {
 class Channel : public std::enable_shared_from_this<Channel> {
  public:
   Channel(LoopCore& loop, UniqueFd socket, std::size_t max_payload, ChannelOwner& owner);
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+  ~Channel();
 
-  // Starts receiving. Descriptors that come are dropped by the kernel, unless they are to be received.
-  enum class Receives { bytes, descriptors };
-  void open(Receives what = Receives::bytes);
+  // Starts receiving. Always with room for descriptors: those for which there is none the kernel closes at once, on
+  // this thread, however long that takes.
+  void open();
 
-  // Sends a finished frame and what travels beside it; the id is for descriptors_refused(). Failures show as the
+  // Hands over no more frames, and receives no more, until it goes on: the other end then waits when the socket is
+  // full.
+  void pause() noexcept { paused_ = true; }
+  void go_on();
+
+  // Sends a finished frame and what travels beside it; the number is for descriptors_refused(). Failures show as the
   // channel's end.
-  void send(Bytes frame, Descriptors descriptors = {}, std::uint64_t call_id = 0) {
-    queue(std::move(frame), std::move(descriptors), call_id);
+  void send(Bytes frame, Descriptors descriptors = {}, std::uint64_t number = 0) {
+    queue(std::move(frame), std::move(descriptors), number);
     flush();
   }
 
   // The same in two steps, so that small frames go together.
-  void queue(Bytes frame, Descriptors descriptors = {}, std::uint64_t call_id = 0);
+  void queue(Bytes frame, Descriptors descriptors = {}, std::uint64_t number = 0);
   void flush();
 
-  // From inside of descriptors_refused(): is sent next, in the place of what was refused.
-  void queue_next(Bytes frame) { outgoing_.push_front({.frame = std::move(frame), .descriptors = {}}); }
+  // Sends a frame `wake`, before those that wait. False, and then it does not, if too many would be under way because
+  // the other end does not read.
+  [[nodiscard]] bool wake();
+
+  // What waits for the other end to read.
+  [[nodiscard]] std::size_t unsent_bytes() const noexcept { return unsent_bytes_; }
+  [[nodiscard]] std::size_t unsent_messages() const noexcept { return outgoing_.size(); }
 
   // Has the rest of what the other end sent received, and then the channel end, even while somebody else still holds
   // the other end open.
@@ -68,16 +81,24 @@ class Channel : public std::enable_shared_from_this<Channel> {
   struct Outgoing {
     Bytes frame;
     Descriptors descriptors;  // until the kernel has them
-    std::uint64_t call_id = 0;
+    std::uint64_t number = 0;
   };
 
   void receive();
   void received(Completion completion);
+  void take_in(std::size_t count);
+  void hand_over();
   void end(std::string_view violation);
+  void send_next();
   void send_front();
   void sent(Completion completion);
-  void drop_front();
+  void send_wake();
+  void woke(Completion completion);
+  void not_sent(int result, bool with_descriptors);
+  void try_later();
+  void refuse_front(int error);
   void stop_sending();
+  void shut_down() noexcept;
 
   LoopCore& loop_;
   UniqueFd socket_;
@@ -87,8 +108,18 @@ class Channel : public std::enable_shared_from_this<Channel> {
   Message outgoing_message_;
   std::deque<Outgoing> outgoing_;
   std::size_t sent_of_front_ = 0;
-  Receives receives_ = Receives::bytes;
+  std::size_t unsent_bytes_ = 0;
+  std::size_t sent_of_wake_ = 0;
+  std::size_t unread_wakes_ = 0;  // that were wanted since the socket took anything
+  bool wake_wanted_ = false;
+  unsigned tries_ = 0;  // in a row, of what the kernel had no room for
+  TimerId next_try_ = 0;
+  OperationId receive_ = 0;  // the last ones
+  OperationId send_ = 0;
   bool sending_ = false;
+  bool receiving_ = false;
+  bool paused_ = false;
+  bool drained_ = false;  // nothing is left in the socket, and nothing comes any more
   bool ended_ = false;
 };
 

@@ -17,24 +17,24 @@ msghdr* Message::to_receive(std::span<std::byte> into) noexcept {
   return &header_;
 }
 
-Arrival Message::arrived() {
-  Arrival arrival{.descriptors = {}, .some_lost = (header_.msg_flags & MSG_CTRUNC) != 0};
-  if (header_.msg_controllen == 0) return arrival;
+bool Message::arrived(Descriptors& descriptors) noexcept {
+  const bool some_lost = (header_.msg_flags & MSG_CTRUNC) != 0;
+  if (header_.msg_controllen == 0) return some_lost;
   for (cmsghdr* control = CMSG_FIRSTHDR(&header_); control != nullptr; control = CMSG_NXTHDR(&header_, control)) {
     if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS) continue;
     const std::size_t count = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    arrival.descriptors.reserve(count);
+    check(descriptors.capacity() - descriptors.size() >= count, "there is room for the descriptors that come");
     for (std::size_t i = 0; i < count; ++i) {
       int descriptor = -1;
       std::memcpy(&descriptor, CMSG_DATA(control) + i * sizeof descriptor, sizeof descriptor);
-      arrival.descriptors.emplace_back(descriptor);
+      descriptors.emplace_back(descriptor);
     }
   }
-  return arrival;
+  return some_lost;
 }
 
 msghdr* Message::to_send(std::span<const std::byte> bytes, std::span<const Fd> descriptors) noexcept {
-  check(descriptors.size() <= kMostDescriptors, "a message has no more descriptors than the kernel passes");
+  check(descriptors.size() <= kMaxDescriptors, "a message has no more descriptors than the kernel passes");
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): sendmsg() only reads, but its type cannot say so
   part_ = {.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
   header_ = {};

@@ -7,7 +7,6 @@
 #include <span>
 
 #include "leasepool/detail/descriptors.hpp"
-#include "wire/frame.hpp"
 
 namespace leasepool::detail {
 
@@ -21,16 +20,17 @@ class Message {
   // To be received with MSG_CMSG_CLOEXEC, and nothing else be done before arrived() if bytes came.
   [[nodiscard]] msghdr* to_receive(std::span<std::byte> into) noexcept;
 
-  // Takes over the descriptors that came.
-  [[nodiscard]] Arrival arrived();
+  // Appends the descriptors that came, for which there must be room: kMaxDescriptors at most. Gives whether more were
+  // sent, for which this process had none.
+  [[nodiscard]] bool arrived(Descriptors& descriptors) noexcept;
 
-  // At most kMostDescriptors; they stay the caller's.
+  // At most kMaxDescriptors; they stay the caller's.
   [[nodiscard]] msghdr* to_send(std::span<const std::byte> bytes, std::span<const Fd> descriptors) noexcept;
 
  private:
   msghdr header_{};
   iovec part_{};
-  alignas(cmsghdr) std::byte control_[CMSG_SPACE(sizeof(int) * kMostDescriptors)]{};
+  alignas(cmsghdr) std::byte control_[CMSG_SPACE(sizeof(int) * kMaxDescriptors)]{};
 };
 
 }  // namespace leasepool::detail

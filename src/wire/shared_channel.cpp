@@ -1,17 +1,17 @@
 // Choosing the way of each frame, and bringing the two ways together.
 #include "wire/shared_channel.hpp"
 
+#include <cstdint>
 #include <new>
-#include <string>
 
 namespace leasepool::detail {
 
 namespace {
 
-Bytes empty_frame(FrameType type) {
-  Bytes frame = begin_frame();
-  finish_frame(frame, type, 0, 0);
-  return frame;
+// An honest worker has read all calls before the one that it runs; the two largest, and what is sent ahead.
+constexpr std::size_t most_unread(std::size_t max_payload) noexcept {
+  constexpr std::size_t kBesides = std::size_t{1} << 20;
+  return max_payload > (SIZE_MAX - kBesides) / 2 ? SIZE_MAX : 2 * max_payload + kBesides;
 }
 
 }  // namespace
@@ -23,46 +23,66 @@ SharedChannel::SharedChannel(LoopCore& loop, UniqueFd socket, RingPair rings, st
       owner_(&owner),
       shares_memory_(rings.in != nullptr),
       spin_(spin),
+      most_unread_(most_unread(max_payload)),
       outgoing_(rings.out),
       incoming_(rings.in),
       decoder_(max_payload) {}
 
-void SharedChannel::open(Channel::Receives what) { channel_->open(what); }
-
-void SharedChannel::queue(Bytes& frame, Descriptors descriptors, std::uint64_t call_id) {
-  if (shares_memory_ && !ended_) {
+void SharedChannel::queue(Bytes& frame, Descriptors descriptors, std::uint64_t number) {
+  if (violation_ != nullptr) return;
+  const bool through_ring = shares_memory_ && !ended_;
+  if (through_ring) {
+    std::size_t room = 0;
     try {
-      const std::size_t room = outgoing_.room();
-      if (descriptors.empty() && frame.size() + kReservedRoom <= room) return outgoing_.write(frame.view());
-      static const Bytes kElsewhere = empty_frame(FrameType::elsewhere);
-      if (room < kElsewhere.size()) throw DecodeError("it answered what it had not read");
-      outgoing_.write(kElsewhere.view());
-    } catch (const DecodeError& error) {  // told later, as everything is
-      loop_.defer([weak = weak_from_this(), violation = std::string(error.what())] {
-        if (const auto self = weak.lock()) self->end(violation);
-      });
-      return;
+      room = outgoing_.room();
+    } catch (const DecodeError&) {
+      return break_off("it read what was not written to its ring");
     }
+    if (descriptors.empty() && frame.size() + kReservedRoom <= room) return outgoing_.write(frame.view());
+    if (room < kFrameHeaderSize) return break_off("it answered what it had not read");
   }
-  channel_->queue(std::move(frame), std::move(descriptors), call_id);
+  if (channel_->unsent_bytes() > most_unread_ || channel_->unsent_messages() > kMaxFramesUnderWay) {
+    return break_off("it answered what it had not read");
+  }
+  channel_->queue(std::move(frame), std::move(descriptors), number);
+  static const EmptyFrame kElsewhere = empty_frame(FrameType::elsewhere);
+  if (through_ring) outgoing_.write(kElsewhere);
 }
 
 void SharedChannel::flush() {
   if (shares_memory_) {
     outgoing_.publish();
     if (outgoing_.must_wake()) {
-      channel_->queue(empty_frame(FrameType::wake));
-      loop_.woke_worker();
+      if (!channel_->wake()) break_off("it does not read what is to wake it");
+      loop_.note_slow_wake();
     }
   }
   channel_->flush();
+}
+
+// The end is told later, as everything is: when the socket says that it is closed.
+void SharedChannel::break_off(const char* violation) noexcept {
+  violation_ = violation;
+  channel_->finish();
 }
 
 void SharedChannel::expect(bool some) {
   if (some == watched_) return;
   watched_ = some;
   if (shares_memory_) some ? loop_.watch(*this) : loop_.unwatch(*this);
-  some ? loop_.expect(spin_) : loop_.came(spin_);
+  some ? loop_.begin_busy_poll(spin_) : loop_.end_busy_poll(spin_);
+}
+
+void SharedChannel::pause() noexcept {
+  paused_ = true;
+  channel_->pause();
+}
+
+void SharedChannel::go_on() {
+  if (!std::exchange(paused_, false)) return;
+  const auto self = shared_from_this();
+  collect();
+  if (!paused_) channel_->go_on();
 }
 
 void SharedChannel::let_go() noexcept {
@@ -72,7 +92,7 @@ void SharedChannel::let_go() noexcept {
 }
 
 bool SharedChannel::prepare_sleep() noexcept {
-  if (elsewhere_ || ended_) return true;  // the socket's completion wakes the loop
+  if (elsewhere_ || ended_ || paused_) return true;  // the socket's completion wakes the loop, or who has it go on
   ++sleeps_;
   return incoming_.prepare_sleep();
 }
@@ -86,11 +106,11 @@ void SharedChannel::look() noexcept {
 }
 
 void SharedChannel::collect() {
-  if (!shares_memory_ || collecting_) return;
+  if (!shares_memory_ || collecting_ || violation_ != nullptr) return;
   const auto self = shared_from_this();
   collecting_ = true;
   try {
-    while (owner_ != nullptr && !ended_ && !elsewhere_) {
+    while (owner_ != nullptr && !ended_ && !elsewhere_ && (!paused_ || catching_up_)) {
       if (const auto frame = decoder_.next()) {
         frame->type == FrameType::elsewhere ? void(elsewhere_ = true) : owner_->frame_received(*frame);
         continue;
@@ -111,15 +131,14 @@ void SharedChannel::collect() {
 }
 
 void SharedChannel::frame_received(const Frame& frame) {
-  if (owner_ == nullptr || ended_) return;
+  if (owner_ == nullptr || ended_ || violation_ != nullptr) return;
   if (frame.type == FrameType::wake) {
     if (++wakes_ > sleeps_) end("it woke who did not sleep");
     return;
   }
   if (!shares_memory_ || !std::exchange(opened_, true)) return owner_->frame_received(frame);
   const auto self = shared_from_this();
-  look();
-  collect();  // what came before it
+  drain_completions();  // with what came before it
   if (owner_ == nullptr || ended_) return;
   if (!std::exchange(elsewhere_, false)) return end("a frame through its socket that its ring does not announce");
   owner_->frame_received(frame);
@@ -128,13 +147,19 @@ void SharedChannel::frame_received(const Frame& frame) {
 
 void SharedChannel::channel_ended(std::string_view violation) {
   const auto self = shared_from_this();
-  look();
-  collect();
-  end(violation);
+  drain_completions();
+  end(violation_ != nullptr ? violation_ : violation);
 }
 
-void SharedChannel::descriptors_refused(std::uint64_t call_id, int error) {
-  if (owner_ != nullptr) owner_->descriptors_refused(call_id, error);
+void SharedChannel::drain_completions() {
+  catching_up_ = true;
+  look();
+  collect();
+  catching_up_ = false;
+}
+
+void SharedChannel::descriptors_refused(std::uint64_t number, int error) {
+  if (owner_ != nullptr) owner_->descriptors_refused(number, error);
 }
 
 void SharedChannel::end(std::string_view violation) {

@@ -31,15 +31,20 @@ class SharedChannel final : public ChannelOwner, public Poller, public std::enab
   SharedChannel& operator=(const SharedChannel&) = delete;
   ~SharedChannel() { let_go(); }
 
-  void open(Channel::Receives what);
+  void open() { channel_->open(); }
+
+  // As Channel's, for both ways.
+  void pause() noexcept;
+  void go_on();
 
   // Through the socket, before the first frame that comes.
   void send_first(Bytes frame) { channel_->send(std::move(frame)); }
 
   // As Channel's. The caller may make the next frame in the same bytes; one that goes through the socket takes them.
-  void queue(Bytes& frame, Descriptors descriptors, std::uint64_t call_id);
+  // Throws std::bad_alloc, and then nothing is sent. What an other end that does not read would make grow is not sent,
+  // either: that is its end.
+  void queue(Bytes& frame, Descriptors descriptors, std::uint64_t number);
   void flush();
-  void queue_next(Bytes frame) { channel_->queue_next(std::move(frame)); }
 
   // While frames are expected, the loop looks for them.
   void expect(bool some);
@@ -50,7 +55,7 @@ class SharedChannel final : public ChannelOwner, public Poller, public std::enab
   void finish() noexcept { channel_->finish(); }
   void let_go() noexcept;
 
-  [[nodiscard]] bool ready() const noexcept override { return !elsewhere_ && !ended_ && incoming_.ready(); }
+  [[nodiscard]] bool ready() const noexcept override { return !elsewhere_ && !ended_ && !paused_ && incoming_.ready(); }
   void look() noexcept override;
   void collect() override;
   [[nodiscard]] bool prepare_sleep() noexcept override;
@@ -59,14 +64,17 @@ class SharedChannel final : public ChannelOwner, public Poller, public std::enab
  private:
   void frame_received(const Frame& frame) override;
   void channel_ended(std::string_view violation) override;
-  void descriptors_refused(std::uint64_t call_id, int error) override;
+  void descriptors_refused(std::uint64_t number, int error) override;
+  void break_off(const char* violation) noexcept;
   void end(std::string_view violation);
+  void drain_completions();
 
   LoopCore& loop_;
   const std::shared_ptr<Channel> channel_;
   ChannelOwner* owner_;
   const bool shares_memory_;
   const Duration spin_;
+  const std::size_t most_unread_;  // bytes
   ByteRingWriter outgoing_;
   ByteRingReader incoming_;
   FrameDecoder decoder_;    // of what comes through memory
@@ -76,6 +84,9 @@ class SharedChannel final : public ChannelOwner, public Poller, public std::enab
   std::uint64_t sleeps_ = 0;  // of this end; so often the other may wake it
   std::uint64_t wakes_ = 0;
   bool collecting_ = false;
+  const char* violation_ = nullptr;  // for which it is broken off
+  bool paused_ = false;
+  bool catching_up_ = false;  // with what came through the socket, paused or not
   bool ended_ = false;
 };
 

@@ -31,7 +31,7 @@ Duration exact_percentile(const std::vector<Duration>& sorted, double percent) {
 // Spread evenly over the orders of magnitude, so that every bucket's width is met.
 std::vector<Duration> random_durations(std::size_t count, std::uint64_t seed) {
   std::mt19937_64 random(seed);
-  std::uniform_real_distribution<double> exponent(0, std::log(static_cast<double>(Histogram::kLongest.count())));
+  std::uniform_real_distribution<double> exponent(0, std::log(static_cast<double>(Histogram::kMax.count())));
   std::vector<Duration> values;
   values.reserve(count);
   for (std::size_t i = 0; i < count; ++i) values.emplace_back(std::llround(std::exp(exponent(random))));
@@ -69,7 +69,7 @@ TEST_CASE("an empty histogram answers zeros", "[histogram]") {
 }
 
 TEST_CASE("one value is every percentile", "[histogram]") {
-  const Duration value = GENERATE(0ns, 1ns, 255ns, 256ns, 257ns, 123'456'789ns, Duration(3h), Histogram::kLongest);
+  const Duration value = GENERATE(0ns, 1ns, 255ns, 256ns, 257ns, 123'456'789ns, Duration(3h), Histogram::kMax);
   const Histogram histogram = histogram_of({value});
   CHECK(histogram.count() == 1);
   CHECK(histogram.min() == value);
@@ -87,10 +87,10 @@ TEST_CASE("negative durations count as zero", "[histogram]") {
 }
 
 TEST_CASE("durations past the end count as the longest", "[histogram]") {
-  const Histogram histogram = histogram_of({1ns, Histogram::kLongest + 1ns, Duration::max()});
-  CHECK(histogram.max() == Histogram::kLongest);
-  CHECK(histogram.percentile(50) == Histogram::kLongest);
-  CHECK(histogram.mean() <= Histogram::kLongest);
+  const Histogram histogram = histogram_of({1ns, Histogram::kMax + 1ns, Duration::max()});
+  CHECK(histogram.max() == Histogram::kMax);
+  CHECK(histogram.percentile(50) == Histogram::kMax);
+  CHECK(histogram.mean() <= Histogram::kMax);
 }
 
 TEST_CASE("values below 256 ns are kept exactly", "[histogram]") {
@@ -126,8 +126,8 @@ TEST_CASE("every bucket's edges are within the bound", "[histogram]") {
   for (int bit = 0; bit < 44; ++bit) {
     for (const std::int64_t offset : {-1, 0, 1}) {
       const Duration value((std::int64_t{1} << bit) + offset);
-      if (value > Histogram::kLongest) continue;
-      const Histogram histogram = histogram_of({value, Histogram::kLongest});  // a maximum that does not help
+      if (value > Histogram::kMax) continue;
+      const Histogram histogram = histogram_of({value, Histogram::kMax});  // a maximum that does not help
       CAPTURE(value.count());
       CHECK(histogram.percentile(50) >= value);
       CHECK(histogram.percentile(50) <= value + value / 128);

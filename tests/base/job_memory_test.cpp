@@ -98,7 +98,7 @@ TEST_CASE("the memory of many jobs goes back to the system when they have ended"
   const std::size_t most = in_use();
   CHECK(most - before < kBlocks * (256 + sizeof(Block)) + kMiB);  // nothing beside each
   for (const Block& block : blocks) free_job(block.memory, block.size);
-  blocks = {};
+  blocks = std::vector<Block>();
   CHECK(in_use() < before + 2 * kMiB);  // a thread keeps one
 
   // And a thread that ends keeps none.
@@ -109,4 +109,22 @@ TEST_CASE("the memory of many jobs goes back to the system when they have ended"
     for (const Block& block : of_thread) free_job(block.memory, block.size);
   }).join();
   CHECK(in_use() < kept + kMiB / 16);
+}
+
+TEST_CASE("threads that come and go leave nothing where their blocks are freed", "[job_memory]") {
+  if (leasepool::test::kSanitized) return leasepool::test::skip("a sanitizer's allocator counts otherwise");
+  const auto pass_blocks_on = [](int threads) {
+    for (int i = 0; i < threads; ++i) {
+      std::vector<Block> blocks;
+      std::thread([&] {
+        for (std::size_t size = 64; size <= 1024; size += 64) blocks.push_back(take(size, 5));
+      }).join();
+      for (const Block& block : blocks) free_job(block.memory, block.size);
+    }
+  };
+  free_job(take(64, 5).memory, 64);  // this thread keeps blocks, too
+  pass_blocks_on(1);
+  const std::size_t before = in_use();
+  pass_blocks_on(100);
+  CHECK(in_use() < before + kMiB);
 }

@@ -32,22 +32,22 @@ TEST_CASE("one thread spins at a time", "[parking]") {
 
 TEST_CASE("whoever is told to get up spins, and others are not told while it does", "[parking]") {
   Parking parking;
-  (void)parking.lie_down(false);
-  const auto bed = parking.lie_down(false);
-  parking.wake_one();
+  (void)parking.prepare_park(false);
+  const auto slot = parking.prepare_park(false);
+  parking.unpark_one();
   CHECK_FALSE(parking.begin_spinning());  // the one that was told does
-  parking.wake_one();                     // nobody more is told
-  parking.sleep(bed);                     // takes the call, without sleeping
-  CHECK_FALSE(parking.get_up());          // the other was not told
+  parking.unpark_one();                   // nobody more is told
+  parking.park(slot);                     // takes the call, without sleeping
+  CHECK_FALSE(parking.cancel_park());     // the other was not told
   parking.end_spinning();
   CHECK(parking.begin_spinning());
 }
 
 TEST_CASE("a thread that gets up by itself takes the call that it was given meanwhile", "[parking]") {
   Parking parking;
-  (void)parking.lie_down(false);
-  parking.wake_one();
-  CHECK(parking.get_up());
+  (void)parking.prepare_park(false);
+  parking.unpark_one();
+  CHECK(parking.cancel_park());
   CHECK_FALSE(parking.begin_spinning());
 }
 
@@ -61,9 +61,9 @@ TEST_CASE("who lay down last is woken first", "[parking]") {
   for (std::size_t i = 0; i < kThreads; ++i) {
     id = 0;
     threads.emplace_back([&, i] {
-      const auto bed = parking.lie_down(false);
+      const auto slot = parking.prepare_park(false);
       id = ::gettid();
-      parking.sleep(bed);
+      parking.park(slot);
       order[up.load()] = i;
       ++up;
       parking.end_spinning();
@@ -71,7 +71,7 @@ TEST_CASE("who lay down last is woken first", "[parking]") {
     REQUIRE(eventually([&] { return id.load() != 0 && waits_in(id.load(), SYS_futex); }));
   }
   for (std::size_t woken = 1; woken <= kThreads; ++woken) {
-    while (!parking.wake_one()) std::this_thread::yield();
+    while (!parking.unpark_one()) std::this_thread::yield();
     REQUIRE(eventually([&] { return up.load() == woken; }));
   }
   // Of two with the same bit the first goes first: of 40, the eight last and the eight that they share them with.
@@ -105,17 +105,17 @@ TEST_CASE("no work is missed", "[parking]") {
         if (take()) {
           if (std::exchange(spinning, false)) {
             parking.end_spinning();
-            if (work.load() > 0) parking.wake_one();
+            if (work.load() > 0) parking.unpark_one();
           }
           ++done;
           continue;
         }
-        const auto bed = parking.lie_down(spinning);
+        const auto slot = parking.prepare_park(spinning);
         if (work.load() > 0 || closing.load()) {
-          spinning = parking.get_up();
+          spinning = parking.cancel_park();
           if (closing.load() && work.load() == 0) return;
         } else {
-          parking.sleep(bed);
+          parking.park(slot);
           spinning = true;
         }
       }
@@ -123,14 +123,14 @@ TEST_CASE("no work is missed", "[parking]") {
   }
   for (int round = 1; round <= kRounds; ++round) {
     ++work;
-    parking.wake_one();
+    parking.unpark_one();
     if (round % 7 == 0) {
       while (done.load() < round) std::this_thread::yield();  // until all sleep, or nearly
     }
   }
   while (done.load() < kRounds) std::this_thread::yield();
   closing = true;
-  parking.wake_all();
+  parking.unpark_all();
   threads.clear();
   CHECK(done.load() == kRounds);
 }

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -132,4 +133,26 @@ TEST_CASE("a duplicated descriptor is another number for the same open file", "[
     (void)closed.release();
   }
   CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("a buffer larger than a file may be is refused, naming the limit, and no signal comes", "[shared-buffer]") {
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const auto descriptors = open_descriptors();
+  const rlimit small{.rlim_cur = 65536, .rlim_max = before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  std::string refusal;
+  std::error_code code;
+  const SharedBuffer fits(65536);
+  try {
+    const SharedBuffer too_large(65537);
+  } catch (const std::system_error& error) {
+    refusal = error.what();
+    code = error.code();
+  }
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  CHECK(fits.size() == 65536);
+  CHECK(code == std::errc::file_too_large);
+  CHECK_THAT(refusal, ContainsSubstring("65537 bytes") && ContainsSubstring("RLIMIT_FSIZE = 65536"));
+  CHECK(open_descriptors().size() == descriptors.size() + 1);
 }

@@ -302,8 +302,8 @@ TEST_CASE("a single file can be listed, and a relative path is one from where th
 
 TEST_CASE("a list with a path that does not exist fails the start, naming list and path", "[harmless][B2]") {
   const Directory directory;
-  for (const auto lack : {lp::Sandbox::all_or_nothing, lp::Sandbox::best_effort}) {
-    const std::string said = start_failure(options_with(lp::Sandbox::files({}, {directory / "nothing"}, lack)));
+  for (const auto enforcement : {lp::Sandbox::strict, lp::Sandbox::best_effort}) {
+    const std::string said = start_failure(options_with(lp::Sandbox::files({}, {directory / "nothing"}, enforcement)));
     if (said.find("is missing:") != std::string::npos) return leasepool::test::skip(said);
     CHECK_THAT(said, ContainsSubstring("cannot enter Sandbox::files(): the write path \"" + (directory / "nothing") +
                                        "\" of Sandbox::files(): No such file or directory"));

@@ -20,7 +20,7 @@ std::uint64_t rings(const Inbox& inbox) {
 }
 
 void run_all(Inbox& inbox) {
-  for (auto functions = inbox.take_functions(); !functions.empty();) functions.pop_front()->function();
+  for (auto posted = inbox.take_posted(); !posted.empty();) posted.pop_front()->run();
 }
 
 }  // namespace
@@ -65,6 +65,18 @@ TEST_CASE("a loop may sleep only with an empty inbox", "[inbox]") {
   CHECK(inbox.prepare_sleep());
   inbox.post([] {});
   CHECK(rings(inbox) == 1);
+}
+
+TEST_CASE("a stop is asked for once, wakes who sleeps, and takes no memory to ask", "[inbox]") {
+  Inbox inbox;
+  CHECK_FALSE(inbox.take_stop());
+  inbox.request_stop();
+  inbox.request_stop();
+  CHECK(rings(inbox) == 1);
+  CHECK_FALSE(inbox.empty());
+  CHECK(inbox.take_stop());
+  CHECK_FALSE(inbox.take_stop());
+  CHECK(inbox.empty());
 }
 
 TEST_CASE("a closed inbox destroys what it holds and what comes later, and runs none of it", "[inbox]") {

@@ -8,8 +8,10 @@
 
 #include "catch.hpp"
 #include "leasepool/loop.hpp"
+#include "loop/loop_core.hpp"
 #include "support/eventually.hpp"
 #include "support/sleeps.hpp"
+#include "support/stale_taskrun.hpp"
 #include "support/watchdog.hpp"
 
 using leasepool::Duration;
@@ -17,6 +19,7 @@ using leasepool::Loop;
 using leasepool::Task;
 using leasepool::Timer;
 using leasepool::test::eventually;
+using leasepool::test::leave_taskrun_set;
 using leasepool::test::sleeps_for;
 using leasepool::test::sleeps_through;
 using leasepool::test::Watchdog;
@@ -43,6 +46,30 @@ TEST_CASE("a loop without anything to do sleeps through, and still hears a post"
   loop.load()->post([&] { heard = true; });
   REQUIRE(eventually([&] { return heard.load(); }));
   CHECK(sleeps_through(thread));
+  loop.load()->stop();
+}
+
+TEST_CASE("a loop that expects something soon sleeps, too, when the kernel flags work that there is not",
+          "[loop][idle]") {
+  std::atomic<long> thread = 0;
+  std::atomic<Loop*> loop = nullptr;
+  std::jthread runner([&] {
+    thread = ::syscall(SYS_gettid);
+    Loop own;
+    own.core()->begin_busy_poll(50us);
+    loop = &own;
+    own.run();
+    own.core()->end_busy_poll(50us);
+  });
+  REQUIRE(eventually([&] { return loop.load() != nullptr; }));
+  CHECK(sleeps_through(thread));
+  std::atomic<bool> heard = false;
+  loop.load()->post([&] { heard = leave_taskrun_set() > 0; });
+  REQUIRE(eventually([&] { return heard.load(); }));
+  CHECK(sleeps_through(thread));
+  heard = false;
+  loop.load()->post([&] { heard = true; });
+  REQUIRE(eventually([&] { return heard.load(); }));
   loop.load()->stop();
 }
 

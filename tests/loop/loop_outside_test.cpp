@@ -20,6 +20,7 @@
 #include "loop/loop_core.hpp"
 #include "support/event_fd.hpp"
 #include "support/process_state.hpp"
+#include "support/stale_taskrun.hpp"
 #include "support/watchdog.hpp"
 
 using leasepool::Duration;
@@ -30,6 +31,7 @@ using leasepool::detail::Completion;
 using leasepool::detail::LoopCore;
 using leasepool::detail::UniqueFd;
 using leasepool::test::EventFd;
+using leasepool::test::leave_taskrun_set;
 using leasepool::test::open_descriptors;
 using leasepool::test::Watchdog;
 using namespace std::chrono_literals;
@@ -139,6 +141,9 @@ TEST_CASE("a loop that has nothing to do does not ask to be dispatched", "[loop]
   SECTION("after it was run by itself") {
     loop.stop();
     loop.run();
+  }
+  SECTION("while the kernel flags work that there is not") {
+    loop.post([] { CHECK(leave_taskrun_set() > 0); });
   }
   CHECK(outer.comes_to_rest());
 }

@@ -1,17 +1,10 @@
 // Tests of a system that refuses io_uring: one clear error that names the causes, and nothing left behind. Each runs in
 // a child process, behind a seccomp filter or a limit.
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
-#include <cstddef>
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -23,6 +16,7 @@
 #include "loop/ring.hpp"
 #include "support/child.hpp"
 #include "support/process_state.hpp"
+#include "support/refuse.hpp"
 #include "support/sanitized.hpp"
 #include "support/skip.hpp"
 
@@ -33,22 +27,10 @@ using leasepool::detail::check;
 using leasepool::detail::Ring;
 using leasepool::test::ChildEnd;
 using leasepool::test::open_descriptors;
+using leasepool::test::refuse;
 using leasepool::test::run_in_child;
 
 namespace {
-
-// From now on io_uring_setup fails with `error`, in this process.
-void refuse_io_uring(int error) {
-  std::array<sock_filter, 4> filter{{
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error)),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  }};
-  sock_fprog program{.len = static_cast<unsigned short>(filter.size()), .filter = filter.data()};
-  check(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "prctl(PR_SET_NO_NEW_PRIVS) works");
-  check(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0, "seccomp takes the filter");
-}
 
 // Constructs a T, which must fail with `unsupported`, and prints the message.
 template <class T>
@@ -67,9 +49,9 @@ void expect_refusal() {
 }
 
 template <class T>
-ChildEnd refused_with(int error) {
-  return run_in_child([error] {
-    refuse_io_uring(error);
+ChildEnd refused_with(int error, long call = SYS_io_uring_setup) {
+  return run_in_child([error, call] {
+    refuse(call, error);
     expect_refusal<T>();
   });
 }
@@ -92,6 +74,13 @@ TEST_CASE("io_uring refused with EPERM names seccomp profiles, the sysctl and wh
   CHECK_THAT(end.output, ContainsSubstring("seccomp profile"));
   CHECK_THAT(end.output, ContainsSubstring("io_uring_setup"));
   CHECK_THAT(end.output, ContainsSubstring("kernel.io_uring_disabled"));
+}
+
+TEST_CASE("a profile that allows only the set-up of io_uring is found out by the constructor", "[ring][refused]") {
+  const auto end = GENERATE(true, false) ? refused_with<Ring>(EPERM, SYS_io_uring_enter)
+                                         : refused_with<Loop>(EPERM, SYS_io_uring_enter);
+  CHECK(end.exited_with(0));
+  CHECK_THAT(end.output, ContainsSubstring("io_uring is refused (io_uring_enter: "));
 }
 
 TEST_CASE("io_uring missing with ENOSYS names old kernels, sandboxes and the version needed", "[ring][refused]") {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -13,8 +14,9 @@
 #include "functions.hpp"
 #include "harness.hpp"
 #include "leasepool/crash.hpp"
-#include "pool/stack_note.hpp"
-#include "pool/symbols.hpp"
+#include "shared/registry.hpp"
+#include "shared/stack_note.hpp"
+#include "shared/symbols.hpp"
 #include "support/sanitized.hpp"
 
 using namespace leasepool;
@@ -52,11 +54,32 @@ int child_crashes() {
   return status;
 }
 
+// As an optimizing compiler does it with what is short or called once.
+[[gnu::always_inline]] inline int inlined_crash(int how) { return crash_here(how) + 1; }
+[[gnu::always_inline]] static inline int inlined_fault(int value) {
+  volatile int* volatile nowhere = nullptr;
+  *nowhere = value;
+  return value;
+}
+
+struct CrashesWhenDecoded {
+  template <class Archive>
+  void save(Archive& /*archive*/) const {}
+  template <class Archive>
+  void load(Archive& /*archive*/) {
+    std::abort();
+  }
+};
+int never_begins(const CrashesWhenDecoded& /*argument*/) { return 1; }
+
 }  // namespace report_cases
 
 LEASEPOOL_REGISTER(report_cases::say_and_crash);
 LEASEPOOL_REGISTER(report_cases::use_memory_and_crash);
 LEASEPOOL_REGISTER(report_cases::child_crashes);
+LEASEPOOL_REGISTER(report_cases::inlined_crash);
+LEASEPOOL_REGISTER(report_cases::inlined_fault);
+LEASEPOOL_REGISTER(report_cases::never_begins);
 
 namespace report_tests {
 
@@ -102,6 +125,70 @@ TEST_CASE("a crash is reported with all that is known of it", "[crash-report][W1
   CHECK(crash->stack.front().module.ends_with("test_pool"));
   CHECK(&error.stack() == &crash->stack);
   CHECK_THAT(error.message(), ContainsSubstring("it was in ") && ContainsSubstring("crash_here"));
+}
+
+TEST_CASE("a function that was inlined into the library's call of it is named all the same", "[crash-report][W1]") {
+  PoolOfOne one;
+  const Error inside = one.pool.result_of(report_cases::inlined_crash, static_cast<int>(End::bad_access)).error();
+  CAPTURE(inside.message());
+  REQUIRE(inside.stack().size() >= 2);
+  CHECK(inside.stack().back().function == "report_cases::inlined_crash");
+  CHECK(names(inside.stack(), "crash_here"));
+  CHECK_FALSE(names(inside.stack(), "leasepool::detail::"));
+
+  const Error itself = one.pool.result_of(report_cases::inlined_fault, 1).error();
+  REQUIRE(itself.stack().size() == 1);
+  CHECK(itself.stack().front().function == "report_cases::inlined_fault");
+  CHECK_THAT(itself.message(), ContainsSubstring("; it was in report_cases::inlined_fault"));
+}
+
+TEST_CASE("a function that is there in the stack is named once", "[crash-report][W1]") {
+  PoolOfOne one;
+  const Error error = one.crash(End::bad_access);
+  CAPTURE(error.message());
+  CHECK(std::ranges::count_if(error.stack(),
+                              [](const StackFrame& frame) { return frame.function.contains("say_and_crash"); }) == 1);
+  CHECK(error.stack().back().function.contains("say_and_crash"));
+}
+
+TEST_CASE("a crash before the function began is not shown in it", "[crash-report][W1]") {
+  PoolOfOne one;
+  const Error error = one.pool.result_of(report_cases::never_begins, report_cases::CrashesWhenDecoded{}).error();
+  REQUIRE(error.crash() != nullptr);
+  CAPTURE(to_text(*error.crash()));
+  CHECK(names(error.stack(), "CrashesWhenDecoded::load<leasepool::detail::"));
+  CHECK_FALSE(names(error.stack(), "never_begins"));
+  CHECK_FALSE(names(error.stack(), "invoke_registered"));
+}
+
+TEST_CASE("a line of a stack ends with its outermost function, however deep it is", "[crash-report]") {
+  StackTrace stack;
+  for (const char* const name : {"a(int)", "", "b()", "c()"}) stack.push_back({.function = name});
+  CHECK(detail::in_a_line(stack) == "a < ? < b < c");
+  stack.push_back({.function = "f(int)"});
+  CHECK(detail::in_a_line(stack) == "a < ? < b < c < f");
+  stack.insert(stack.end() - 1, 3, {.function = "d()"});
+  CHECK(detail::in_a_line(stack) == "a < ? < b < c < ... < f");
+}
+
+TEST_CASE("without symbols, the function is known by where its code begins", "[crash-report]") {
+  const auto at = [](detail::FunctionAddress function, std::uintptr_t offset) {
+    return detail::StackNote::Frame{.address = reinterpret_cast<std::uintptr_t>(function) + offset,
+                                    .module = detail::StackNote::kMaxModules};
+  };
+  const auto* const known =
+      detail::find_function(reinterpret_cast<detail::FunctionAddress>(report_cases::say_and_crash));
+  detail::StackNote note{};
+  note.depth = 3;
+  note.frames[0] = at(known->address, 0);
+  note.frames[1] = at(known->caller, 1);
+  const StackTrace stack = detail::read_stack(note, known->name);
+  REQUIRE(stack.size() == 1);
+  CHECK(stack.front().function == "report_cases::say_and_crash");
+  note.frames[0] = {};
+  CHECK(detail::read_stack(note, known->name).size() == 2);
+  CHECK(detail::read_stack(note, known->name).back().function == "report_cases::say_and_crash");
+  CHECK(detail::read_stack(note, "another").size() == 3);
 }
 
 TEST_CASE("the report names each way to end", "[crash-report][W1]") {
@@ -188,13 +275,13 @@ TEST_CASE("a note that lies harms nobody", "[crash-report][W7]") {
   detail::StackNote note{};
   note.depth = UINT64_MAX;
   for (auto& frame : note.frames) frame = {.address = UINT64_MAX, .module = UINT64_MAX};
-  CHECK(detail::read_stack(note).size() == detail::StackNote::kMostFrames);
+  CHECK(detail::read_stack(note, {}).size() == detail::StackNote::kMaxFrames);
   for (auto& module : note.modules) module.name.fill('\x1b');  // no end
   for (auto& frame : note.frames) frame.module = 7;
-  const StackTrace stack = detail::read_stack(note);
-  CHECK(stack.front().module == std::string(detail::StackNote::kLongestName, '?'));
+  const StackTrace stack = detail::read_stack(note, {});
+  CHECK(stack.front().module == std::string(detail::StackNote::kMaxName, '?'));
   CHECK(stack.front().function.empty());
   note.depth = 1;
   note.modules[7].name = {"/dev/zero"};  // a file that the program has not loaded is not opened
-  CHECK(detail::read_stack(note).front().function.empty());
+  CHECK(detail::read_stack(note, {}).front().function.empty());
 }

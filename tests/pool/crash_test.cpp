@@ -270,8 +270,7 @@ TEST_CASE("a call that its worker had not begun goes to another", "[crash][W2]")
   REQUIRE(pool.start().has_value());
   for (std::uint32_t i = 0; i < 5; ++i) {
     const pid_t worker = pool.result_of(pool_functions::process_id).value();
-    ::kill(worker, SIGSTOP);  // it takes nothing up any more
-    REQUIRE(pool.wait([&] { return test::process_state(worker) == 'T'; }));
+    REQUIRE(pool.stop_process(worker));  // it takes nothing up any more
     const auto call = pool.call(pool_functions::count_run, i, 0);
     test::turn(loop);
     test::turn(loop);  // sent
@@ -291,8 +290,7 @@ TEST_CASE("calls that wait behind a call that had not begun run all the same", "
   TestPool pool(loop, ExecutorBackend::process, 1);
   REQUIRE(pool.start().has_value());
   const pid_t worker = pool.result_of(pool_functions::process_id).value();
-  ::kill(worker, SIGSTOP);
-  REQUIRE(pool.wait([&] { return test::process_state(worker) == 'T'; }));
+  REQUIRE(pool.stop_process(worker));
   std::vector<std::shared_ptr<test::Call<std::uint32_t>>> calls;
   for (std::uint32_t i = 0; i < 10; ++i) calls.push_back(pool.call(pool_functions::count_run, i, 0));
   ::kill(worker, SIGKILL);

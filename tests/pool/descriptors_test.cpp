@@ -22,7 +22,7 @@
 #include "catch.hpp"
 #include "functions.hpp"
 #include "harness.hpp"
-#include "processes.hpp"
+#include "shared/status_page.hpp"
 #include "support/eventually.hpp"
 #include "support/process_state.hpp"
 #include "support/skip.hpp"
@@ -123,6 +123,7 @@ LEASEPOOL_REGISTER(fd_cases::make_ring);
 
 using namespace leasepool;
 using namespace fd_cases;
+using leasepool::test::eventually;
 using leasepool::test::open_descriptors;
 using leasepool::test::TestPool;
 using pool_functions::shared;
@@ -152,6 +153,15 @@ bool end_of_file(const Fd& read_end) {
   return ::poll(&waits, 1, 0) == 1 && (waits.revents & POLLHUP) != 0;
 }
 
+// False where this kernel passes an io_uring.
+bool is_refused(const Fd& ring) {
+  test::SocketPair sockets;
+  detail::Message message;
+  const std::byte byte{};
+  Fd ring_copy = ring.duplicate();
+  return ::sendmsg(sockets.ours.get(), message.to_send({&byte, 1}, {&ring_copy, 1}), 0) != 1;
+}
+
 }  // namespace
 
 TEST_CASE("a descriptor goes to a function and comes back as its result", "[fd]") {
@@ -171,7 +181,7 @@ TEST_CASE("a descriptor goes to a function and comes back as its result", "[fd]"
       CHECK(closes_on_exec(pool.result_of(make_pipe).value().read_end));
       CHECK(pool.result_of(is_empty, Fd()).value());
     }
-    CHECK(open_descriptors() == before);
+    CHECK(eventually([&] { return open_descriptors() == before; }));
     CHECK(pool.result_of(open_here).value() == there);
   }
 }
@@ -209,7 +219,7 @@ TEST_CASE("descriptors travel wherever they are nested", "[fd]") {
       CHECK(read_from(inner.read_end) == "inner");
       CHECK_FALSE(back.empty);
     }
-    CHECK(open_descriptors() == before);
+    CHECK(eventually([&] { return open_descriptors() == before; }));
     CHECK(pool.result_of(open_here).value() == there);
   }
 }
@@ -220,7 +230,7 @@ TEST_CASE("the caller's copy of an argument is closed before the result is deliv
   const auto check_end = [&](const Result<void>&) { ended = end_of_file(pipe.read_end); };
   const auto job = detail::make_job<decltype(check_end)>(write_to, std::move(pipe.write_end), "");
   job->set_receiver(check_end);
-  job->accept({}, {});
+  job->accept({}, {}, {});
   CHECK_FALSE(end_of_file(pipe.read_end));
   job->deliver();
   CHECK(ended);
@@ -245,7 +255,7 @@ TEST_CASE("as many descriptors as the kernel passes go at once, and one more is 
   CHECK(too_many_back.error().code() == Errc::payload_too_large);
   CHECK_THAT(too_many_back.error().message(),
              ContainsSubstring("300 descriptors") && ContainsSubstring("the result of fd_cases::give"));
-  CHECK(open_descriptors() == before);
+  CHECK(eventually([&] { return open_descriptors() == before; }));
   CHECK(pool.result_of(open_here).value() == there);
   CHECK(pool.result_of(pool_functions::process_id).value() == worker);
 }
@@ -267,7 +277,7 @@ TEST_CASE("arguments whose descriptors find no room in the worker fail the call 
                ContainsSubstring("decoding its arguments") && ContainsSubstring("WorkerLimits::open_files"));
     CHECK(pool.result_of(how_many, give(10)).value() == 10);
   }
-  CHECK(open_descriptors() == before);
+  CHECK(eventually([&] { return open_descriptors() == before; }));
   CHECK(pool.result_of(open_here).value() == there);
   CHECK(pool.result_of(pool_functions::process_id).value() == worker);
 }
@@ -294,22 +304,14 @@ TEST_CASE("descriptors for which this process has no room fail the call alone", 
                ContainsSubstring("encoding its arguments") && ContainsSubstring("cannot be duplicated"));
   }
   CHECK(pool.result_of(give, 10).value().size() == 10);
-  CHECK(open_descriptors() == before);
+  CHECK(eventually([&] { return open_descriptors() == before; }));
   CHECK(pool.result_of(open_here).value() == there);
   CHECK(pool.result_of(pool_functions::process_id).value() == worker);
 }
 
 TEST_CASE("a descriptor that the kernel does not pass fails the call alone", "[fd]") {
   Fd ring = make_ring();
-  {
-    test::SocketPair sockets;
-    detail::Message message;
-    const std::byte byte{};
-    Fd ring_copy = ring.duplicate();
-    if (::sendmsg(sockets.ours.get(), message.to_send({&byte, 1}, {&ring_copy, 1}), 0) == 1) {
-      return test::skip("this kernel passes an io_uring");
-    }
-  }
+  if (!is_refused(ring)) return test::skip("this kernel passes an io_uring");
   Loop loop;
   TestPool pool(loop, ExecutorBackend::process, 1);
   REQUIRE(pool.start().has_value());
@@ -326,9 +328,78 @@ TEST_CASE("a descriptor that the kernel does not pass fails the call alone", "[f
     CHECK(back_refused.error().code() == Errc::bad_payload);
     CHECK_THAT(back_refused.error().message(), ContainsSubstring("sending its result"));
   }
-  CHECK(open_descriptors() == before);
+  CHECK(eventually([&] { return open_descriptors() == before; }));
   CHECK(pool.result_of(open_here).value() == there);
   CHECK(pool.result_of(pool_functions::process_id).value() == worker);
+}
+
+TEST_CASE("any number of calls whose descriptors the kernel does not pass fail one by one, and no other", "[fd][W2]") {
+  const Fd ring = make_ring();
+  if (!is_refused(ring)) return test::skip("this kernel passes an io_uring");
+  const bool sent_ahead = GENERATE(false, true);
+  CAPTURE(sent_ahead);
+  constexpr std::size_t kCalls = 3 * detail::WorkerStatus::kClaims;
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::process, 2);
+  REQUIRE(pool.start().has_value());
+  for (int i = 0; i < 100; ++i) (void)pool.result_of(pool_functions::add, 1, 2);  // known to be quick
+  const auto before = open_descriptors();
+  std::vector<std::shared_ptr<test::Call<bool>>> refused;
+  std::vector<std::shared_ptr<test::Call<std::int64_t>>> sent;
+  for (std::size_t i = 0; i < kCalls; ++i) {
+    refused.push_back(pool.call(is_empty, ring.duplicate()));
+    if (sent_ahead) sent.push_back(pool.call(pool_functions::add, 1, 2));
+    if (!sent_ahead) REQUIRE(pool.wait([&] { return refused.back()->ended(); }));
+  }
+  for (const auto& call : refused) {
+    REQUIRE(pool.wait([&] { return call->ended(); }));
+    CHECK(call->code() == Errc::bad_payload);
+    CHECK(call->deliveries == 1);
+  }
+  for (const auto& call : sent) {
+    REQUIRE(pool.wait([&] { return call->ended(); }));
+    CHECK(call->succeeded());
+  }
+  CHECK(open_descriptors() == before);
+  CHECK(pool.result_of(pool_functions::add, 1, 2).value() == 3);
+  CHECK(pool.totals->workers_crashed == 0);
+}
+
+TEST_CASE("a worker that ends before it has passed a call that could not be sent costs that call nothing", "[fd][W2]") {
+  const Fd ring = make_ring();
+  if (!is_refused(ring)) return test::skip("this kernel passes an io_uring");
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::process, 1);
+  REQUIRE(pool.start().has_value());
+  const pid_t worker = pool.result_of(pool_functions::process_id).value();
+  REQUIRE(pool.stop_process(worker));  // it takes nothing up any more
+  const auto call = pool.call(is_empty, ring.duplicate());
+  test::turn(loop);
+  test::turn(loop);
+  CHECK_FALSE(call->ended());
+  ::kill(worker, SIGKILL);
+  REQUIRE(pool.wait([&] { return call->ended(); }));
+  CHECK(call->code() == Errc::bad_payload);  // from the worker after it
+  CHECK(pool.totals->workers_crashed == 1);
+}
+
+TEST_CASE("a worker that never passes a call that could not be sent is killed at the call's deadline", "[fd][E6]") {
+  const Fd ring = make_ring();
+  if (!is_refused(ring)) return test::skip("this kernel passes an io_uring");
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::process, 1);
+  REQUIRE(pool.start().has_value());
+  const pid_t worker = pool.result_of(pool_functions::process_id).value();
+  REQUIRE(pool.stop_process(worker));
+  const auto call = pool.call(is_empty, ring.duplicate());
+  const auto next = pool.call(pool_functions::add, 1, 2);
+  test::turn(loop);
+  test::turn(loop);
+  REQUIRE_FALSE(call->ended());
+  CHECK(pool.pool->interrupt(*call->job, {Errc::timed_out, "took too long"}));
+  REQUIRE(pool.wait([&] { return next->ended(); }));
+  CHECK(call->code() == Errc::timed_out);
+  CHECK(next->succeeded());
 }
 
 TEST_CASE("however a call ends, its descriptors are closed", "[fd]") {
@@ -348,7 +419,7 @@ TEST_CASE("however a call ends, its descriptors are closed", "[fd]") {
       (void)pool.result_of(throw_with, writer());
       (void)pool.result_of(not_registered, writer());
       (void)pool.result_of(refuse_with, Refusing{writer()});
-      CHECK(open_descriptors() == here);
+      CHECK(eventually([&] { return open_descriptors() == here; }));
       CHECK(pool.result_of(open_here).value() == there);
       if (processes) (void)pool.result_of(crash_with, writer());
       shared().gate = processes ? 0 : 1;
@@ -366,7 +437,7 @@ TEST_CASE("however a call ends, its descriptors are closed", "[fd]") {
         (void)pool.call(hold_with, writer());
       }
     }
-    CHECK(open_descriptors() == before);
+    CHECK(eventually([&] { return open_descriptors() == before; }));
   }
   pipe.write_end.reset();
   CHECK(test::eventually([&] { return end_of_file(pipe.read_end); }));  // no worker has one either
@@ -380,8 +451,7 @@ TEST_CASE("a call that goes to another worker still has its descriptors", "[fd][
   Pipe pipe = make_pipe();
   for (int i = 0; i < 3; ++i) {
     const pid_t worker = pool.result_of(pool_functions::process_id).value();
-    ::kill(worker, SIGSTOP);  // it takes nothing up any more
-    REQUIRE(pool.wait([&] { return test::process_state(worker) == 'T'; }));
+    REQUIRE(pool.stop_process(worker));  // it takes nothing up any more
     const auto call = pool.call(write_to, pipe.write_end.duplicate(), "again");
     test::turn(loop);
     test::turn(loop);  // sent

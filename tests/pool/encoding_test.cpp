@@ -1,10 +1,12 @@
 // Arguments and results on their way to another process: converted to the parameter types, encoded, and back.
+#include <algorithm>
 #include <array>
 #include <bitset>
 #include <chrono>
 #include <complex>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <limits>
 #include <list>
 #include <map>
@@ -23,7 +25,7 @@
 #include "catch.hpp"
 #include "functions.hpp"
 #include "harness.hpp"
-#include "pool/registry.hpp"
+#include "shared/registry.hpp"
 
 namespace encoding_cases {
 
@@ -95,6 +97,12 @@ const std::string& by_reference(const std::string& text) {
 }
 int stoppable(std::stop_token token, int value) { return token.stop_possible() ? -1 : value; }
 int careful(int value) noexcept { return value + 1; }
+struct Marked : Point {
+  std::string mark;
+};
+double norm(const Point& point, const std::vector<std::string>& texts, std::string&& text, std::optional<int> perhaps) {
+  return point.x + static_cast<double>(texts.size() + text.size()) + perhaps.value_or(0);
+}
 
 }  // namespace encoding_cases
 
@@ -107,6 +115,7 @@ LEASEPOOL_REGISTER(encoding_cases::taken);
 LEASEPOOL_REGISTER(encoding_cases::by_reference);
 LEASEPOOL_REGISTER(encoding_cases::stoppable);
 LEASEPOOL_REGISTER(encoding_cases::careful);
+LEASEPOOL_REGISTER(encoding_cases::norm);
 
 using namespace encoding_cases;
 using namespace leasepool;
@@ -164,10 +173,10 @@ auto call_through_bytes(F function, A&&... arguments) {
   detail::DescriptorWriter returned_beside;
   detail::Invocation invocation{
       .arguments = sent.view(), .descriptors = sent_beside, .result = &writer, .result_descriptors = &returned_beside};
-  detail::find_function_by_id(*id)->invoke(invocation);
+  detail::find_function_by_id(*id)->invoke.load()(invocation);
   CHECK(invocation.phase == detail::CallPhase::encoding);
   auto descriptors = returned_beside.take();
-  job->accept(returned.view(), descriptors);
+  job->accept(returned.view(), descriptors, {});
   job->deliver();
   REQUIRE(call->succeeded());
   return std::move(**call->result);
@@ -315,4 +324,22 @@ TEST_CASE("arguments over the limit are refused with their size and the limit", 
   CHECK_THAT(over.error().message(), ContainsSubstring("pool_functions::length_of") && ContainsSubstring("1008") &&
                                          ContainsSubstring("1007") && ContainsSubstring("max_payload"));
   CHECK(refused.size() <= 1007);
+}
+
+TEST_CASE("what is kept is encoded as the parameters' types, as often as a worker is sent it", "[encoding]") {
+  Marked marked;
+  marked.x = 1;
+  const std::vector<std::string> texts{"a", "b"};
+  CHECK(call_through_bytes(norm, marked, texts, "four", 10) == 17.0);
+  CHECK(call_through_bytes(norm, std::cref(marked), std::cref(texts), std::string("four"), std::nullopt) == 7.0);
+
+  std::shared_ptr<Call<double>> call;
+  const auto job = make_test_job(call, norm, std::move(marked), texts, "four", 10);
+  std::vector<Bytes> sent(3);
+  for (Bytes& bytes : sent) {
+    detail::Descriptors none;
+    REQUIRE(job->encode(bytes, none, SIZE_MAX).has_value());
+  }
+  CHECK(std::ranges::equal(sent[0].view(), sent[1].view()));
+  CHECK(std::ranges::equal(sent[0].view(), sent[2].view()));
 }

@@ -1,5 +1,5 @@
 // Exceptions on their way from a worker: standard ones come back as themselves, others by name, garbage not at all.
-#include "pool/exception_codec.hpp"
+#include "shared/exception_codec.hpp"
 
 #include <any>
 #include <cstring>
@@ -352,6 +352,15 @@ TEST_CASE("bytes that are no exception are refused", "[exceptions][hostile][W7]"
   CHECK_THROWS_AS(decode_exception("f", joined({number(0xfffffffc), number(0), number(1), number(0), number(~0U)})),
                   DecodeError);
   CHECK_THROWS_AS(decode_exception("f", joined({number(0xfffffffa), number(1000), number(0)})), DecodeError);
+  for (const std::uint32_t length : {4096U, 4097U}) {
+    const std::vector<std::byte> path(length, std::byte{'/'});
+    const auto error = joined({number(0xfffffffc), number(0), number(1), number(length), path, number(0), number(0)});
+    if (length == 4096) {
+      CHECK_NOTHROW(decode_exception("f", error));
+    } else {
+      CHECK_THROWS_AS(decode_exception("f", error), DecodeError);
+    }
+  }
   CHECK_THROWS_AS(decode_failure({}), DecodeError);
   CHECK_THROWS_AS(decode_failure(number(0)), DecodeError);
   CHECK_THROWS_AS(decode_failure(joined({number(0), number(0)})), DecodeError);

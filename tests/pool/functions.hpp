@@ -49,9 +49,10 @@ bool in_worker();
 // Ends the calling process, or throws std::runtime_error("thrown on purpose").
 void end_by(End how);
 
-// What a worker has set for its signals: those that crash report a stack, and so does SIGURG when it is asked for.
-inline const std::vector<int> kHandledSignals{SIGILL,  SIGTRAP, SIGABRT, SIGBUS,  SIGFPE,
-                                              SIGSEGV, SIGPIPE, SIGURG,  SIGXCPU, SIGSYS};
+// What a worker has set for its signals: those that crash report a stack, and so does SIGURG when it is asked for; its
+// end it leaves to the program.
+inline const std::vector<int> kHandledSignals{SIGHUP,  SIGINT,  SIGILL,  SIGTRAP, SIGABRT, SIGBUS, SIGFPE,
+                                              SIGSEGV, SIGPIPE, SIGTERM, SIGURG,  SIGXCPU, SIGSYS};
 
 std::int64_t add(std::int64_t a, std::int64_t b);
 std::string echo(std::string text);

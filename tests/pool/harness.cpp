@@ -2,9 +2,11 @@
 #include "harness.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <stdexcept>
 
 #include "base/clock.hpp"
+#include "processes.hpp"
 
 namespace leasepool::test {
 
@@ -70,8 +72,8 @@ void turn(Loop& loop) {
 void CallSink::job_started(std::uint64_t job_id, TimePoint /*started*/) { started.push_back(job_id); }
 
 void CallSink::job_ended(std::unique_ptr<leasepool::detail::Job> job) {
-  ended.push_back(job->booking.id);
-  job->booking.lease.reset();
+  ended.push_back(job->state.id);
+  job->state.lease.reset();
   job->deliver();
   look_again();
 }
@@ -100,7 +102,9 @@ detail::PoolOptions TestPool::options_for(std::size_t workers) {
           .shared_memory = leasepool::detail::shared_memory_by_default(),
           .worker_start_timeout = std::chrono::seconds(60),
           .log = {},
-          .totals = {}};
+          .totals = {},
+          .decode_limits = {.most_bytes = std::size_t{512} << 20},
+          .decode_thread_threshold = std::size_t{64} << 10};
 }
 
 Result<void> TestPool::start() {
@@ -112,6 +116,11 @@ Result<void> TestPool::start() {
   if (!wait([&] { return started->has_value(); })) throw std::runtime_error("a pool's start did not end");
   if (!**started) pool.reset();  // nothing is left to close
   return **started;
+}
+
+bool TestPool::stop_process(pid_t process) {
+  ::kill(process, SIGSTOP);
+  return wait([&] { return process_state(process) == 'T'; });
 }
 
 bool TestPool::close() {

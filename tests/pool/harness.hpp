@@ -2,6 +2,8 @@
 // and calls whose outcome is kept.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -101,10 +103,10 @@ class TestPool {
   auto call(F&& function, A&&... arguments) {
     std::shared_ptr<Call<leasepool::detail::CallResult<F, A...>>> call;
     auto job = make_test_job(call, std::forward<F>(function), std::forward<A>(arguments)...);
-    call->id = job->booking.id = next_id();
-    job->booking.lease = sink;
-    job->booking.reports_start = true;
-    if (job->takes_stop_token()) job->booking.stop = std::stop_source();
+    call->id = job->state.id = next_id();
+    job->state.lease = sink;
+    job->state.reports_start = true;
+    if (job->takes_stop_token()) job->state.stop = std::stop_source();
     pool->submit(std::move(job));
     return call;
   }
@@ -120,6 +122,9 @@ class TestPool {
   bool wait(const std::function<bool()>& holds, std::chrono::seconds limit = std::chrono::seconds(60)) {
     return run_until(loop, holds, limit);
   }
+
+  // With SIGSTOP, and waits until it has stopped; false if it has not.
+  bool stop_process(pid_t process);
 
   // Closes it in order and waits for that; false if that did not end.
   bool close();

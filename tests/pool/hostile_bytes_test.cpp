@@ -80,6 +80,15 @@ struct Flags {
   }
 };
 
+struct Kin {
+  std::shared_ptr<Kin> child;
+  std::weak_ptr<Kin> parent;
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(child, parent);
+  }
+};
+
 // Numbers, each as its bytes.
 template <class... N>
 std::vector<std::byte> bytes_of(N... numbers) {
@@ -109,6 +118,11 @@ std::vector<std::byte> encoded(const T& value) {
   detail::DescriptorWriter none;
   detail::encode(writer, none, value);
   return {bytes.view().begin(), bytes.view().end()};
+}
+
+template <class T>
+T there_and_back(const T& value) {
+  return decoded<T>(encoded(value));
 }
 
 // Refused with no more than that much memory, and what an empty value has: a deque has some before it has elements.
@@ -211,6 +225,55 @@ TEST_CASE("a shared pointer that names one that never came is refused", "[hostil
   CHECK_THROWS(decoded<std::shared_ptr<int>>(bytes_of(std::uint32_t{5})));
 }
 
+TEST_CASE("a shared object is what it came as, whoever says otherwise", "[hostile][W7][W10]") {
+  constexpr std::uint32_t kFollows = 0x80000000;
+  using Both = std::pair<std::shared_ptr<std::uint64_t>, std::shared_ptr<std::string>>;
+  CHECK_THROWS_WITH(decoded<Both>(bytes_of(kFollows | 1, std::uint64_t{7}, std::uint32_t{1})),
+                    ContainsSubstring("another type"));
+  using Twice = std::vector<std::shared_ptr<std::uint64_t>>;
+  constexpr std::uint64_t kTwo = 2;
+  constexpr std::uint64_t kSeven = 7;
+  const auto same = decoded<Twice>(bytes_of(kTwo, kFollows | 1, kSeven, std::uint32_t{1}));
+  CHECK(*same[0] == kSeven);
+  CHECK(same[0] == same[1]);
+  CHECK(decoded<Twice>(bytes_of(kTwo, kFollows | 1, kSeven, kFollows | 2, kSeven)).size() == 2);
+  CHECK_THROWS_WITH(decoded<Twice>(bytes_of(kTwo, kFollows | 1, kSeven, kFollows | 1, kSeven)),
+                    ContainsSubstring("out of order"));
+  CHECK_THROWS_WITH(decoded<Twice>(bytes_of(kTwo, kFollows | 2, kSeven, kFollows | 1, kSeven)),
+                    ContainsSubstring("out of order"));
+  CHECK_THROWS_WITH(decoded<Twice>(bytes_of(kTwo, kFollows | 1, kSeven, std::uint32_t{2})),
+                    ContainsSubstring("has not come"));
+}
+
+TEST_CASE("a shared object may know what owns it, and not own itself", "[hostile][W7][W10]") {
+  auto parent = std::make_shared<Kin>();
+  parent->child = std::make_shared<Kin>();
+  parent->child->parent = parent;
+  const auto back = there_and_back(parent);
+  REQUIRE(back->child != nullptr);
+  CHECK(back->child->parent.lock() == back);
+  parent->child->child = parent;
+  CHECK_THROWS_WITH(there_and_back(parent), ContainsSubstring("let the way back be a std::weak_ptr"));
+  parent->child->child.reset();
+}
+
+// Each object but the first owns the one before it, so that none is nested and all are destroyed from within the last.
+TEST_CASE("a chain of references is as deep as its objects would be", "[hostile][W7][W10]") {
+  const auto chain = [](std::size_t length) {
+    std::vector<std::shared_ptr<Kin>> made(length);
+    for (std::size_t i = 0; i < length; ++i) {
+      made[i] = std::make_shared<Kin>();
+      if (i != 0) made[i]->child = made[i - 1];
+    }
+    return made;
+  };
+  CHECK(there_and_back(chain(20)).back()->child->child != nullptr);
+  constexpr std::size_t kMany = 1'000'000;
+  auto many = chain(kMany);
+  CHECK_THROWS_WITH(there_and_back(many), ContainsSubstring("nested too deeply"));
+  while (!many.empty()) many.pop_back();  // from its owners on
+}
+
 TEST_CASE("random bytes decode to something or are refused, and nothing worse", "[hostile][W7]") {
   using Nested = std::map<std::string, std::variant<Vector<String>, std::optional<double>, std::bitset<12>>>;
   std::mt19937 random(20250101);  // NOLINT(cert-msc51-cpp): the same bytes in every run
@@ -229,7 +292,7 @@ TEST_CASE("random bytes decode to something or are refused, and nothing worse", 
 TEST_CASE("a result that does not decode is bad_payload, naming the function", "[hostile][W7]") {
   std::shared_ptr<Call<std::string>> call;
   const auto job = make_test_job(call, pool_functions::make_text, 1);
-  job->accept(bytes_of(std::uint64_t{1} << 60), {});
+  job->accept(bytes_of(std::uint64_t{1} << 60), {}, {});
   job->deliver();
   CHECK(call->code() == Errc::bad_payload);
   CHECK_THAT(call->message(),
@@ -239,7 +302,7 @@ TEST_CASE("a result that does not decode is bad_payload, naming the function", "
 TEST_CASE("a result of a function that has none must be empty", "[hostile][W7]") {
   std::shared_ptr<Call<void>> call;
   const auto job = make_test_job(call, pool_functions::nothing);
-  job->accept(bytes_of(1), {});
+  job->accept(bytes_of(1), {}, {});
   job->deliver();
   CHECK(call->code() == Errc::bad_payload);
 }
@@ -252,7 +315,7 @@ TEST_CASE("a worker that gets arguments it cannot decode says so and runs nothin
   for (const std::size_t size : {std::size_t{0}, std::size_t{15}, std::size_t{17}}) {
     const std::vector<std::byte> arguments(size);
     detail::Invocation invocation{.arguments = arguments, .result = &writer, .result_descriptors = &none};
-    CHECK_THROWS_AS(function->invoke(invocation), detail::DecodeError);
+    CHECK_THROWS_AS(function->invoke.load()(invocation), detail::DecodeError);
     CHECK(invocation.phase == detail::CallPhase::decoding);
   }
 }

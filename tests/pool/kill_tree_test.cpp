@@ -19,9 +19,9 @@
 #include "functions.hpp"
 #include "harness.hpp"
 #include "leasepool/manager.hpp"
-#include "pool/worker_cgroup.hpp"
-#include "pool/worker_settings.hpp"
 #include "processes.hpp"
+#include "shared/worker_cgroup.hpp"
+#include "shared/worker_settings.hpp"
 #include "support/skip.hpp"
 #include "support/temporary_directory.hpp"
 

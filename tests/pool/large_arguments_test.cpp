@@ -16,7 +16,7 @@
 #include "catch.hpp"
 #include "functions.hpp"
 #include "harness.hpp"
-#include "pool/argument_memory.hpp"
+#include "shared/argument_memory.hpp"
 #include "support/sanitized.hpp"
 #include "support/skip.hpp"
 
@@ -103,18 +103,39 @@ TEST_CASE("large arguments arrive as they were sent, whatever came before them",
         large_cases::digest_of_both(numbers, text));
 }
 
-TEST_CASE("where files must be small, large arguments go another way", "[large]") {
+namespace {
+
+// What a start does where files may have so many bytes.
+Result<void> start_with_files_of(rlim_t bytes, TestPool& pool) {
   rlimit before{};
   REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const rlimit small{.rlim_cur = bytes, .rlim_max = before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  auto started = pool.start();
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  return started;
+}
+
+}  // namespace
+
+TEST_CASE("where files must be small, arguments and results go another way", "[large][start]") {
+  const rlim_t most = GENERATE(rlim_t{16384}, rlim_t{65536}, rlim_t{kMiB});
+  CAPTURE(most);
   Loop loop;
   TestPool pool(loop, ExecutorBackend::process, options_for_one());
-  const rlimit small{.rlim_cur = kMiB, .rlim_max = before.rlim_max};
-  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
-  const auto started = pool.start();
-  CHECK(::setrlimit(RLIMIT_FSIZE, &before) == 0);
-  REQUIRE(started.has_value());
+  REQUIRE(start_with_files_of(most, pool).has_value());
+  CHECK(pool.result_of(pool_functions::add, 1, 2).value() == 3);
   const Numbers numbers = some_numbers(3 * kMiB);
   CHECK(pool.result_of(digest, numbers).value() == digest(numbers));
+}
+
+TEST_CASE("where files must have next to no size, a start fails and names the limit", "[large][start][L4]") {
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::process, options_for_one());
+  const auto started = start_with_files_of(100, pool);
+  REQUIRE_FALSE(started.has_value());
+  CHECK(started.error().code() == Errc::pool_broken);
+  CHECK_THAT(started.error().message(), ContainsSubstring("RLIMIT_FSIZE = 100") && ContainsSubstring("ulimit -f"));
 }
 
 TEST_CASE("large arguments that wait behind others do not take their place", "[large]") {
@@ -127,9 +148,9 @@ TEST_CASE("large arguments that wait behind others do not take their place", "[l
   for (std::uint64_t i = 0; i < 12; ++i) {
     std::shared_ptr<test::Call<std::uint64_t>> call;
     auto job = test::make_test_job(call, digest, some_numbers(ArgumentMemory::kLarge + 8, i));
-    job->booking.id = 1'000'000 + i;
-    job->booking.lease = pool.sink;
-    job->booking.of_batch = true;
+    job->state.id = 1'000'000 + i;
+    job->state.lease = pool.sink;
+    job->state.of_batch = true;
     batch.push_back(std::move(job));
     calls.push_back(std::move(call));
   }
@@ -152,9 +173,9 @@ TEST_CASE("a large call that was taken back leaves its memory to the next", "[la
   jobs.push_back(test::make_test_job(slow, pool_functions::hold));
   jobs.push_back(test::make_test_job(withdrawn, digest, some_numbers(ArgumentMemory::kLarge + 8)));
   for (std::uint64_t id = 1'000'000; auto& job : jobs) {
-    job->booking.id = id++;
-    job->booking.lease = pool.sink;
-    job->booking.of_batch = true;
+    job->state.id = id++;
+    job->state.lease = pool.sink;
+    job->state.of_batch = true;
     batch.push_back(std::move(job));
   }
   pool.pool->submit_batch(std::move(batch));

@@ -121,7 +121,8 @@ TEST_CASE("other types that cannot be rebuilt are refused by name", "[not_serial
 TEST_CASE("a parameter by non-const reference is refused, because its change could not come back",
           "[not_serializable]") {
   std::string text = "text";
-  check_not_serializable(refusal(cases::changes, text), "cases::changes", "&", "by value or by const reference");
+  check_not_serializable(refusal(cases::changes, std::ref(text)), "cases::changes", "&",
+                         "by value or by const reference");
 }
 
 TEST_CASE("what is not a registered function is refused with the line to add", "[not_serializable]") {
@@ -137,6 +138,13 @@ TEST_CASE("what is not a registered function is refused with the line to add", "
   check_unregistered(refusal(+[](int value) { return value; }, 1));
   const Error error = refusal([] {});
   CHECK_THAT(error.message(), ContainsSubstring("lambda"));
+}
+
+TEST_CASE("a function that is not registered is named by its symbol, with what may have dropped the line",
+          "[not_serializable][names]") {
+  const std::string message = refusal(cases::not_registered, 1).message();
+  CHECK_THAT(message, ContainsSubstring("cannot run cases::not_registered(int): ") &&
+                          ContainsSubstring("static library") && ContainsSubstring("--whole-archive"));
 }
 
 TEST_CASE("a process pool refuses such calls one by one and goes on", "[not_serializable][process]") {
@@ -159,7 +167,7 @@ TEST_CASE("the same functions run on threads", "[not_serializable][thread]") {
   test::TestPool pool(loop, ExecutorBackend::thread, 1);
   REQUIRE(pool.start().has_value());
   std::string text = "text";
-  CHECK(pool.result_of(cases::changes, text).value() == 5);
+  CHECK(pool.result_of(cases::changes, std::ref(text)).value() == 5);
   CHECK(text == "text!");
   CHECK(pool.result_of(cases::opaque_result, 3)->value == 3);
   CHECK(pool.result_of(cases::not_registered, 4).value() == 4);

@@ -31,7 +31,7 @@ const auto kKills = static_cast<int>(test::number_from("LEASEPOOL_KILLS", test::
                                                                           : kThroughMemory ? 10'000
                                                                                            : 2000));
 const std::uint32_t kCalls = 10 * static_cast<std::uint32_t>(kKills);  // each way
-constexpr std::uint32_t kMostCalls = std::extent_v<decltype(pool_functions::SharedPage::runs)>;
+constexpr std::uint32_t kMaxCalls = std::extent_v<decltype(pool_functions::SharedPage::runs)>;
 
 // Kills the pool's workers, which it knows by their name, at random moments.
 class Killer {
@@ -96,7 +96,7 @@ TEST_CASE("under random kills each call ends once and none runs twice", "[crash]
       ended = pool.sink->ended.size();
       // As long as there are kills to come there are calls: those past kCalls are no more than company.
       const auto more_to_come = [&] {
-        return submitted < kCalls || (killer.kills() < kKills && submitted < kMostCalls);
+        return submitted < kCalls || (killer.kills() < kKills && submitted < kMaxCalls);
       };
       while (!in_batches && submitted < ended + 16 && more_to_come()) {
         calls.push_back(pool.call(pool_functions::count_run, submitted, 100));
@@ -104,18 +104,18 @@ TEST_CASE("under random kills each call ends once and none runs twice", "[crash]
       }
       if (in_batches && submitted < ended + 16 && more_to_come()) {
         detail::IntrusiveQueue<detail::Job> batch;
-        for (int i = 0; i < 64 && submitted < kMostCalls; ++i, ++submitted) {
+        for (int i = 0; i < 64 && submitted < kMaxCalls; ++i, ++submitted) {
           std::shared_ptr<test::Call<std::uint32_t>> call;
           auto job = test::make_test_job(call, pool_functions::count_run, submitted, 100);
-          job->booking.id = submitted + 1;
-          job->booking.lease = pool.sink;
-          job->booking.of_batch = true;
+          job->state.id = submitted + 1;
+          job->state.lease = pool.sink;
+          job->state.of_batch = true;
           batch.push_back(std::move(job));
           calls.push_back(std::move(call));
         }
         pool.pool->submit_batch(std::move(batch));
       }
-      return ended == submitted && (killer.kills() == kKills || submitted == kMostCalls);
+      return ended == submitted && (killer.kills() == kKills || submitted == kMaxCalls);
     };
     CHECK(pool.wait(keep_busy, std::chrono::seconds(100)));
     CHECK(killer.kills() == kKills);

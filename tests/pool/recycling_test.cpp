@@ -58,18 +58,18 @@ TEST_CASE("a manager replaces workers after max_calls_per_worker", "[recycling][
 }
 
 TEST_CASE("workers draw the number of calls after which they are replaced", "[recycling][W9]") {
-  constexpr std::size_t kMost = 100;
+  constexpr std::size_t kMax = 100;
   Loop loop;
   detail::PoolOptions options = TestPool::options_for(1);
-  options.max_calls_per_worker = kMost;
+  options.max_calls_per_worker = kMax;
   TestPool pool(loop, ExecutorBackend::process, std::move(options));
   REQUIRE(pool.start().has_value());
   std::map<pid_t, std::size_t> calls_of;
   while (pool.totals->workers_recycled < 8) ++calls_of[worker_of(pool)];
   std::set<std::size_t> points;
   for (const auto& [worker, calls] : calls_of) {
-    CHECK(calls >= kMost / 10 * 9);
-    CHECK(calls <= kMost);
+    CHECK(calls >= kMax / 10 * 9);
+    CHECK(calls <= kMax);
     points.insert(calls);
   }
   CHECK(points.size() > 1);

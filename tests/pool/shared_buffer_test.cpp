@@ -14,6 +14,7 @@
 #include "functions.hpp"
 #include "harness.hpp"
 #include "leasepool/shared_buffer.hpp"
+#include "support/eventually.hpp"
 #include "support/process_state.hpp"
 #include "support/sanitized.hpp"
 #include "support/skip.hpp"
@@ -63,6 +64,7 @@ LEASEPOOL_REGISTER(buffer_cases::buffers_mapped);
 
 using namespace leasepool;
 using namespace buffer_cases;
+using leasepool::test::eventually;
 using leasepool::test::TestPool;
 
 TEST_CASE("what several workers write into one buffer is there when they have ended", "[shared-buffer]") {
@@ -81,7 +83,7 @@ TEST_CASE("what several workers write into one buffer is there when they have en
           pool.wait([&] { return std::ranges::all_of(calls, [](const auto& call) { return call->succeeded(); }); }));
       for (std::uint64_t i = 0; i < 4000; ++i) REQUIRE(numbers[i] == i * i);
     }
-    CHECK(test::open_descriptors() == before);
+    CHECK(eventually([&] { return test::open_descriptors() == before; }));
   }
 }
 
@@ -106,7 +108,7 @@ TEST_CASE("a worker's buffer comes as a result, and its memory goes with the las
     }
     CHECK(buffers_mapped() == 0);
     CHECK(pool.result_of(buffers_mapped).value() == 0);
-    CHECK(test::open_descriptors() == before);
+    CHECK(eventually([&] { return test::open_descriptors() == before; }));
   }
 }
 

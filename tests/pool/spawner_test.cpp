@@ -1,5 +1,5 @@
 // A connection to the fork server by itself: what it answers to, and what becomes of its workers when it ends.
-#include "pool/spawner.hpp"
+#include "processes/spawner.hpp"
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,8 +13,8 @@
 #include "catch.hpp"
 #include "functions.hpp"
 #include "harness.hpp"
-#include "pool/status_page.hpp"
 #include "processes.hpp"
+#include "shared/status_page.hpp"
 #include "support/socket_pair.hpp"
 #include "wire/frame.hpp"
 
@@ -31,7 +31,7 @@ namespace {
 class Owner final : public detail::SpawnerOwner {
  public:
   void worker_spawned(std::uint64_t id, SpawnedProcess process) override { spawned.emplace(id, std::move(process)); }
-  void worker_not_spawned(std::uint64_t id, const std::string& reason) override { not_spawned.emplace(id, reason); }
+  void worker_not_spawned(std::uint64_t id, std::string_view reason) override { not_spawned.emplace(id, reason); }
   void worker_exited(std::uint64_t id, int status, const detail::ResourceUse& /*use*/) override {
     exited.emplace(id, status);
   }
@@ -115,10 +115,10 @@ TEST_CASE("how a worker ended is reported", "[spawner]") {
   REQUIRE(test::run_until(connection.loop, [&] { return owner.spawned.size() == 2; }));
   for (const auto& [id, channel] : connection.channels) REQUIRE(first_word(channel.get()) == FrameType::hello);
   connection.channels.erase(1);
-  ::kill(owner.spawned.at(2).pid, SIGTERM);
+  ::kill(owner.spawned.at(2).pid, SIGUSR1);
   REQUIRE(test::run_until(connection.loop, [&] { return owner.exited.size() == 2; }));
   CHECK((WIFEXITED(owner.exited.at(1)) && WEXITSTATUS(owner.exited.at(1)) == 0));
-  CHECK((WIFSIGNALED(owner.exited.at(2)) && WTERMSIG(owner.exited.at(2)) == SIGTERM));
+  CHECK((WIFSIGNALED(owner.exited.at(2)) && WTERMSIG(owner.exited.at(2)) == SIGUSR1));
 }
 
 TEST_CASE("workers are killed with their connection, and those of others live", "[spawner]") {
@@ -168,19 +168,27 @@ TEST_CASE("a server that is killed is lost once, and names what it had not answe
   CHECK(owner.not_spawned.empty());
   CHECK(owner.exited.empty());
 
-  // What is asked for in between goes to the next server. While it dies, the last one may take a connection still.
-  do {
-    owner.unanswered.clear();
-    connection.spawn(3);
-    connection.spawner->open();
-    REQUIRE(
-        test::run_until(connection.loop, [&] { return owner.spawned.contains(3) || owner.unanswered.contains(3); }));
-  } while (!owner.spawned.contains(3));
+  // What is asked for in between goes to the next server.
+  connection.spawn(3);
+  connection.spawner->open();
+  REQUIRE(test::run_until(connection.loop, [&] { return owner.spawned.contains(3); }));
   const SpawnedProcess& orphan = owner.spawned.at(1);
-  connection.spawner->adopt(orphan.pid, orphan.pidfd.get(), {});
+  connection.spawner->adopt(1, orphan.pid, orphan.pidfd.get(), {});
   const test::ProcessHandle adopted(orphan.pid);
   test::turn(connection.loop);
   CHECK_FALSE(adopted.dead());
   connection.spawner->let_go();
   CHECK(adopted.wait(std::chrono::seconds(60)));
+}
+
+TEST_CASE("workers are killed by the server where this program may not", "[spawner]") {
+  Connection connection;
+  Owner& owner = connection.owner;
+  for (std::uint64_t id = 1; id <= 3; ++id) connection.spawn(id);
+  REQUIRE(test::run_until(connection.loop, [&] { return owner.spawned.size() == 3; }));
+  connection.spawner->kill(2);
+  connection.spawner->kill(4);  // which there is not
+  REQUIRE(test::run_until(connection.loop, [&] { return owner.exited.size() == 1; }));
+  CHECK((WIFSIGNALED(owner.exited.at(2)) && WTERMSIG(owner.exited.at(2)) == SIGKILL));
+  for (const std::uint64_t id : {1U, 3U}) CHECK_FALSE(test::ProcessHandle(owner.spawned.at(id).pid).dead());
 }

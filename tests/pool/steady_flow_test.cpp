@@ -120,7 +120,7 @@ TEST_CASE("calls of which one took long are not sent ahead of others", "[steady]
   const auto second = pool.call(pool_functions::hold);
   REQUIRE(pool.wait([&] { return shared().holding == 2; }));
   const auto third = pool.call(steady::take_milliseconds, 0);
-  CHECK(third->job->booking.waits_in_pool);
+  CHECK(third->job->state.waits_in_pool);
   shared().gate = 1;
   REQUIRE(pool.wait([&] { return first->ended() && second->ended() && third->ended(); }));
   CHECK(pool.sink->started == std::vector{first->id, second->id, third->id});

@@ -1,5 +1,5 @@
 // Limits of worker processes: each is in force inside the worker, and what exceeds one ends as the limit says.
-#include "pool/worker_limits.hpp"
+#include "worker/worker_limits.hpp"
 
 #include <fcntl.h>
 #include <sys/resource.h>

@@ -1,6 +1,6 @@
 // What functions print and log reaches the log as records: whole, in order, whose it is, and without holding up
 // anybody.
-#include "pool/worker_output.hpp"
+#include "processes/worker_output.hpp"
 
 #include <unistd.h>
 
@@ -18,7 +18,7 @@
 #include "functions.hpp"
 #include "harness.hpp"
 #include "leasepool/log.hpp"
-#include "pool/worker_log.hpp"
+#include "shared/worker_log.hpp"
 #include "support/eventually.hpp"
 
 using namespace leasepool;
@@ -150,7 +150,7 @@ TEST_CASE("bytes become lines, however they come", "[output]") {
   CHECK((split({"a", "b", "\nc"}) == Lines{"ab", "c"}));
   CHECK((split({"\n\n", "a\n\n"}) == Lines{"", "", "a", ""}));
   CHECK((split({}) == Lines{}));
-  const std::string longest(LineSplitter::kLongestLine, 'x');
+  const std::string longest(LineSplitter::kMaxLine, 'x');
   CHECK((split({longest + "\n"}) == Lines{longest}));
   CHECK((split({longest + "yz\nb\n"}) == Lines{longest, "yz", "b"}));
   CHECK((split({"x", longest, "y\n"}) == Lines{longest, "xy"}));
@@ -289,8 +289,8 @@ TEST_CASE("a turn of the loop takes a bounded part of a flood, and in the end al
     const bool came = test::eventually([&] {
       before = taken;
       test::turn(loop);
-      bounded = bounded && taken.lines - before.lines <= WorkerOutput::kMostLinesAtOnce &&
-                taken.bytes - before.bytes <= WorkerOutput::kMostBytesAtOnce;
+      bounded = bounded && taken.lines - before.lines <= WorkerOutput::kMaxLinesAtOnce &&
+                taken.bytes - before.bytes <= WorkerOutput::kMaxBytesAtOnce;
       return taken.lines == 2 * lines;
     });
     writer.join();
@@ -322,7 +322,7 @@ TEST_CASE("of what a dead worker left in its pipe the last lines count most", "[
     REQUIRE(::write(ends.standard_error.get(), flood.data(), flood.size()) == static_cast<ssize_t>(flood.size()));
   }
   output->finish();
-  CHECK(lines.size() == WorkerOutput::kMostLinesAtOnce);
+  CHECK(lines.size() == WorkerOutput::kMaxLinesAtOnce);
   CHECK(dropped == kLines - lines.size());
   CHECK(lines.back() == "line " + std::to_string(kLines - 1));
   CHECK_THAT(output->error_tail(), ContainsSubstring("line " + std::to_string(kLines - 1)));
@@ -390,16 +390,16 @@ TEST_CASE("threads that log faster than the loop takes it lose lines, and it is 
   Loop loop;
   TestPool pool(loop, ExecutorBackend::thread, 1);
   REQUIRE(pool.start().has_value());
-  constexpr std::uint64_t kLines = 3 * detail::LogQueue::kMostLines;
+  constexpr std::uint64_t kLines = 3 * detail::LogQueue::kMaxLines;
   std::atomic<bool> logged = false;
   const auto call = pool.call([&logged] {
     for (std::uint64_t i = 0; i < kLines; ++i) log(LogLevel::info, "line");
     logged = true;
   });
   while (!logged) std::this_thread::yield();  // the loop does not run meanwhile
-  REQUIRE(pool.wait([&] { return call->ended() && pool.totals->log->lines >= detail::LogQueue::kMostLines; }));
+  REQUIRE(pool.wait([&] { return call->ended() && pool.totals->log->lines >= detail::LogQueue::kMaxLines; }));
   CHECK(pool.result_of([] { log(LogLevel::info, "later"); }).has_value());  // brings the count of what was dropped
   REQUIRE(pool.wait([&] { return pool.logged("log lines were dropped"); }));
-  CHECK(pool.totals->log->lines == detail::LogQueue::kMostLines + 1);
-  CHECK(pool.totals->log->dropped == kLines - detail::LogQueue::kMostLines);
+  CHECK(pool.totals->log->lines == detail::LogQueue::kMaxLines + 1);
+  CHECK(pool.totals->log->dropped == kLines - detail::LogQueue::kMaxLines);
 }

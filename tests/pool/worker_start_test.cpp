@@ -12,7 +12,6 @@
 #include "catch.hpp"
 #include "functions.hpp"
 #include "harness.hpp"
-#include "processes.hpp"
 #include "support/process_state.hpp"
 
 using namespace leasepool;
@@ -199,8 +198,7 @@ TEST_CASE("a worker whose handle cannot be received for want of descriptors cost
   CHECK(pool.wait([] { return shared().holding == 1; }));
   const pid_t server = pool.result_of(pool_functions::parent_process_id).value();
   const pid_t worker = pool.result_of(pool_functions::process_id).value();
-  ::kill(server, SIGSTOP);
-  REQUIRE(pool.wait([&] { return test::process_state(server) == 'T'; }));
+  REQUIRE(pool.stop_process(server));
   ::kill(worker, SIGKILL);  // its replacement is asked for, and the server does not answer
   REQUIRE(pool.wait([&] { return pool.totals->workers_crashed == 1; }));
   {

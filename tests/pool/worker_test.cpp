@@ -1,6 +1,6 @@
 // The parent's view of a worker, with the test in the worker's place: every order in which its frames, its death and
 // the report of it can come.
-#include "pool/worker.hpp"
+#include "processes/worker.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -50,10 +50,19 @@ class EventOwner final : public detail::WorkerOwner {
     events.emplace_back("finished");
     job->deliver();
   }
+  std::shared_ptr<detail::Decoding> prepare_decoding(const Worker&, const Job&,
+                                                     const detail::Frame&) noexcept override {
+    return nullptr;
+  }
+  std::unique_ptr<Job> begin_decoding(const std::shared_ptr<detail::Decoding>&,
+                                      std::unique_ptr<Job> job) noexcept override {
+    return job;
+  }
   void worker_dying(Worker&) override { events.emplace_back("dying"); }
   bool takes_line(std::size_t) const override { return true; }
   void worker_printed(LogRecord record) override { printed.emplace_back(record); }
   void worker_dropped_lines(std::uint64_t) override {}
+  void may_not_kill(Worker&) noexcept override { events.emplace_back("may not kill"); }
   void worker_gone(Worker& worker, std::unique_ptr<Job> job) override {
     events.emplace_back("gone");
     end = worker.describe_end();
@@ -117,7 +126,7 @@ struct Fixture {
   std::shared_ptr<Call<std::int64_t>> run() {
     std::shared_ptr<Call<std::int64_t>> call;
     auto job = test::make_test_job(call, pool_functions::add, 1, 2);
-    job->booking.id = 5;
+    job->state.id = 5;
     CHECK_FALSE(worker->queue(job).has_value());
     worker->flush();
     return call;
@@ -127,8 +136,8 @@ struct Fixture {
   void run_for(const std::string& leaseholder, std::uint64_t call_id, F function, A... arguments) {
     std::shared_ptr<Call<detail::CallResult<F, A...>>> call;
     auto job = test::make_test_job(call, function, arguments...);
-    job->booking.id = call_id;
-    job->booking.lease = std::make_shared<OwnersLease>(leaseholder);
+    job->state.id = call_id;
+    job->state.lease = std::make_shared<OwnersLease>(leaseholder);
     CHECK_FALSE(worker->queue(job).has_value());
     worker->flush();
   }
@@ -256,7 +265,6 @@ TEST_CASE("a worker that closes its channel and lives is killed", "[worker_view]
   Fixture fixture;
   const auto call = fixture.begin();
   fixture.channel.reset();
-  CHECK(fixture.until({"ready", "dying"}));
   fixture.worker->exited(SIGKILL, {});
   CHECK(fixture.until({"ready", "dying", "gone"}));
   CHECK_THAT(fixture.owner.end, ContainsSubstring("closed its channel"));
@@ -356,16 +364,16 @@ TEST_CASE("of a worker's calls the last are remembered", "[worker_view]") {
   detail::RecentCalls recent;
   CHECK(recent.last().owner().empty());
   CHECK(recent.find(0) == nullptr);
-  constexpr std::uint64_t kMost = detail::RecentCalls::kMost;
-  for (std::uint64_t id = 1; id <= kMost + 1; ++id) recent.add(id, 2 * id, id <= kMost / 2 ? "one" : "other");
+  constexpr std::uint64_t kMax = detail::RecentCalls::kMax;
+  for (std::uint64_t id = 1; id <= kMax + 1; ++id) recent.add(id, 2 * id, id <= kMax / 2 ? "one" : "other");
   CHECK(recent.find(1) == nullptr);
   REQUIRE(recent.find(2) != nullptr);
   CHECK(recent.find(2)->function == 4);
   CHECK(recent.find(2)->owner() == "one");
-  CHECK(recent.find(kMost / 2)->owner() == "one");
-  CHECK(recent.find(kMost / 2 + 1)->owner() == "other");
-  CHECK(recent.last().id == kMost + 1);
-  CHECK(recent.find(kMost + 2) == nullptr);
+  CHECK(recent.find(kMax / 2)->owner() == "one");
+  CHECK(recent.find(kMax / 2 + 1)->owner() == "other");
+  CHECK(recent.last().id == kMax + 1);
+  CHECK(recent.find(kMax + 2) == nullptr);
 }
 
 TEST_CASE("a worker that the kernel killed for want of memory says so, one that ended otherwise does not",
@@ -410,7 +418,7 @@ TEST_CASE("workers draw the memory at which they are replaced from the last tent
     const StatusPage page = StatusPage::map(worker->prepare(nullptr).status_page.get());
     const auto is_replaced_at = [&](std::uint64_t bytes) {
       page->resident_memory = bytes;
-      return worker->has_served();
+      return worker->due_for_recycling();
     };
     std::uint64_t kept = 0;
     std::uint64_t replaced = kLimit + 1;
@@ -444,7 +452,7 @@ TEST_CASE("calls that are queued together arrive in one piece", "[worker_view]")
   std::vector<std::shared_ptr<Call<std::int64_t>>> calls;
   for (std::uint64_t id = 1; id <= 20; ++id) {
     auto job = test::make_test_job(calls.emplace_back(), pool_functions::add, 1, 2);
-    job->booking.id = id;
+    job->state.id = id;
     REQUIRE_FALSE(fixture.worker->queue(job).has_value());
   }
   CHECK(fixture.worker->jobs_waiting() == 19);
@@ -461,6 +469,6 @@ TEST_CASE("calls that are queued together arrive in one piece", "[worker_view]")
   CHECK(calls[0]->result->value() == 3);
   CHECK(fixture.worker->jobs_waiting() == 18);
   fixture.send(FrameType::value, 3, value);
-  CHECK(fixture.until({"ready", "finished", "dying"}));
+  CHECK(fixture.until({"ready", "finished", "dying", "gone"}));
   CHECK_FALSE(calls[2]->ended());
 }

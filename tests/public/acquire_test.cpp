@@ -284,7 +284,7 @@ TEST_CASE("A5: a waiter that is destroyed leaves the queue", "[A5]") {
       std::optional<lp::Task<>> waiting;
       const auto wait_for_lease = [](lp::LeasedExecutorManager& from) -> lp::Task<> { (void)co_await from.acquire(); };
       waiting.emplace(wait_for_lease(manager));
-      (void)waiting->await_suspend(std::noop_coroutine()).resume();
+      begin(*waiting);
       CHECK(manager.stats().waiters.size() == 1);
       waiting.reset();
       CHECK(manager.stats().waiters.empty());
@@ -303,7 +303,7 @@ TEST_CASE("A5: a waiter destroyed when it has just been given a pool passes it o
     auto held = std::make_optional(co_await manager.acquire());
     const auto wait_for_lease = [](lp::LeasedExecutorManager& from) -> lp::Task<> { (void)co_await from.acquire(); };
     std::optional<lp::Task<>> first(wait_for_lease(manager));
-    (void)first->await_suspend(std::noop_coroutine()).resume();
+    begin(*first);
     bool second = false;
     manager.acquire_async({}, [&](lp::Result<lp::ExecutorLease> lease) { second = lease.has_value(); });
     held.reset();   // the first has the pool now, but has not heard of it

@@ -10,7 +10,7 @@
 
 namespace {
 
-constexpr std::size_t kMost = std::numeric_limits<std::size_t>::max();
+constexpr std::size_t kMaxSize = std::numeric_limits<std::size_t>::max();
 
 // What an std::invalid_argument says; empty if nothing was thrown.
 template <class Call>
@@ -46,14 +46,14 @@ TEST_CASE("numbers out of range are refused, naming the option, its value and wh
   CHECK(options.refused([](lp::ManagerOptions&) {}).empty());
   CHECK(options.refused([](auto& o) { o.max_pools = 0; }) ==
         "leasepool: ManagerOptions::max_pools = 0 must be at least 1 and at most 65536");
-  CHECK(options.refused([](auto& o) { o.max_pools = kMost; }) ==
+  CHECK(options.refused([](auto& o) { o.max_pools = kMaxSize; }) ==
         "leasepool: ManagerOptions::max_pools = 18446744073709551615 must be at least 1 and at most 65536");
   CHECK(options.refused([](auto& o) { o.max_pools = 65'536; }).empty());
   CHECK(options.refused([](auto& o) { o.min_pools = 0; }) ==
         "leasepool: ManagerOptions::min_pools = 0 must be at least 1");
   CHECK(options.refused([](auto& o) { o.min_pools = 5; }) ==
         "leasepool: ManagerOptions::min_pools = 5 must not be greater than max_pools = 4");
-  CHECK(options.refused([](auto& o) { o.min_pools = kMost; }) ==
+  CHECK(options.refused([](auto& o) { o.min_pools = kMaxSize; }) ==
         "leasepool: ManagerOptions::min_pools = 18446744073709551615 must not be greater than max_pools = 4");
   CHECK(options.refused([](auto& o) { o.workers_per_pool = 0; }) ==
         "leasepool: ManagerOptions::workers_per_pool = 0 must be at least 1 and at most 1024");
@@ -63,13 +63,18 @@ TEST_CASE("numbers out of range are refused, naming the option, its value and wh
         "leasepool: ManagerOptions::workers_per_pool = 18446744073709551615 must be at least 1 and at most 1024");
   CHECK(options.refused([](auto& o) { o.units_per_pool = 0; }) ==
         "leasepool: ManagerOptions::units_per_pool = 0 must be at least 1");
-  CHECK(options.refused([](auto& o) { o.units_per_pool = kMost; }).empty());
+  CHECK(options.refused([](auto& o) { o.units_per_pool = kMaxSize; }).empty());
   CHECK(options.refused([](auto& o) { o.max_payload = 0; }) ==
         "leasepool: ManagerOptions::max_payload = 0 must be at least 1 and at most 4611686018427387903");
-  CHECK(options.refused([](auto& o) { o.max_payload = kMost; }) ==
+  CHECK(options.refused([](auto& o) { o.max_payload = kMaxSize; }) ==
         "leasepool: ManagerOptions::max_payload = 18446744073709551615 must be at least 1 and at most "
         "4611686018427387903");
-  CHECK(options.refused([](auto& o) { o.max_waiters = o.max_queued_calls = o.max_calls_per_worker = kMost; }).empty());
+  CHECK(options.refused([](auto& o) { o.max_decoded_bytes = 0; }) ==
+        "leasepool: ManagerOptions::max_decoded_bytes = 0 must be at least 1");
+  CHECK(options.refused([](auto& o) { o.decode_timeout = 0s; }) ==
+        "leasepool: ManagerOptions::decode_timeout = 0 s must be positive (Duration::max() means never)");
+  CHECK(options.refused([](auto& o) { o.max_payload = kMaxSize / 4; }).empty());
+  CHECK(options.refused([](auto& o) { o.max_waiters = o.max_queued_calls = kMaxSize; }).empty());
   CHECK(options.refused([](auto& o) { o.backend = static_cast<ExecutorBackend>(7); }) ==
         "leasepool: ManagerOptions::backend = 7 must be thread or process");
   CHECK(options.refused([](auto& o) { o.sandbox = lp::Sandbox::compute(); }) ==
@@ -92,7 +97,7 @@ TEST_CASE("numbers out of range are refused, naming the option, its value and wh
   CHECK(options
             .refused([](auto& o) {
               o.backend = ExecutorBackend::process;
-              o.worker_limits = {.memory = kMost, .open_files = 16, .core_size = 0};
+              o.worker_limits = {.memory = kMaxSize, .open_files = 16, .core_size = 0};
             })
             .empty());
   const std::string of_processes = " is set, which needs backend = process: a thread has no limits of its own";
@@ -100,12 +105,25 @@ TEST_CASE("numbers out of range are refused, naming the option, its value and wh
         "leasepool: ManagerOptions::worker_limits" + of_processes);
   CHECK(options.refused([](auto& o) { o.worker_cgroup = "/sys/fs/cgroup/mine"; }) ==
         "leasepool: ManagerOptions::worker_cgroup" + of_processes);
+  const auto set_each = [](auto& o) { o.max_calls_per_worker = o.max_worker_rss = kMaxSize; };
+  const std::string of_replacing = " is set, which needs backend = process: a thread is not replaced";
+  CHECK(options.refused(set_each) == "leasepool: ManagerOptions::max_calls_per_worker" + of_replacing);
+  CHECK(options.refused([](auto& o) { o.max_worker_age = 1h; }) ==
+        "leasepool: ManagerOptions::max_worker_age" + of_replacing);
+  CHECK(options.refused([](auto& o) { o.max_worker_rss = 1; }) ==
+        "leasepool: ManagerOptions::max_worker_rss" + of_replacing);
+  CHECK(options
+            .refused([&](auto& o) {
+              o.backend = ExecutorBackend::process;
+              set_each(o);
+            })
+            .empty());
 }
 
 TEST_CASE("durations that make no sense are refused, naming the option and its value", "[A6]") {
   lp::Loop loop;
   const Options options(loop);
-  using Field = lp::Duration lp::ManagerOptions::*;
+  using Field = lp::TimeSpan lp::ManagerOptions::*;
   const std::vector<std::pair<Field, std::string>> positive = {
       {&lp::ManagerOptions::check_interval, "check_interval"},
       {&lp::ManagerOptions::default_lease_duration, "default_lease_duration"},
@@ -114,7 +132,12 @@ TEST_CASE("durations that make no sense are refused, naming the option and its v
   const std::vector<std::pair<Field, std::string>> not_negative = {{&lp::ManagerOptions::lease_grace, "lease_grace"},
                                                                    {&lp::ManagerOptions::stop_timeout, "stop_timeout"}};
   for (const auto& [field, name] : positive) {
-    const auto refused = [&](lp::Duration value) { return options.refused([&](auto& o) { o.*field = value; }); };
+    const auto refused = [&](lp::Duration value) {
+      return options.refused([&](auto& o) {
+        o.backend = ExecutorBackend::process;
+        o.*field = value;
+      });
+    };
     const std::string begin = "leasepool: ManagerOptions::" + name + " = ";
     CHECK(refused(0s) == begin + "0 s must be positive (Duration::max() means never)");
     CHECK(refused(-1ns) == begin + "-1 ns must be positive (Duration::max() means never)");

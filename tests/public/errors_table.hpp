@@ -71,9 +71,13 @@ inline std::string replaced(std::string text, std::string_view what, std::string
 // their rows.
 inline bool needs_own_process(const ErrorRow& row) {
   constexpr std::string_view kParts[] = {"two registered functions have the same id",
+                                         "two registered functions have the same address",
                                          "need a fork server that was started while the program had one thread",
-                                         "cannot enter {profile}", "the fork server does not answer",
-                                         "both fork servers were killed"};
+                                         "cannot enter {profile}",
+                                         "the fork server does not answer",
+                                         "both fork servers were killed",
+                                         "cannot take on the identity",
+                                         "worker processes need pidfds"};
   return std::ranges::any_of(kParts, [&](auto part) { return row.text.find(part) != std::string::npos; });
 }
 

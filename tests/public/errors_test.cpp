@@ -1,6 +1,7 @@
 // docs/errors.md: brings about every message of its table and holds each against its row.
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <cstdlib>
 #include <exception>
@@ -37,6 +38,22 @@ struct Moody {
   }
 };
 
+// Takes its time to be loaded.
+struct Unhurried {
+  std::array<char, 200> letters{};
+  template <class Archive>
+  void save(Archive& archive) const {
+    for (const char letter : letters) archive(letter);
+  }
+  template <class Archive>
+  void load(Archive& archive) {
+    for (char& letter : letters) {
+      archive(letter);
+      ::usleep(100);
+    }
+  }
+};
+
 struct Opaque {
   explicit Opaque(int value) : number(value) {}
   int number;
@@ -54,6 +71,7 @@ int take_opaque(Opaque opaque) { return opaque.number; }
 std::size_t take_text(const std::string& text) { return text.size(); }
 std::string give_text(std::size_t size) { return std::string(size, 'x'); }
 int take_mood(Moody moody) { return moody.mood; }
+Unhurried give_unhurried() { return {}; }
 Moody give_mood(int mood) { return {mood}; }
 std::size_t take_descriptors(const std::vector<lp::Fd>& descriptors) { return descriptors.size(); }
 std::vector<lp::Fd> give_descriptors(std::size_t count) {
@@ -63,6 +81,7 @@ std::vector<lp::Fd> give_descriptors(std::size_t count) {
 }
 int unregistered() { return 1; }
 int registered_late() { return 1; }
+int registered_for_a_while() { return 1; }
 
 LEASEPOOL_REGISTER(exit_with);
 LEASEPOOL_REGISTER(throw_own_error);
@@ -74,6 +93,7 @@ LEASEPOOL_REGISTER(take_text);
 LEASEPOOL_REGISTER(give_text);
 LEASEPOOL_REGISTER(take_mood);
 LEASEPOOL_REGISTER(give_mood);
+LEASEPOOL_REGISTER(give_unhurried);
 LEASEPOOL_REGISTER(take_descriptors);
 LEASEPOOL_REGISTER(give_descriptors);
 
@@ -240,8 +260,13 @@ lp::Task<> fail_through_a_socket(Failures& failures, lp::Loop& loop) {
 
 lp::Task<> fail_in_processes(Failures& failures, lp::Loop& loop) {
   LEASEPOOL_REGISTER(registered_late);
+  // What a plug-in does that comes and goes.
+  (void)lp::detail::Registration(
+      lp::detail::describe_function<registered_for_a_while>(std::source_location::current()));
   lp::ManagerOptions options = named(ExecutorBackend::process);
   options.max_payload = 1500;
+  options.max_decoded_bytes = 1000;
+  options.decode_timeout = 1ms;
   lp::LeasedExecutorManager manager(loop, options);
   co_await manager.start();
   const lp::ExecutorLease lease = co_await manager.acquire(kOwned);
@@ -251,6 +276,8 @@ lp::Task<> fail_in_processes(Failures& failures, lp::Loop& loop) {
   co_await call(failures, loop, lease, throw_own_error);
   co_await call(failures, loop, lease, throw_own_type, 5);
   co_await call(failures, loop, lease, unregistered);
+  co_await call(failures, loop, lease, registered_for_a_while);
+  co_await call(failures, loop, lease, [] { return 1; });
   co_await call(failures, loop, lease, registered_late);
   int number = 1;
   co_await call(failures, loop, lease, take_reference, std::ref(number));
@@ -258,6 +285,8 @@ lp::Task<> fail_in_processes(Failures& failures, lp::Loop& loop) {
   co_await call(failures, loop, lease, take_opaque, Opaque(1));
   co_await call(failures, loop, lease, take_text, std::string(2000, 'x'));
   co_await call(failures, loop, lease, give_text, 2000);
+  co_await call(failures, loop, lease, give_text, 1200);
+  co_await call(failures, loop, lease, give_unhurried);
   co_await call(failures, loop, lease, take_descriptors, give_descriptors(254));
   co_await call(failures, loop, lease, give_descriptors, 254);
   co_await call(failures, loop, lease, take_mood, Moody{1});
@@ -266,7 +295,7 @@ lp::Task<> fail_in_processes(Failures& failures, lp::Loop& loop) {
   co_await call(failures, loop, lease, give_mood, 2);
   // The worker's death frees its descriptors, and nothing gets a new one.
   const WantOfDescriptors want(0);
-  co_await call(failures, loop, lease, die_by_signal, SIGTERM);
+  co_await call(failures, loop, lease, die_by_signal, SIGUSR1);
   co_await call(failures, loop, lease, square, 1);
 }
 

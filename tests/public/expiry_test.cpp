@@ -7,7 +7,20 @@
 #include <vector>
 
 #include "support.hpp"
+#include "support/sanitized.hpp"
 #include "support/sleeps.hpp"
+
+namespace {
+
+// After its hard expiry a caller hears of it within this time, at best; code of a sanitizer takes longer, and so does
+// code that is not optimized.
+#ifdef __OPTIMIZE__
+constexpr lp::Duration kHeardWithin = leasepool::test::kSanitized ? 20ms : 1ms;
+#else
+constexpr lp::Duration kHeardWithin = 20ms;
+#endif
+
+}  // namespace
 
 TEST_CASE("X1: soft expiry is the lease's duration, hard expiry the grace later, both readable", "[X1]") {
   on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
@@ -61,6 +74,7 @@ TEST_CASE("X1: at soft expiry the log says once who holds what for how long and 
       }
       co_await until(loop, [&] { return !lease.active(); });
       CHECK(std::chrono::steady_clock::now() >= lease.hard_expires_at());
+      co_await until(loop, [&] { return !revocations->empty(); });
       REQUIRE(lines->size() == (grace == lp::Duration(0) ? 0U : 1U));
       for (const std::string& line : *lines) {
         CHECK_THAT(line, ContainsSubstring("\"forgetful\""));
@@ -232,7 +246,7 @@ TEST_CASE("X4: the caller hears of a hard expiry within a millisecond", "[X4]") 
       CHECK(late >= 0s);
       least = std::min(least, late);
     }
-    CHECK(least < 1ms);
+    CHECK(least < kHeardWithin);
     co_await manager.stop();
   });
 }
@@ -265,7 +279,7 @@ TEST_CASE("X4: with four calls whose stacks were noted in the grace, the last ca
       close_gate();
     }
     CHECK(stacks > 0);
-    CHECK(least < 1ms);
+    CHECK(least < kHeardWithin);
     co_await manager.stop();
   });
 }

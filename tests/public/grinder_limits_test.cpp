@@ -149,7 +149,7 @@ TEST_CASE("G9: submit_when_room waits for room, in order, and leaves the queue w
         {
           const auto waits = [](lp::WorkGrinder& to) -> lp::Task<> { co_await to.submit_when_room(pass_gate, 99); };
           lp::Task<> abandoned = waits(grinder);
-          abandoned.await_suspend(std::noop_coroutine()).resume();
+          begin(abandoned);
           CHECK(grinder.stats().waiting_for_room == 2);
         }
         CHECK(grinder.stats().waiting_for_room == 1);

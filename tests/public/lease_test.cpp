@@ -8,6 +8,46 @@
 
 #include "support.hpp"
 
+TEST_CASE("value_or_raise() gives the value, or throws as an await does", "[E3]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
+    co_await manager.start();
+    auto lease = co_await manager.acquire();
+    std::optional<lp::Result<std::uint64_t>> good;
+    std::optional<lp::Result<int>> bad;
+    lease.run_async(square, 3, [&](lp::Result<std::uint64_t> result) { good = std::move(result); });
+    lease.run_async(throw_out_of_range, std::string("too far"),
+                    [&](lp::Result<int> result) { bad = std::move(result); });
+    co_await until(loop, [&] { return good && bad; });
+    CHECK(lp::value_or_raise(*good) == 9);
+    CHECK_THROWS_WITH(lp::value_or_raise(*bad), ContainsSubstring("too far"));
+    CHECK_NOTHROW(lp::value_or_raise(lp::Result<void>()));
+    const lp::Result<std::unique_ptr<int>> own(std::unexpect, Errc::cancelled, "taken back");
+    CHECK_THROWS_WITH(lp::value_or_raise(lp::Result<std::unique_ptr<int>>(std::unexpect, own.error())),
+                      ContainsSubstring("taken back"));
+    CHECK(*lp::value_or_raise(lp::Result<std::unique_ptr<int>>(std::make_unique<int>(4))) == 4);
+    lease.release();
+    co_await manager.stop();
+  });
+}
+
+TEST_CASE("submit_from_thread() is submit() by the grinder's name", "[E1]") {
+  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
+    co_await manager.start();
+    auto lease = co_await manager.acquire();
+    auto plain = lease.submit_from_thread(square, 4);
+    auto timed = lease.with({.timeout = 1h}).submit_from_thread(square, 5);
+    co_await until(loop, [&] {
+      return plain.wait_for(0s) == std::future_status::ready && timed.wait_for(0s) == std::future_status::ready;
+    });
+    CHECK(plain.get() == 16);
+    CHECK(timed.get() == 25);
+    lease.release();
+    co_await manager.stop();
+  });
+}
+
 TEST_CASE("E1: run returns values, void and move-only results", "[E1]") {
   on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
     lp::LeasedExecutorManager manager(loop, options_for(backend));

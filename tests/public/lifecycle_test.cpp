@@ -1,7 +1,10 @@
 // Contract, section Lifecycle: starting, stopping, threads that may and may not call, and the order of ends.
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <future>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -13,6 +16,17 @@ using leasepool::test::child_processes;
 using leasepool::test::eventually;
 using leasepool::test::open_descriptors;
 using leasepool::test::thread_count;
+
+namespace {
+
+int log_past_gate() {
+  lp::log(lp::LogLevel::info, "before the gate");
+  pass_gate(1);
+  lp::log(lp::LogLevel::info, "after the gate");
+  return 1;
+}
+
+}  // namespace
 
 TEST_CASE("L1: before start, acquire fails, stop and notify do nothing, and the counts are zeros", "[L1]") {
   on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
@@ -337,9 +351,10 @@ TEST_CASE("L6: a manager's destructor kills its worker processes and waits for i
     co_await manager->start();
     const auto lease = co_await manager->acquire();
     std::optional<lp::Result<int>> outcome;
-    lease.run_async(pass_gate, 1, [&](lp::Result<int> result) { outcome = std::move(result); });
-    co_await until_entered(loop, 1);
+    const auto keep = [&](lp::Result<int> result) { outcome = std::move(result); };
     if (backend == ExecutorBackend::process) {
+      lease.run_async(pass_gate, 1, keep);
+      co_await until_entered(loop, 1);
       manager.reset();
       CHECK(child_processes().size() <= 2);  // the fork server and its reserve
       co_await until(loop, [&] { return outcome.has_value(); });
@@ -347,17 +362,41 @@ TEST_CASE("L6: a manager's destructor kills its worker processes and waits for i
       open_gate();
       CHECK(shared().left == 0);
     } else {
-      std::thread opener([] {
-        std::this_thread::sleep_for(20ms);  // so that the destructor is there first, as a rule
-        open_gate();
-      });
+      std::atomic<bool> ended = false;
+      const auto takes_a_while = [&ended] {
+        const int value = pass_gate(1);
+        std::this_thread::sleep_for(20ms);  // in which a destructor that does not wait is through
+        ended = true;
+        return value;
+      };
+      lease.run_async(takes_a_while, keep);
+      co_await until_entered(loop, 1);
+      open_gate();
       manager.reset();
-      CHECK(shared().left == 1);
-      opener.join();
+      CHECK(ended);
       co_await until(loop, [&] { return outcome.has_value(); });
       CHECK(outcome->value() == 1);
     }
   });
+}
+
+TEST_CASE("L6: a manager of processes ends without waiting for what other threads have posted to its loop", "[L6]") {
+  lp::Loop loop;
+  lp::ManagerOptions options = options_for(ExecutorBackend::process, 1, 2);
+  options.shared_memory = false;
+  std::optional<lp::LeasedExecutorManager> manager(std::in_place, loop, options);
+  auto started = [](lp::LeasedExecutorManager& its) -> lp::Task<> { co_await its.start(); };
+  loop.block_on(started(*manager));
+  lp::Duration taken{};
+  const lp::Timer timer = loop.call_after(lp::Duration::zero(), [&] {
+    loop.post([] {});
+    const auto begin = std::chrono::steady_clock::now();
+    manager.reset();
+    taken = std::chrono::steady_clock::now() - begin;
+    loop.stop();
+  });
+  loop.run();
+  CHECK(taken < std::chrono::seconds(4));  // after five, workers that are not seen to die are given up
 }
 
 TEST_CASE("L3, L6: a manager's destructor names what its threads still run", "[L3][L6]") {
@@ -380,6 +419,39 @@ TEST_CASE("L3, L6: a manager's destructor names what its threads still run", "[L
     open_gate();
     co_await until(loop, [&] { return told == 2 && shared().left == 1; });
     CHECK(eventually([&] { return thread_count() == threads; }));  // what it holds is gone with it
+  });
+}
+
+TEST_CASE("L6: a manager's destructor gives its sink what was logged before, and nothing comes to it later", "[L6]") {
+  const bool destroyed = GENERATE(true, false);  // or stopped, and destroyed then
+  CAPTURE(destroyed);
+  on_loop(ExecutorBackend::thread, [&](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    const auto threads = thread_count();
+    std::string log;
+    bool gone = false;
+    int late = 0;
+    lp::ManagerOptions options = options_for(backend, 1, 1);
+    options.stop_timeout = 1ms;
+    options.log = [&](const lp::LogRecord& record) {
+      if (gone) ++late;
+      log += std::string(record.text) + "\n";
+    };
+    auto manager = std::make_unique<lp::LeasedExecutorManager>(loop, options);
+    co_await manager->start();
+    const auto lease = co_await manager->acquire();
+    int told = 0;
+    lease.run_async(log_past_gate, [&](const lp::Result<int>&) { ++told; });
+    // Blocks the loop, so that the line waits for it.
+    CHECK(eventually([] { return shared().entered == 1; }));
+    if (!destroyed) co_await manager->stop();
+    manager.reset();
+    gone = true;
+    CHECK_THAT(log, ContainsSubstring("before the gate"));
+    open_gate();
+    co_await until(loop, [&] { return told == 1 && shared().left == 1; });
+    CHECK(eventually([&] { return thread_count() == threads; }));
+    co_await loop.sleep(lp::Duration::zero());
+    CHECK(late == 0);
   });
 }
 

@@ -89,6 +89,6 @@ LEASEPOOL_REGISTER(process_id);
 LEASEPOOL_REGISTER(thread_id);
 LEASEPOOL_REGISTER(text_past_gate);
 
-lp::Task<> until_entered(lp::Loop& loop, int count) {
-  return until(loop, [count] { return counters->entered >= count; });
+lp::Task<> until_entered(lp::Loop& loop, int count, std::source_location where) {
+  return until(loop, [count] { return counters->entered >= count; }, where);
 }

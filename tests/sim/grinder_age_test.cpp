@@ -89,3 +89,18 @@ TEST_CASE("G1: when the first item is cancelled, the clock is the next one's", "
   bench.scheduler->advance(1s);
   CHECK(bench.ran == std::vector<leasepool::TimePoint>{begin + 160ms});
 }
+
+TEST_CASE("G1: an item whose time is up between two readings of the clock goes like any other", "[G1]") {
+  using namespace std::chrono_literals;
+  for (auto late = 0ns; late < 20ns; ++late) {
+    CAPTURE(late.count());
+    grinder_age::Bench bench;
+    bench.scheduler->per_reading = 1ns;
+    auto first = bench.enqueue();
+    auto later = bench.enqueue();
+    first.cancel();
+    bench.scheduler->jump(100ms - 10ns + late);  // the timer of the first fires about when the second's time is up
+    bench.scheduler->advance(1s);
+    CHECK(bench.ran.size() == 1);
+  }
+}

@@ -32,6 +32,7 @@ class SimPool final : public detail::Pool, public std::enable_shared_from_this<S
       : scheduler_(scheduler), world_(world), workers_(workers) {}
 
   void start(std::move_only_function<void(Result<void>)> ready) override {
+    const MemoryPause pause;
     const bool fails = world_.next_start_fails();
     scheduler_.call_at(scheduler_.now() + world_.next_start_delay(),
                        [self = shared_from_this(), fails, ready = std::move(ready)]() mutable {
@@ -43,8 +44,9 @@ class SimPool final : public detail::Pool, public std::enable_shared_from_this<S
   }
 
   void submit(std::unique_ptr<detail::Job> job) override {
+    const MemoryPause pause;
     if (closing_) ++world_.late_submits;
-    if (!busy_.empty() && busy_.front()->booking.lease != job->booking.lease) ++world_.double_leases;
+    if (!busy_.empty() && busy_.front()->state.lease != job->state.lease) ++world_.double_leases;
     queue_.push_back(std::move(job));
     dispatch();
   }
@@ -56,9 +58,13 @@ class SimPool final : public detail::Pool, public std::enable_shared_from_this<S
   }
 
   bool interrupt(detail::Job& job, Error error) override {
-    if (!world_.kills) return false;
-    auto taken = take(job.booking.id);
+    if (!world_.kills) {
+      job.state.stop.request_stop();
+      return false;
+    }
+    auto taken = take(job.state.id);
     end(std::move(taken), std::move(error));
+    const MemoryPause pause;
     scheduler_.defer([self = shared_from_this()] { self->dispatch(); });
     return true;
   }
@@ -69,6 +75,7 @@ class SimPool final : public detail::Pool, public std::enable_shared_from_this<S
     finish_if_idle();
   }
   void kill() override {
+    const MemoryPause pause;
     if (closed_) scheduler_.defer(std::exchange(closed_, {}));
   }
   void close_now(TimePoint /*deadline*/) noexcept override {
@@ -81,45 +88,52 @@ class SimPool final : public detail::Pool, public std::enable_shared_from_this<S
   // A worker dies with what it runs, or before it has begun that.
   void crash(bool had_begun = true) {
     if (!world_.kills || busy_.empty()) return;
-    auto job = take(busy_.front()->booking.id);
+    auto job = take(busy_.front()->state.id);
     if (had_begun || closing_) {
       end(std::move(job), {Errc::worker_crashed, "simulated"});
     } else {
       detail::Job& waiting = *job;
-      job->booking.started.store(TimePoint{});
+      job->state.started.store(TimePoint{});
       queue_.push_front(std::move(job));
-      waiting.booking.lease->job_given_back(waiting.booking.id);
+      waiting.state.lease->job_given_back(waiting.state.id);
     }
+    const MemoryPause pause;
     scheduler_.call_at(scheduler_.now() + world_.next_start_delay(), [self = shared_from_this()] { self->dispatch(); });
   }
   [[nodiscard]] bool in_service() const noexcept { return !closing_ && !failed_; }
   [[nodiscard]] bool empty() const noexcept { return busy_.empty() && queue_.empty(); }
 
  private:
-  static bool started(const detail::Job& job) { return job.booking.started.load() != TimePoint{}; }
+  static bool started(const detail::Job& job) { return job.state.started.load() != TimePoint{}; }
 
   void dispatch() {
+    const MemoryPause pause;
     while (!queue_.empty() && busy_.size() < workers_) {
       auto job = queue_.pop_front();
-      const auto lease = job->booking.lease;
-      const std::uint64_t id = job->booking.id;
-      job->booking.started.store(scheduler_.now());
+      const auto lease = job->state.lease;
+      const std::uint64_t id = job->state.id;
+      job->state.started.store(scheduler_.now());
       busy_.push_back(std::move(job));
       scheduler_.call_at(scheduler_.now() + world_.next_run_time(), [self = shared_from_this(), id] {
         auto ended = self->take(id);
         if (!ended) return;
-        ended->run();
-        const auto sink = ended->booking.lease;
+        run(*ended);
+        const auto sink = ended->state.lease;
         sink->job_ended(std::move(ended));
         self->dispatch();
         self->finish_if_idle();
       });
+      const MemoryResume resume;
       lease->job_started(id, scheduler_.now());
     }
   }
+  static void run(detail::Job& job) {  // what the function allocates is its own affair
+    const MemoryPause pause;
+    job.run();
+  }
   std::unique_ptr<detail::Job> take(std::uint64_t id) {
     for (auto job = busy_.begin(); job != busy_.end(); ++job) {
-      if ((*job)->booking.id != id) continue;
+      if ((*job)->state.id != id) continue;
       auto taken = std::move(*job);
       busy_.erase(job);
       return taken;
@@ -128,11 +142,12 @@ class SimPool final : public detail::Pool, public std::enable_shared_from_this<S
   }
   void end(std::unique_ptr<detail::Job> job, Error error) {
     job->fail(std::move(error));
-    const auto lease = job->booking.lease;
+    const auto lease = job->state.lease;
     lease->job_ended(std::move(job));
     finish_if_idle();
   }
   void finish_if_idle() {
+    const MemoryPause pause;
     if (closing_ && closed_ && empty()) scheduler_.defer(std::exchange(closed_, {}));
   }
 

@@ -1,38 +1,43 @@
 // SimScheduler: a loop without a kernel: a virtual clock that moves only when told, and everything in order.
 #pragma once
 
-#include <deque>
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <utility>
 
+#include "base/intrusive_queue.hpp"
+#include "loop/kept_timer.hpp"
 #include "loop/scheduler.hpp"
 #include "loop/timer_queue.hpp"
+#include "support/memory_pause.hpp"
 
 namespace leasepool::test {
 
 class SimScheduler final : public detail::Scheduler {
  public:
-  [[nodiscard]] TimePoint now() const noexcept override { return now_; }
+  [[nodiscard]] TimePoint now() const noexcept override { return now_ += per_reading; }
   detail::TimerId call_at(TimePoint deadline, Handler handler) override {
     return deadline == TimePoint::max() ? 0 : timers_.add(deadline, std::move(handler));
   }
-  bool cancel_timer(detail::TimerId id) override { return timers_.cancel(id); }
-  void defer(Handler handler) override { due_.push_back(std::move(handler)); }
-  void report(Handler handler) override { due_.push_back(std::move(handler)); }
-  void deliver(std::unique_ptr<detail::Job> job) override {
-    due_.push_back([job = std::move(job)] { job->deliver(); });
+  bool cancel_timer(detail::TimerId id) noexcept override { return timers_.cancel(id); }
+  using Scheduler::defer;
+  using Scheduler::post;
+  using Scheduler::report;
+  void defer(std::unique_ptr<detail::Deferred> deferred) noexcept override { due_.push_back(std::move(deferred)); }
+  void report(std::unique_ptr<detail::Deferred> deferred) noexcept override { due_.push_back(std::move(deferred)); }
+  void deliver(std::unique_ptr<detail::Deliverable> ended) noexcept override {
+    const MemoryPause pause;
+    defer([ended = std::move(ended)] { ended->deliver(); });
   }
-  void post(Handler handler) override { due_.push_back(std::move(handler)); }
+  void post(std::unique_ptr<detail::Deferred> deferred) noexcept override { due_.push_back(std::move(deferred)); }
   [[nodiscard]] bool on_thread() const noexcept override { return true; }
   [[nodiscard]] bool closed() const noexcept override { return false; }
 
   // One callback that is due now; false when there is none.
   bool step() {
     if (!due_.empty()) {
-      Handler next = std::move(due_.front());
-      due_.pop_front();
-      next();
+      due_.pop_front()->run();
     } else if (auto handler = timers_.take_due(now_, timers_.mark())) {
       handler();
     } else {
@@ -50,10 +55,10 @@ class SimScheduler final : public detail::Scheduler {
     const TimePoint goal = now_ + by;
     settle();
     while (timers_.earliest() <= goal) {
-      now_ = timers_.earliest();
+      now_ = std::max(now_, timers_.earliest());
       settle();
     }
-    now_ = goal;
+    now_ = std::max(now_, goal);
   }
   // At once to a later time, as after the program was stopped: what became due meanwhile comes in order.
   void jump(Duration by) {
@@ -61,12 +66,15 @@ class SimScheduler final : public detail::Scheduler {
     settle();
   }
   std::function<void()> after_callback;
+  Duration per_reading{};  // how much time each reading of the clock takes
   [[nodiscard]] bool idle() const noexcept { return due_.empty() && timers_.empty(); }
+  // The same, but for timers that only keep their places.
+  [[nodiscard]] bool nothing_comes() const noexcept { return due_.empty() && timers_.earliest() >= detail::kPlaceKept; }
 
  private:
-  TimePoint now_{std::chrono::hours(1)};
+  mutable TimePoint now_{std::chrono::hours(1)};
   detail::TimerQueue timers_;
-  std::deque<Handler> due_;
+  detail::IntrusiveQueue<detail::Deferred> due_;
 };
 
 }  // namespace leasepool::test

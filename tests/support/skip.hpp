@@ -1,5 +1,5 @@
-// Saying that the machine, or this build, cannot run a test: by name, and so that it is counted as skipped. What reads
-// the output counts these lines, see tools/lib/build.sh.
+// WithWhat that the machine, or this build, cannot run a test: by name, and so that it is counted as skipped. What
+// reads the output counts these lines, see tools/lib/build.sh.
 #pragma once
 
 #include <cstdio>

@@ -1,6 +1,8 @@
 // Whether a thread of this process sleeps in the kernel, or wakes by itself.
 #pragma once
 
+#include <sys/syscall.h>
+
 #include <chrono>
 #include <cstdint>
 #include <fstream>
@@ -30,11 +32,12 @@ inline ThreadActivity activity_of(long thread) {
   return activity;
 }
 
-// Whether the thread waits in that system call.
+// Whether the thread waits in that system call, or in one that the kernel began again for it: that has a number of its
+// own.
 [[nodiscard]] inline bool waits_in(long thread, long system_call) {
   std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/syscall");
   long number = -1;
-  return (file >> number) && number == system_call;
+  return (file >> number) && (number == system_call || number == SYS_restart_syscall);
 }
 
 // Whether the thread slept for all of this time.

@@ -27,7 +27,7 @@ class NotingOwner final : public detail::ChannelOwner {
     ends.emplace_back(violation);
     if (on_end) on_end();
   }
-  void descriptors_refused(std::uint64_t /*call_id*/, int error) override { refusals.push_back(error); }
+  void descriptors_refused(std::uint64_t /*number*/, int error) override { refusals.push_back(error); }
   std::vector<Message> frames;
   std::vector<std::string> ends;  // one for each call: there must be at most one
   std::vector<int> refusals;

@@ -201,3 +201,21 @@ TEST_CASE("an end that still sends but takes nothing any more has ended", "[chan
   CHECK(harness.owner.ends == std::vector<std::string>{""});
   CHECK(harness.in_flight() == 0);
 }
+
+TEST_CASE("a channel that is paused hands over nothing more until it goes on", "[channel]") {
+  ChannelHarness ends;
+  ends.owner.on_frame = [&] { ends.channel->pause(); };
+  ends.channel->open();
+  for (std::uint64_t id = 1; id <= 3; ++id) CHECK(ends.send(value_message(id, 100)));
+  for (std::size_t count = 1; count <= 3; ++count) {
+    CHECK(ends.drive_until([&] { return ends.owner.frames.size() == count; }));
+    ends.drive_briefly();
+    REQUIRE(ends.owner.frames.size() == count);
+    CHECK(ends.in_flight() == 0);  // it does not even receive
+    if (count == 3) ends.owner.on_frame = {};
+    ends.channel->go_on();
+  }
+  CHECK(ends.send(value_message(4, 100)));
+  CHECK(ends.drive_until([&] { return ends.owner.frames.size() == 4; }));
+  CHECK(ends.owner.ends.empty());
+}

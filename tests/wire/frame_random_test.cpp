@@ -55,7 +55,7 @@ TEST_CASE("a stream split anywhere gives the frames that were put in", "[frame]"
 
 TEST_CASE("100,000 damaged streams neither crash the decoder nor make it allocate over its limit", "[frame]") {
   constexpr std::size_t kLimit = 200'000;
-  constexpr std::size_t kMostSpace = kLimit + kFrameHeaderSize + (std::size_t{128} << 10);
+  constexpr std::size_t kMaxSpace = kLimit + kFrameHeaderSize + (std::size_t{128} << 10);
   std::mt19937 random(20240229);
 
   std::vector<Bytes> originals;
@@ -92,7 +92,7 @@ TEST_CASE("100,000 damaged streams neither crash the decoder nor make it allocat
     try {
       while (!left.empty()) {
         const std::size_t capacity = decoder.space().size() + decoder.pending();
-        REQUIRE(capacity <= kMostSpace);
+        REQUIRE(capacity <= kMaxSpace);
         left = left.subspan(feed_once(decoder, left, 1 + random_size(random, 1000)));
         take_all(decoder, messages);
       }

@@ -21,6 +21,7 @@ using leasepool::test::encode;
 using leasepool::test::feed_once;
 using leasepool::test::Message;
 using leasepool::test::pattern;
+using leasepool::test::to_message;
 
 namespace {
 
@@ -148,7 +149,7 @@ TEST_CASE("a wrong magic number is refused", "[frame]") {
 }
 
 TEST_CASE("an unknown type is refused by its number", "[frame]") {
-  for (const int type : {0, 10, 0x100, UINT16_MAX}) {
+  for (const int type : {0, 11, 0x100, UINT16_MAX}) {
     Bytes frame = encode({.type = FrameType::hello, .call_id = 0, .function_id = 0, .payload = {}});
     set_field(frame, 4, static_cast<std::uint16_t>(type));
     FrameDecoder decoder(kLimit);
@@ -179,10 +180,10 @@ TEST_CASE("part of a header is no frame and no error", "[frame]") {
 }
 
 TEST_CASE("a large frame is read into a buffer of its own size, which is given back after it", "[frame]") {
-  constexpr std::size_t kLargest = std::size_t{16} << 20;
-  const Message large{.type = FrameType::value, .call_id = 1, .function_id = 0, .payload = pattern(kLargest)};
+  constexpr std::size_t kMax = std::size_t{16} << 20;
+  const Message large{.type = FrameType::value, .call_id = 1, .function_id = 0, .payload = pattern(kMax)};
   const Message small{.type = FrameType::value, .call_id = 2, .function_id = 0, .payload = pattern(10)};
-  FrameDecoder decoder(kLargest);
+  FrameDecoder decoder(kMax);
   CHECK(capacity_of(decoder) <= kReadAhead);
 
   const Bytes bytes = encode(large);
@@ -222,4 +223,34 @@ TEST_CASE("there is always space for more bytes", "[frame]") {
   std::vector<Message> messages;
   leasepool::test::take_all(decoder, messages);
   CHECK(messages.size() == 3);
+}
+
+TEST_CASE("a large frame's bytes can be kept without a copy, and what follows it comes as before", "[frame]") {
+  const Message large{.type = FrameType::value, .call_id = 1, .function_id = 0, .payload = pattern(300'000)};
+  const Message small{.type = FrameType::value, .call_id = 2, .function_id = 0, .payload = pattern(10)};
+  for (const bool keeps : {true, false}) {
+    FrameDecoder decoder(std::size_t{1} << 20);
+    Bytes kept;
+    for (int round = 0; round < 3; ++round) {
+      for (const Message& message : {large, small}) {
+        const Bytes bytes = encode(message);
+        std::span<const std::byte> stream = bytes.view();
+        while (!stream.empty()) {
+          CHECK_FALSE(decoder.next().has_value());
+          stream = stream.subspan(feed_once(decoder, stream, SIZE_MAX));
+        }
+        const auto frame = decoder.next();
+        REQUIRE(frame.has_value());
+        CHECK(to_message(*frame) == message);
+        CHECK((frame->whole != nullptr) == (message.call_id == 1));
+        if (!keeps || frame->whole == nullptr) continue;
+        const std::byte* const payload = frame->payload.data();
+        kept = std::move(*frame->whole);
+        CHECK(kept.data() + kFrameHeaderSize == payload);
+        CHECK(kept.size() == bytes.size());
+      }
+      CHECK_FALSE(decoder.next().has_value());
+      CHECK(decoder.pending() == 0);
+    }
+  }
 }

@@ -31,7 +31,7 @@ Message message_of(FrameType type, std::uint64_t call_id = 0) {
 // The test is the other end.
 struct SharedHarness {
   SharedHarness() {
-    channel->open(Channel::Receives::bytes);
+    channel->open();
     channel->expect(true);
     REQUIRE(send(message_of(FrameType::hello)));
     REQUIRE(drive_until([this] { return owner.frames.size() == 1; }));
@@ -45,6 +45,10 @@ struct SharedHarness {
   }
   [[nodiscard]] bool drive_until(const std::function<bool()>& holds) {
     return loop.core()->settle(holds, loop.core()->now() + std::chrono::seconds(60));
+  }
+  // Handles what is there already.
+  void drive_briefly() {
+    (void)loop.core()->settle([] { return false; }, loop.core()->now() + std::chrono::milliseconds(1));
   }
   [[nodiscard]] bool send(const Message& message) const {
     return send_all(sockets.theirs.get(), encode(message).view());
@@ -164,11 +168,8 @@ TEST_CASE("an other end that lies is found out", "[shared_channel][W7]") {
     ends.calls->read = 1;
     Bytes frame = encode(value_message(1, 10));
     ends.channel->queue(frame, {}, 1);
-    CHECK_FALSE(ends.channel->ready());
-    // Told in a turn, as everything is.
-    const auto timer = ends.loop.call_after(std::chrono::milliseconds(1), [&] { ends.loop.stop(); });
-    ends.loop.run();
-    CHECK(ends.owner.ends == std::vector<std::string>{"it read what was not written to its ring"});
+    CHECK(ends.owner.ends.empty());  // told later, as everything is
+    CHECK(ends.ends_with("it read what was not written to its ring"));
   }
   SECTION("with what is no frame") {
     ends.their_writer.write(std::vector<std::byte>(kFrameHeaderSize, std::byte{0xff}));
@@ -183,7 +184,8 @@ TEST_CASE("an other end that lies is found out", "[shared_channel][W7]") {
     for (int i = 0; i < 100; ++i) CHECK(ends.send(message_of(FrameType::wake)));
     CHECK(ends.ends_with("it woke who did not sleep"));
   }
-  ends.write(value_message(9, 10));  // nothing of it is believed any more
+  ends.their_writer.write(encode(value_message(9, 10)).view());  // nothing of it is believed any more
+  ends.their_writer.publish();
   CHECK_FALSE(ends.channel->ready());
 }
 
@@ -194,4 +196,91 @@ TEST_CASE("what was written before the end is received before it", "[shared_chan
   ends.sockets.theirs.reset();
   CHECK(ends.ends_with(""));
   CHECK(ends.received_ids() == std::vector<std::uint64_t>{1});
+}
+
+TEST_CASE("an other end that says that it sleeps and never reads is found out, and what is kept for it has a bound",
+          "[shared_channel][W7]") {
+  SharedHarness ends;
+  Bytes frame = encode(value_message(1, 10));
+  std::byte read[200];
+  int sent = 0;
+  for (; sent < 100'000 && ends.owner.ends.empty(); ++sent) {
+    ends.calls->reader_sleeps = 1;
+    ends.channel->queue(frame, {}, 1);
+    ends.channel->flush();
+    ends.drive_briefly();
+    ends.their_reader.look();
+    while (ends.their_reader.read(read) != 0) {
+    }
+  }
+  CHECK(sent < 100'000);
+  CHECK(ends.ends_with("it does not read what is to wake it"));
+}
+
+TEST_CASE("an other end is woken again each time that it slept, however often", "[shared_channel]") {
+  SharedHarness ends;
+  Bytes frame = encode(value_message(1, 10));
+  std::byte read[200];
+  for (int i = 0; i < 1000; ++i) {
+    REQUIRE(ends.their_reader.prepare_sleep());
+    ends.channel->queue(frame, {}, 1);
+    ends.channel->flush();
+    REQUIRE(ends.drive_until(
+        [&] { return ::recv(ends.sockets.theirs.get(), read, kFrameHeaderSize, MSG_DONTWAIT) == kFrameHeaderSize; }));
+    ends.their_reader.look();
+    while (ends.their_reader.read(read) != 0) {
+    }
+  }
+  CHECK(ends.owner.ends.empty());
+}
+
+TEST_CASE("an other end that is sent ever more through the socket and never reads it is found out",
+          "[shared_channel][W7]") {
+  SharedHarness ends;
+  const std::size_t size = GENERATE(std::size_t{100'000}, std::size_t{15} << 20);
+  std::byte read[200];
+  std::size_t sent = 0;
+  for (; sent < 10'000 && ends.owner.ends.empty(); ++sent) {
+    Bytes frame = encode(value_message(1, size));
+    ends.channel->queue(frame, {}, 1);
+    ends.channel->flush();
+    ends.drive_briefly();
+    ends.their_reader.look();
+    while (ends.their_reader.read(read) != 0) {
+    }
+  }
+  CHECK(sent * size < std::size_t{80} << 20);  // with a max_payload of 16 MiB
+  CHECK(ends.ends_with("it answered what it had not read"));
+}
+
+TEST_CASE("a channel that is paused keeps what comes either way, in its order", "[shared_channel]") {
+  SharedHarness ends;
+  ends.owner.on_frame = [&] { ends.channel->pause(); };
+  ends.write(value_message(1, 10));
+  ends.write(message_of(FrameType::elsewhere));
+  ends.write(value_message(3, 10));
+  ends.write(value_message(4, 10));
+  CHECK(ends.send(value_message(2, 100'000)));
+  std::size_t paused_at = 0;
+  while (ends.owner.frames.size() < 4) {
+    REQUIRE(ends.drive_until([&] { return ends.owner.frames.size() > paused_at; }));
+    paused_at = ends.owner.frames.size();
+    CHECK_FALSE(ends.channel->ready());
+    ends.channel->go_on();
+  }
+  CHECK(ends.received_ids() == std::vector<std::uint64_t>{1, 2, 3, 4});
+  CHECK(paused_at >= 3);
+  CHECK(ends.owner.ends.empty());
+}
+
+TEST_CASE("what a paused channel was sent before its end is handed over before that", "[shared_channel]") {
+  SharedHarness ends;
+  ends.owner.on_frame = [&] { ends.channel->pause(); };
+  for (std::uint64_t id = 1; id <= 3; ++id) ends.their_writer.write(encode(value_message(id, 10)).view());
+  ends.their_writer.publish();
+  REQUIRE(ends.drive_until([&] { return ends.owner.frames.size() == 1; }));
+  ends.sockets.theirs.reset();
+  CHECK(ends.drive_until([&] { return !ends.owner.ends.empty(); }));
+  CHECK(ends.received_ids() == std::vector<std::uint64_t>{1, 2, 3});
+  CHECK(ends.owner.ends == std::vector<std::string>{""});
 }

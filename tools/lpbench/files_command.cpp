@@ -20,7 +20,7 @@ void add_files_command(CLI::App& app, Action& action) {
       ->check(CLI::IsMember({"deflate", "hash"}))
       ->capture_default_str();
   command->add_option("--workers", options->workers, "Threads, and processes, of the pools")
-      ->check(whole_number(1, kMostWorkers))
+      ->check(whole_number(1, kMaxWorkers))
       ->capture_default_str();
   command->add_option("--in-flight", options->in_flight, "How many calls run or wait at once [4 times --workers]")
       ->check(whole_number(1, 1'000'000));

@@ -13,7 +13,7 @@ namespace lpbench {
 
 namespace {
 
-constexpr std::size_t kMostLines = 10;  // of each kind of complaint in the text; JSON has all
+constexpr std::size_t kMaxLines = 10;  // of each kind of complaint in the text; JSON has all
 
 // All digests of a run added up.
 FileDigest total(const FilesRun& run) {
@@ -50,8 +50,8 @@ std::string runs_table(const FilesReport& report) {
 void print_lines(const std::string& title, const std::vector<std::string>& lines) {
   if (lines.empty()) return;
   fmt::print("\n{}\n", title);
-  for (std::size_t i = 0; i < std::min(lines.size(), kMostLines); ++i) fmt::print("  {}\n", printable(lines[i]));
-  if (lines.size() > kMostLines) fmt::print("  ... and {} more (--json names all)\n", lines.size() - kMostLines);
+  for (std::size_t i = 0; i < std::min(lines.size(), kMaxLines); ++i) fmt::print("  {}\n", printable(lines[i]));
+  if (lines.size() > kMaxLines) fmt::print("  ... and {} more (--json names all)\n", lines.size() - kMaxLines);
 }
 
 void print_crash(const CrashOutcome& crash) {

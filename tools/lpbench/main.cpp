@@ -1,5 +1,6 @@
 // lpbench shows and measures leasepool's two backends. main() reads the command line; each subcommand has its file.
 #include <fmt/format.h>
+#include <sys/prctl.h>
 #include <leasepool/init.hpp>
 
 #include <cstdio>
@@ -32,6 +33,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);  // the fork servers' time is to count, too: they come to this process
     leasepool::init();
     return run(argc, argv);
   } catch (const std::exception& error) {

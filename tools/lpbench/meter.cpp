@@ -18,8 +18,8 @@ using std::chrono::steady_clock;
 
 // A tenth of a second, or longer where that would make more of them than a plot can show.
 Duration interval_for(double seconds) {
-  constexpr double kMostIntervals = 600;
-  return std::max<Duration>(std::chrono::milliseconds(100), to_duration(seconds / kMostIntervals));
+  constexpr double kMaxIntervals = 600;
+  return std::max<Duration>(std::chrono::milliseconds(100), to_duration(seconds / kMaxIntervals));
 }
 
 // A last one of less than half the length goes to the one before it: its rate would be noise.

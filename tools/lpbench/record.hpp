@@ -16,7 +16,7 @@
 namespace lpbench {
 
 // So many runs can be told apart by colour and dashes.
-inline constexpr std::size_t kMostRuns = 24;
+inline constexpr std::size_t kMaxRuns = 24;
 
 // One option of a run that bears on its figures.
 struct Setting {

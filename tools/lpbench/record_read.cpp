@@ -19,7 +19,7 @@ namespace {
 using leasepool::Duration;
 using nlohmann::json;
 
-constexpr std::size_t kMostBytes = std::size_t{64} << 20;
+constexpr std::size_t kMaxBytes = std::size_t{64} << 20;
 
 [[noreturn]] void refuse(const std::string& path, const std::string& reason) {
   throw std::runtime_error(fmt::format("cannot read the run {}: {}", printable(path), reason));
@@ -35,7 +35,7 @@ std::string contents_of(const std::string& path) {
   std::array<char, 65536> piece{};
   while (file.read(piece.data(), piece.size()), file.gcount() > 0) {
     text.append(piece.data(), static_cast<std::size_t>(file.gcount()));
-    if (text.size() > kMostBytes) refuse(path, "it is too large for a saved run");
+    if (text.size() > kMaxBytes) refuse(path, "it is too large for a saved run");
   }
   return text;
 }
@@ -71,10 +71,10 @@ std::string text_in(const json& object, const std::string& name) {
 }
 
 const json& array_in(const json& object, std::string_view name) {
-  constexpr std::size_t kMost = 10'000;
+  constexpr std::size_t kMax = 10'000;
   const json& value = member(object, name);
-  if (value.is_array() && value.size() <= kMost) return value;
-  throw std::runtime_error(fmt::format("'{}' is not an array of at most {}", name, kMost));
+  if (value.is_array() && value.size() <= kMax) return value;
+  throw std::runtime_error(fmt::format("'{}' is not an array of at most {}", name, kMax));
 }
 
 const json& object_in(const json& object, std::string_view name) {

@@ -22,8 +22,8 @@ int report(const std::string& out, const std::vector<std::string>& files) {
     std::vector<RunRecord> found = read_runs(file);
     std::move(found.begin(), found.end(), std::back_inserter(runs));
   }
-  if (runs.size() > kMostRuns) {
-    throw std::runtime_error(fmt::format("{} runs are too many: a page holds {} at most", runs.size(), kMostRuns));
+  if (runs.size() > kMaxRuns) {
+    throw std::runtime_error(fmt::format("{} runs are too many: a page holds {} at most", runs.size(), kMaxRuns));
   }
   write_page(out, runs);
   return kSuccess;

@@ -8,9 +8,9 @@
 namespace lpbench {
 
 void check_run_count(std::size_t count) {
-  if (count <= kMostRuns) return;
+  if (count <= kMaxRuns) return;
   throw CLI::ValidationError(
-      fmt::format("{} or more runs are too many: give values that make {} at most", count, kMostRuns));
+      fmt::format("{} or more runs are too many: give values that make {} at most", count, kMaxRuns));
 }
 
 int exit_code(const std::vector<RunRecord>& runs) {

@@ -96,10 +96,10 @@ void add_common_variants(RunCommand<Options>& command, std::string_view thing) {
               [](Options& options, const std::string& value) {
                 options.backend = value == "process" ? ExecutorBackend::process : ExecutorBackend::thread;
               });
-  command.add_number("--workers", "Threads or processes of a pool", &RunOptions::workers, whole_number(1, kMostWorkers),
+  command.add_number("--workers", "Threads or processes of a pool", &RunOptions::workers, whole_number(1, kMaxWorkers),
                      std::to_string(defaults.workers));
   command.add_number("--payload", ("Bytes of each " + std::string(thing) + "'s argument").c_str(), &RunOptions::payload,
-                     whole_number(0, kMostPayload), "0");
+                     whole_number(0, kMaxPayload), "0");
   command.add(
       "--work",
       ("What each " + std::string(thing) + " does: noop, spin:US (burn so many microseconds of CPU time) or sleep:US")

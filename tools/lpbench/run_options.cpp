@@ -57,7 +57,7 @@ leasepool::ManagerOptions manager_options(const RunOptions& options) {
   manager.backend = options.backend;
   manager.workers_per_pool = options.workers;
   manager.name_prefix = "lpbench";
-  manager.max_payload = kMostPayload + 64;  // the payload, its length and the microseconds
+  manager.max_payload = kMaxPayload + 64;  // the payload, its length and the microseconds
   return manager;
 }
 

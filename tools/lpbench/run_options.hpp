@@ -13,7 +13,7 @@
 
 namespace lpbench {
 
-inline constexpr std::size_t kMostPayload = std::size_t{64} << 20;
+inline constexpr std::size_t kMaxPayload = std::size_t{64} << 20;
 
 struct RunOptions {
   leasepool::ExecutorBackend backend = leasepool::ExecutorBackend::thread;

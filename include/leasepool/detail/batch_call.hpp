@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "leasepool/detail/keep_result.hpp"
 #include "leasepool/detail/work_item.hpp"
 
 namespace leasepool::detail {
@@ -31,7 +32,7 @@ struct BatchCall {
   // Fails them, or calls again with halves.
   void failed(WorkItems items, const Error& error) const;
   // The function returned so many results.
-  [[nodiscard]] Error wrong_length(std::size_t items, std::size_t results) const;
+  [[nodiscard]] Error wrong_length(std::size_t items, std::size_t results) const noexcept;
 };
 
 class BatchFunction {
@@ -41,8 +42,9 @@ class BatchFunction {
   BatchFunction& operator=(const BatchFunction&) = delete;
   virtual ~BatchFunction() = default;
 
-  // A job that calls it with the arguments of these items.
-  virtual std::unique_ptr<Job> bind(BatchCall call, WorkItems items) = 0;
+  // A job that calls it with the arguments of these items, and takes them. Where it throws, as there is no memory or as
+  // an argument's copying does, they are left, to be failed.
+  virtual std::unique_ptr<Job> bind(BatchCall call, WorkItems& items) = 0;
   [[nodiscard]] virtual std::string_view name() const = 0;
 
   const BatchOptions options;
@@ -54,16 +56,22 @@ class BatchItem : public WorkItem {
   template <class A>
   BatchItem(std::shared_ptr<ItemState> item_state, std::shared_ptr<BatchFunction> function, A&& item_argument)
       : WorkItem(std::move(item_state)),
-        argument(static_cast<Arg>(std::forward<A>(item_argument))),
+        argument(std::in_place, std::forward<A>(item_argument)),
         function_(std::move(function)) {}
 
-  void set_result(R result) { outcome.emplace(std::move(result)); }
+  void set_result(R&& result) noexcept {
+    try {
+      outcome.emplace(std::move(result));
+    } catch (...) {  // from its move
+      outcome.emplace(std::unexpect, thrown_error());
+    }
+  }
   void fail(Error error) override { outcome.emplace(std::unexpect, std::move(error)); }
   std::unique_ptr<Job> take_job() override { return nullptr; }
   [[nodiscard]] const std::shared_ptr<BatchFunction>* batch_function() const noexcept override { return &function_; }
   [[nodiscard]] std::string_view function_name() const override { return function_->name(); }
 
-  Arg argument;
+  std::optional<Arg> argument;  // until it is delivered
   std::optional<Result<R>> outcome;
 
  private:
@@ -75,7 +83,10 @@ class BoundBatchItem final : public BatchItem<Arg, R> {
  public:
   using BatchItem<Arg, R>::BatchItem;
   void set_receiver(Receiver receiver) { receiver_.emplace(ItemReceiver<Receiver>(this->state, std::move(receiver))); }
-  void deliver() override { (*receiver_)(std::move(*this->outcome)); }
+  void deliver() override {
+    this->argument.reset();  // the receiver may wait for the end of what it owns
+    (*receiver_)(std::move(*this->outcome));
+  }
 
  private:
   std::optional<ItemReceiver<Receiver>> receiver_;
@@ -86,7 +97,8 @@ template <class Arg, class R>
 class BatchReceiver {
  public:
   BatchReceiver(BatchCall call, WorkItems items) : call_(std::move(call)), items_(std::move(items)) {}
-  void operator()(Result<std::vector<R>> results) {
+  // Its elements are moved. NOLINTNEXTLINE(cppcoreguidelines-rvalue-reference-param-not-moved)
+  void operator()(Result<std::vector<R>>&& results) {
     if (!results) return call_.failed(std::move(items_), results.error());
     if (results->size() != items_.size()) {
       const Error error = call_.wrong_length(items_.size(), results->size());
@@ -125,7 +137,10 @@ struct BatchReturn<std::vector<T>> {
 
 // The function type behind a callable.
 template <class F>
-struct PlainSignature : PlainSignature<decltype(&F::operator())> {};
+struct PlainSignature {};
+template <class F>
+  requires requires { &F::operator(); }
+struct PlainSignature<F> : PlainSignature<decltype(&F::operator())> {};
 template <FunctionPointer F>
 struct PlainSignature<F> : Signature<F> {};
 template <class C, class R, class... P>
@@ -145,30 +160,28 @@ struct OnlyParameter<TypeList<P>> {
   static constexpr bool kByReference = std::is_lvalue_reference_v<P> && !std::is_const_v<std::remove_reference_t<P>>;
 };
 
+// Of one parameter, std::vector<Arg> or (on threads) std::span<Arg>, and of std::vector<Result>. Overloads and generic
+// lambdas need a cast or types that pick one.
 template <class F>
-concept TakesBatch = requires {
+concept TakesAndReturnsVectors = requires {
   typename BatchParameter<typename OnlyParameter<typename PlainSignature<F>::Parameters>::Type>::Element;
   typename BatchReturn<std::remove_cvref_t<typename PlainSignature<F>::Return>>::Element;
 } && !OnlyParameter<typename PlainSignature<F>::Parameters>::kByReference;
 
-// Whether it takes a std::span<bool>, for which a std::vector<bool> has no memory.
-template <class F>
-concept TakesSpanOfBool = TakesBatch<F> && requires {
-  requires std::is_same_v<
-      std::remove_const_t<typename OnlyParameter<typename PlainSignature<F>::Parameters>::Type::element_type>, bool>;
-};
-
 template <class F>
 struct BatchTypes {
-  static_assert(TakesBatch<F>,
-                "leasepool: a batch function takes one std::vector<Arg> (or, on threads, one std::span<Arg>) and "
-                "returns std::vector<Result>; overloads and generic lambdas need a cast or types that pick one");
-  static_assert(!TakesSpanOfBool<F>, "leasepool: a std::vector<bool> has no std::span; take the vector");
-  static_assert(std::copy_constructible<F>, "leasepool: each call of a batch function has a copy of it of its own");
   using Parameter = BatchParameter<typename OnlyParameter<typename PlainSignature<F>::Parameters>::Type>;
   using Argument = typename Parameter::Element;
   using Result = typename BatchReturn<std::remove_cvref_t<typename PlainSignature<F>::Return>>::Element;
 };
+
+template <class F>
+concept TakesNoSpanOfBool =  // a std::vector<bool> has no memory for one
+    !(BatchTypes<F>::Parameter::kIsSpan && std::same_as<typename BatchTypes<F>::Argument, bool>);
+template <class F>
+concept CanBeCopiedForEachBatch = std::copy_constructible<F>;
+template <class F>
+concept CallableWithBatches = TakesAndReturnsVectors<F> && TakesNoSpanOfBool<F> && CanBeCopiedForEachBatch<F>;
 
 // Whether calls go to another process.
 bool needs_encoding(const GrinderCore& grinder);
@@ -182,23 +195,22 @@ class BoundBatchFunction final : public BatchFunction {
     if (options.isolate_failures && !std::is_copy_constructible_v<Argument>) throw not_copyable(type_name<Argument>());
   }
 
-  std::unique_ptr<Job> bind(BatchCall call, WorkItems items) override {
+  std::unique_ptr<Job> bind(BatchCall call, WorkItems& items) override {
     std::vector<Argument> arguments;
     arguments.reserve(items.size());
     for (const auto& item : items) arguments.push_back(argument_of(*item));
-    BatchReceiver<Argument, Result> receiver(std::move(call), std::move(items));
     if constexpr (!Types::Parameter::kIsSpan)
-      return with_receiver(std::move(receiver), function_, std::move(arguments));
+      return with_receiver(std::move(call), items, function_, std::move(arguments));
     // A span cannot go to another process, and encoding the call says so.
     else if (encodes_)
-      return with_receiver(std::move(receiver), function_, std::span<Argument>{});
+      return with_receiver(std::move(call), items, function_, std::span<Argument>{});
     else
-      return with_receiver(std::move(receiver), SpanCaller{function_}, std::move(arguments));
+      return with_receiver(std::move(call), items, SpanCaller{function_}, std::move(arguments));
   }
 
   [[nodiscard]] std::string_view name() const override {
     if constexpr (FunctionPointer<F>) {
-      const RegisteredFunction* const known = find_function(reinterpret_cast<FunctionAddress>(function_));
+      const RegisteredFunction* const known = last_function(reinterpret_cast<FunctionAddress>(function_));
       if (known != nullptr) return known->name;
     }
     return type_name<F>();
@@ -217,17 +229,16 @@ class BoundBatchFunction final : public BatchFunction {
 
   // Kept where the call may have to be made again.
   Argument argument_of(WorkItem& item) {
-    Argument& argument = static_cast<BatchItem<Argument, Result>&>(item).argument;
+    Argument& argument = *static_cast<BatchItem<Argument, Result>&>(item).argument;
     if constexpr (std::is_copy_constructible_v<Argument>) {
       if (options.isolate_failures) return argument;
     }
     return std::move(argument);
   }
   template <class Callable, class Arguments>
-  static std::unique_ptr<Job> with_receiver(BatchReceiver<Argument, Result> receiver, Callable callable,
-                                            Arguments arguments) {
+  static std::unique_ptr<Job> with_receiver(BatchCall call, WorkItems& items, Callable callable, Arguments arguments) {
     auto job = make_job<BatchReceiver<Argument, Result>>(std::move(callable), std::move(arguments));
-    job->set_receiver(std::move(receiver));
+    job->set_receiver(BatchReceiver<Argument, Result>(std::move(call), std::move(items)));
     return job;
   }
 

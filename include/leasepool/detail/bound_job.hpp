@@ -17,21 +17,25 @@
 
 #include "leasepool/detail/bytes.hpp"
 #include "leasepool/detail/job.hpp"
+#include "leasepool/detail/keep_result.hpp"
 #include "leasepool/detail/registry.hpp"
 #include "leasepool/detail/serialize.hpp"
+#include "leasepool/detail/stored_call.hpp"
 #include "leasepool/detail/type_name.hpp"
 #include "leasepool/error.hpp"
 #include "leasepool/function.hpp"
 
 namespace leasepool::detail {
 
-// A promise as a receiver. Any thread may wait on its future.
+// The other end of a future. Any thread may wait on that.
 template <class R>
 class PromiseReceiver {
  public:
-  explicit PromiseReceiver(std::promise<R> promise) : promise_(std::move(promise)) {}
-  void operator()(Result<R> result) {
-    if (!result) {
+  [[nodiscard]] std::future<R> future() { return promise_.get_future(); }
+  void operator()(Result<R>&& result) {
+    if constexpr (!kMovesSurely) {
+      promise_(std::move(result));
+    } else if (!result) {
       promise_.set_exception(result.error().exception());
     } else if constexpr (std::is_void_v<R>) {
       promise_.set_value();
@@ -41,61 +45,43 @@ class PromiseReceiver {
   }
 
  private:
-  std::promise<R> promise_;
+  static constexpr bool kMovesSurely = std::is_nothrow_move_constructible_v<Result<R>>;
+  // What the move of a value throws leaves std::promise::set_value() by way of pthread_once(), which not every
+  // implementation survives. A task keeps it.
+  struct KeepingTask : std::packaged_task<R(Result<R>&&)> {
+    KeepingTask()
+        : std::packaged_task<R(Result<R>&&)>([](Result<R>&& result) -> R {
+            if (!result) result.error().raise();
+            return *std::move(result);
+          }) {}
+  };
+  std::conditional_t<kMovesSurely, std::promise<R>, KeepingTask> promise_;
 };
 
-// How a callable is called with decayed arguments: directly, or with a std::stop_token in front.
-template <class F, class... A>
-struct CallTraits {
-  static constexpr bool kDirect = std::invocable<F&, A...>;
-  static constexpr bool kWithStopToken = !kDirect && std::invocable<F&, std::stop_token, A...>;
-  static_assert(kDirect || kWithStopToken,
-                "leasepool: the function cannot be called with these arguments (they are stored by value and moved "
-                "in; std::ref() passes a reference)");
-};
-
-template <class F>
-concept FunctionPointer = std::is_pointer_v<F> && std::is_function_v<std::remove_pointer_t<F>>;
-
-// A function pointer's arguments are converted to its parameter types at once, any other callable's are decayed.
-template <class F, class... A>
-struct StoredCall {
-  using Arguments = std::tuple<std::decay_t<A>...>;
-  using Raw = typename std::conditional_t<CallTraits<F, std::decay_t<A>...>::kDirect,
-                                          std::invoke_result<F&, std::decay_t<A>...>,
-                                          std::invoke_result<F&, std::stop_token, std::decay_t<A>...>>::type;
-  static constexpr bool kTakesStopToken = CallTraits<F, std::decay_t<A>...>::kWithStopToken;
-};
-template <class List>
-struct ParameterTuple;
-template <class... P>
-struct ParameterTuple<TypeList<P...>> {
-  using Arguments = std::tuple<CarriedType<P>...>;
-  template <class... A>
-  static constexpr bool kConvertible = [] {
-    if constexpr (sizeof...(A) == sizeof...(P)) {
-      return (std::is_convertible_v<A, P> && ...);
-    } else {
-      return false;
+// A result's decoder, whatever the function is.
+template <class R>
+struct DecodedResult final : ResultDecoder {
+  void decode(std::span<const std::byte> result, std::span<Fd> descriptors,
+              const DecodeLimits& limits) noexcept override {
+    try {
+      ByteReader reader(result);
+      DescriptorReader beside(descriptors);
+      decode_within(limits, reader, beside, value.emplace());
+    } catch (...) {
+      failure = std::current_exception();
+      value.reset();
     }
-  }();
-};
-template <FunctionPointer F, class... A>
-struct StoredCall<F, A...> {
-  using Sig = Signature<F>;
-  using Parameters = ParameterTuple<typename Sig::Parameters>;
-  static_assert(Parameters::template kConvertible<A...>,
-                "leasepool: wrong number or types of arguments for this function");
-  using Arguments = typename Parameters::Arguments;
-  using Raw = typename Sig::Return;
-  static constexpr bool kTakesStopToken = Sig::kTakesStopToken;
+  }
+
+  std::optional<R> value;
+  std::exception_ptr failure;  // where there is no value
 };
 
-template <class F, class... A>
-using CallResult = std::remove_cvref_t<typename StoredCall<std::decay_t<F>, A...>::Raw>;
-
-template <class F, class R, class Arguments, bool kTakesStopToken, class Receiver>
+// Call is a StoredCall of an F.
+template <class F, class Call, class Receiver>
 class BoundJob final : public Job {
+  using R = std::remove_cvref_t<typename Call::Raw>;
+
  public:
   template <class... A>
   explicit BoundJob(F function, A&&... arguments)
@@ -106,20 +92,20 @@ class BoundJob final : public Job {
   void run() noexcept override {
     try {
       const auto call = [this]<class... P>(P&&... argument) -> decltype(auto) {
-        if constexpr (kTakesStopToken) {
-          return std::invoke(function_, booking.stop.get_token(), std::forward<P>(argument)...);
+        if constexpr (Call::kTakesStopToken) {
+          return std::invoke(callee(), state.stop.get_token(), std::forward<P>(argument)...);
         } else {
-          return std::invoke(function_, std::forward<P>(argument)...);
+          return std::invoke(callee(), std::forward<P>(argument)...);
         }
       };
       if constexpr (std::is_void_v<R>) {
         std::apply(call, std::move(*arguments_));
         outcome_.emplace();
       } else {
-        outcome_.emplace(std::apply(call, std::move(*arguments_)));
+        outcome_.emplace(std::in_place, std::apply(call, std::move(*arguments_)));
       }
     } catch (...) {
-      outcome_.emplace(std::unexpect, std::current_exception(), describe_current_exception());
+      outcome_.emplace(std::unexpect, thrown_error());
     }
   }
 
@@ -128,15 +114,18 @@ class BoundJob final : public Job {
     if constexpr (FunctionPointer<F>) {
       using Sig = Signature<F>;
       using Types = Carried<typename Sig::Return, typename Sig::Parameters>;
-      const RegisteredFunction* const known = find_function(reinterpret_cast<FunctionAddress>(function_));
-      if (known == nullptr) return std::unexpected(unregistered_function_error(type_name<F>()));
+      const RegisteredFunction* const known = find_function(reinterpret_cast<FunctionAddress>(*function_));
+      if (known == nullptr) {
+        return std::unexpected(
+            unregistered_function_error(reinterpret_cast<FunctionAddress>(*function_), type_name<F>()));
+      }
       if constexpr (!Types::kPossible) {
         return std::unexpected(not_serializable_error(known->name, Types::kNotSerializable));
       } else {
         ByteWriter writer(out, limit);
         DescriptorWriter beside;
         try {
-          std::apply([&](const auto&... argument) { detail::encode(writer, beside, argument...); }, *arguments_);
+          encode_as(typename Sig::Parameters{}, writer, beside);
         } catch (...) {
           return std::unexpected(
               bad_payload_error(known->name, "encoding its arguments", describe_current_exception()));
@@ -148,73 +137,105 @@ class BoundJob final : public Job {
           return std::unexpected(too_many_descriptors_error(known->name, "the arguments", beside.written()));
         }
         descriptors = beside.take();
-        return known->id;
+        return known->id.load();
       }
     } else {
       return std::unexpected(unregistered_function_error(type_name<F>()));
     }
   }
 
-  void accept([[maybe_unused]] std::span<const std::byte> result, [[maybe_unused]] std::span<Fd> descriptors) override {
+  void accept([[maybe_unused]] std::span<const std::byte> result, [[maybe_unused]] std::span<Fd> descriptors,
+              [[maybe_unused]] const DecodeLimits& limits) noexcept override {
     if constexpr (std::is_void_v<R>) {
       if (result.empty() && descriptors.empty()) {
         outcome_.emplace();
       } else {
-        fail(bad_payload_error(function_name(), "decoding its result", "something where there should be nothing"));
+        outcome_.emplace(std::unexpect, unexpected_result_error(function_name()));
       }
-    } else if constexpr (kSerializable<R>) {
+    } else if constexpr (kDecodes) {
+      DecodedResult<R> decoded;
+      decoded.decode(result, descriptors, limits);
+      accept(decoded);
+    }
+  }
+
+  [[nodiscard]] std::unique_ptr<ResultDecoder> make_decoder() const override {
+    if constexpr (kDecodes) return std::make_unique<DecodedResult<R>>();
+    return nullptr;
+  }
+
+  void accept([[maybe_unused]] ResultDecoder& decoded) noexcept override {
+    if constexpr (kDecodes) {
+      auto& result = static_cast<DecodedResult<R>&>(decoded);
       try {
-        ByteReader reader(result);
-        DescriptorReader beside(descriptors);
-        R value{};
-        decode(reader, beside, value);
-        outcome_.emplace(std::move(value));
-      } catch (...) {
-        fail(bad_payload_error(function_name(), "decoding its result", describe_current_exception()));
+        if (result.value) return void(outcome_.emplace(std::move(*result.value)));
+      } catch (...) {  // a type that is copied
+        result.failure = std::current_exception();
       }
+      outcome_.emplace(std::unexpect, decoding_error(function_name(), result.failure));
     }
   }
 
   void fail(Error error) override { outcome_.emplace(std::unexpect, std::move(error)); }
 
   void deliver() override {
-    arguments_.reset();  // the receiver may wait for their end, as the reader of a pipe does
+    arguments_.reset();  // the receiver may wait for the end of what the call owns, as the reader of a pipe does
+    if constexpr (!FunctionPointer<F>) function_.reset();  // its name can still be asked for
     if (receiver_) (*receiver_)(std::move(*outcome_));
   }
 
-  std::move_only_function<void()> take_delivery(Error error) override {
-    return [receiver = std::exchange(receiver_, std::nullopt), error = std::move(error)]() mutable {
-      if (receiver) (*receiver)(Result<R>(std::unexpect, std::move(error)));
-    };
+  void deliver_early(Error error) override {
+    auto receiver = std::exchange(receiver_, std::nullopt);
+    if (receiver) (*receiver)(Result<R>(std::unexpect, std::move(error)));
   }
 
   [[nodiscard]] const Error* error() const noexcept override {
     return outcome_ && !*outcome_ ? &outcome_->error() : nullptr;
   }
 
-  [[nodiscard]] bool takes_stop_token() const noexcept override { return kTakesStopToken; }
+  [[nodiscard]] bool takes_stop_token() const noexcept override { return Call::kTakesStopToken; }
 
   [[nodiscard]] std::string_view function_name() const override {
     if constexpr (FunctionPointer<F>) {
-      const RegisteredFunction* const known = find_function(reinterpret_cast<FunctionAddress>(function_));
+      const RegisteredFunction* const known = last_function(reinterpret_cast<FunctionAddress>(*function_));
       if (known != nullptr) return known->name;
     }
     return type_name<F>();
   }
 
  private:
-  F function_;
-  std::optional<Arguments> arguments_;  // until it is delivered
-  std::optional<Result<R>> outcome_;
+  [[nodiscard]] typename Call::Callee callee() noexcept { return static_cast<typename Call::Callee>(*function_); }
+
+  // As the parameters' types, in which the worker decodes.
+  template <class... P>
+  void encode_as(TypeList<P...> /*parameters*/, ByteWriter& writer, DescriptorWriter& beside) const {
+    std::apply(
+        [&](const auto&... argument) {
+          detail::encode(writer, beside, static_cast<const std::remove_cvref_t<P>&>(argument)...);
+        },
+        *arguments_);
+  }
+
+  static constexpr bool kDecodes = [] {
+    if constexpr (std::is_void_v<R>) {
+      return false;
+    } else {
+      return kSerializable<R>;
+    }
+  }();
+
+  // Destroyed from the last on: what the call owns before a receiver that was not called, whose end may be heard of.
   std::optional<Receiver> receiver_;
+  std::optional<Result<R>> outcome_;
+  std::optional<F> function_;  // these two until it is delivered
+  std::optional<typename Call::Arguments> arguments_;
 };
 
 // The job for a call; its receiver is set when the call starts.
 template <class Receiver, class F, class... A>
+  requires CallableWith<F, A...>
 auto make_job(F&& function, A&&... arguments) {
-  using Stored = StoredCall<std::decay_t<F>, A...>;
-  using Bound = BoundJob<std::decay_t<F>, std::remove_cvref_t<typename Stored::Raw>, typename Stored::Arguments,
-                         Stored::kTakesStopToken, Receiver>;
+  using Bound = BoundJob<std::decay_t<F>, StoredCall<std::decay_t<F>, A...>, Receiver>;
   return std::make_unique<Bound>(std::forward<F>(function), std::forward<A>(arguments)...);
 }
 

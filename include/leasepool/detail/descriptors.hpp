@@ -17,7 +17,7 @@ namespace leasepool::detail {
 using Descriptors = std::vector<Fd>;
 
 // The most that the kernel passes with one message: its SCM_MAX_FD, which no header has.
-inline constexpr std::size_t kMostDescriptors = 253;
+inline constexpr std::size_t kMaxDescriptors = 253;
 
 // Stands for an empty Fd.
 inline constexpr std::uint32_t kNoDescriptor = UINT32_MAX;
@@ -29,11 +29,11 @@ class DescriptorWriter {
   // The number of the descriptor among those of this writer. Throws std::system_error.
   std::uint32_t add(const Fd& fd) {
     if (!fd) return kNoDescriptor;
-    if (written_ < kMostDescriptors) descriptors_.push_back(fd.duplicate());
+    if (written_ < kMaxDescriptors) descriptors_.push_back(fd.duplicate());
     return static_cast<std::uint32_t>(written_++);
   }
   [[nodiscard]] std::size_t written() const noexcept { return written_; }
-  [[nodiscard]] bool fits() const noexcept { return written_ <= kMostDescriptors; }
+  [[nodiscard]] bool fits() const noexcept { return written_ <= kMaxDescriptors; }
   [[nodiscard]] Descriptors take() noexcept { return std::exchange(descriptors_, {}); }
 
  private:

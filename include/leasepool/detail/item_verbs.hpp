@@ -16,26 +16,28 @@
 namespace leasepool::detail {
 
 // Verbs has check_item(verb, arguments...), make_item<Receiver>(state, arguments...), grinder() and settings();
-// ResultOf<Arguments...>::Type is what an item of such arguments gives.
-template <class Verbs, template <class...> class ResultOf>
+// OfCall<Arguments...> says of such an item what CallOf does of a call.
+template <class Verbs, template <class...> class OfCall>
 class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs stands between
  public:
   /// Awaitable of the result; the item is queued when awaited. Throws what the function threw, or LeasePoolError:
   /// not_started, queue_full, or what can befall a call on a lease. A coroutine destroyed while it waits detaches.
   template <class... A>
+    requires PossibleCall<OfCall<A...>>
   // NOLINTNEXTLINE(cppcoreguidelines-missing-std-forward): they are, into the capture
   auto submit(A&&... arguments) const {
     check_grinder_thread(*self().grinder(), "submit");
     auto start = [grinder = self().grinder(), item = make_awaited("submit", std::forward<A>(arguments)...)](
-                     AwaitReceiver<typename ResultOf<A...>::Type> receiver) mutable {
+                     AwaitReceiver<ResultOf<OfCall<A...>>> receiver) mutable {
       item->set_receiver(std::move(receiver));
       submit_item(grinder, std::move(item), WithoutRoom::fail);
     };
-    return Awaitable<typename ResultOf<A...>::Type, decltype(start)>(std::move(start));
+    return Awaitable<ResultOf<OfCall<A...>>, decltype(start)>(std::move(start));
   }
 
   /// The same with a callback(Result<R>) behind the arguments instead of a coroutine.
   template <class... Rest>
+    requires PossibleCallAndCallback<OfCall, Rest...>
   void submit_async(Rest&&... arguments_and_callback) const {
     check_grinder_thread(*self().grinder(), "submit_async");
     submit_with_callback("submit_async", WithoutRoom::fail, std::forward<Rest>(arguments_and_callback)...);
@@ -44,19 +46,21 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
   /// submit() that waits, in order, while max_pending items are queued, instead of failing with queue_full. A coroutine
   /// destroyed while it waits for room leaves the queue.
   template <class... A>
+    requires PossibleCall<OfCall<A...>>
   // NOLINTNEXTLINE(cppcoreguidelines-missing-std-forward): they are, into the capture
   auto submit_when_room(A&&... arguments) const {
     check_grinder_thread(*self().grinder(), "submit_when_room");
     auto start = [grinder = self().grinder(), item = make_awaited("submit_when_room", std::forward<A>(arguments)...)](
-                     AwaitReceiver<typename ResultOf<A...>::Type> receiver) mutable {
+                     AwaitReceiver<ResultOf<OfCall<A...>>> receiver) mutable {
       item->set_receiver(std::move(receiver));
       RoomTicket ticket(item->state);
       submit_item(grinder, std::move(item), WithoutRoom::wait);
       return ticket;
     };
-    return Awaitable<typename ResultOf<A...>::Type, decltype(start)>(std::move(start));
+    return Awaitable<ResultOf<OfCall<A...>>, decltype(start)>(std::move(start));
   }
   template <class... Rest>
+    requires PossibleCallAndCallback<OfCall, Rest...>
   void submit_when_room_async(Rest&&... arguments_and_callback) const {
     check_grinder_thread(*self().grinder(), "submit_when_room_async");
     submit_with_callback("submit_when_room_async", WithoutRoom::wait, std::forward<Rest>(arguments_and_callback)...);
@@ -64,9 +68,10 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
 
   /// Queues the item now; gives a Pending, to be awaited later, cancelled, or dropped.
   template <class... A>
+    requires PossibleCall<OfCall<A...>>
   auto enqueue(A&&... arguments) const {
     check_grinder_thread(*self().grinder(), "enqueue");
-    using R = typename ResultOf<A...>::Type;
+    using R = ResultOf<OfCall<A...>>;
     auto outcome = std::make_shared<PendingOutcome<R>>();
     auto item = make<PendingReceiver<R>>("enqueue", std::forward<A>(arguments)...);
     item->set_receiver(PendingReceiver<R>(outcome));
@@ -78,13 +83,14 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
   /// A std::future of the result, for threads other than the loop's; on the loop's own it throws wrong_thread, as
   /// waiting there would never end.
   template <class... A>
+    requires PossibleCall<OfCall<A...>>
   auto submit_from_thread(A&&... arguments) const {
     check_other_thread(*self().grinder(), "submit_from_thread", "submit()");
-    using R = typename ResultOf<A...>::Type;
-    std::promise<R> promise;
-    std::future<R> future = promise.get_future();
+    using R = ResultOf<OfCall<A...>>;
+    PromiseReceiver<R> receiver;
+    std::future<R> future = receiver.future();
     auto item = make<PromiseReceiver<R>>("submit_from_thread", std::forward<A>(arguments)...);
-    item->set_receiver(PromiseReceiver<R>(std::move(promise)));
+    item->set_receiver(std::move(receiver));
     submit_item_from_thread(self().grinder(), std::move(item));
     return future;
   }
@@ -100,12 +106,11 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
   }
   template <class... A>
   auto make_awaited(const char* verb, A&&... arguments) const {
-    return make<AwaitReceiver<typename ResultOf<A...>::Type>>(verb, std::forward<A>(arguments)...);
+    return make<AwaitReceiver<ResultOf<OfCall<A...>>>>(verb, std::forward<A>(arguments)...);
   }
 
   template <class... Rest>
   void submit_with_callback(const char* verb, WithoutRoom without_room, Rest&&... arguments_and_callback) const {
-    static_assert(sizeof...(Rest) > 0, "leasepool: the last argument is a callback(Result<R>)");
     auto rest = std::forward_as_tuple(std::forward<Rest>(arguments_and_callback)...);
     [&]<std::size_t... I>(std::index_sequence<I...>) {
       using Callback = std::decay_t<std::tuple_element_t<sizeof...(I), std::tuple<Rest...>>>;

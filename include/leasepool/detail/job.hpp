@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -14,8 +13,10 @@
 #include <utility>
 
 #include "leasepool/detail/bytes.hpp"
+#include "leasepool/detail/decode_limits.hpp"
+#include "leasepool/detail/deferred.hpp"
+#include "leasepool/detail/deliverable.hpp"
 #include "leasepool/detail/descriptors.hpp"
-#include "leasepool/detail/job_memory.hpp"
 #include "leasepool/detail/registry.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
@@ -39,7 +40,7 @@ class JobSink {
 };
 
 // What the library notes about a job on its way. Loop thread only, where nothing else is said.
-struct JobBooking {
+struct JobState {
   // First, and so in one cache line with the job's links, what a thread touches that runs it.
   std::atomic<TimePoint> started{TimePoint{}};  // TimePoint{}: it waits for a worker; set by whoever runs it
   std::atomic<TimePoint> ended{TimePoint{}};    // when it ended, by whoever saw that; TimePoint{}: not noted
@@ -51,27 +52,40 @@ struct JobBooking {
   std::uint64_t id = 0;
   std::stop_source stop{std::nostopstate};  // asks a function that takes a std::stop_token to end early; any thread
 
-  std::shared_ptr<JobSink> lease;         // where it ends
-  JobSink* pool = nullptr;                // where a thread hands it back; its lease keeps that alive
-  std::optional<Duration> timeout;        // of its run, counted from its start on a worker
-  std::optional<Duration> queue_timeout;  // of its wait, counted from its submission
-  std::shared_ptr<void> cancellation;     // watches the caller's stop token
+  std::shared_ptr<JobSink> lease;          // where it ends
+  JobSink* pool = nullptr;                 // where a thread hands it back; its lease keeps that alive
+  std::optional<Duration> timeout;         // of its run, counted from its start on a worker
+  std::optional<Duration> queue_timeout;   // of its wait, counted from its submission
+  std::shared_ptr<void> cancellation;      // watches the caller's stop token
+  std::unique_ptr<Deferred> start_notice;  // made when it is submitted, as its start takes no memory
   std::uint64_t timer = 0;
   TimePoint submitted{};
+  TimePoint run_ends{};           // by its time-out, once that is about to pass
   Job* in_flight_next = nullptr;  // the lease's calls that have not ended, oldest first
   Job* in_flight_previous = nullptr;
+  Job* early_next = nullptr;             // of those whose callers are to be told before they end
+  std::optional<Error> early_outcome{};  // while it is among them
 
   // Of its lease; empty for an initializer.
   [[nodiscard]] std::string_view owner() const noexcept { return lease ? lease->lease_owner() : std::string_view(); }
 };
 
-class Job : public InJobMemory {
+// A result between its bytes and its job, apart from both: any thread decodes it, and destroys it where nobody waits
+// for it any more.
+class ResultDecoder {
  public:
-  Job() = default;
-  Job(const Job&) = delete;
-  Job& operator=(const Job&) = delete;
-  virtual ~Job() = default;
+  ResultDecoder() = default;
+  ResultDecoder(const ResultDecoder&) = delete;
+  ResultDecoder& operator=(const ResultDecoder&) = delete;
+  virtual ~ResultDecoder() = default;
 
+  // Keeps the value, or why there is none. Takes of the descriptors what the result needs.
+  virtual void decode(std::span<const std::byte> result, std::span<Fd> descriptors,
+                      const DecodeLimits& limits) noexcept = 0;
+};
+
+class Job : public Deliverable {
+ public:
   // Runs the function here and keeps what came of it.
   virtual void run() noexcept = 0;
 
@@ -80,17 +94,23 @@ class Job : public InJobMemory {
   virtual Result<FunctionId> encode(Bytes& out, Descriptors& descriptors, std::size_t limit) const = 0;
 
   // Keeps the result that another process sent, or bad_payload. Takes of the descriptors what the result needs.
-  virtual void accept(std::span<const std::byte> result, std::span<Fd> descriptors) = 0;
+  virtual void accept(std::span<const std::byte> result, std::span<Fd> descriptors,
+                      const DecodeLimits& limits) noexcept = 0;
+
+  // The same in two steps, the first of which is another thread's. Null where there is nothing to decode.
+  [[nodiscard]] virtual std::unique_ptr<ResultDecoder> make_decoder() const = 0;
+  virtual void accept(ResultDecoder& decoded) noexcept = 0;
 
   // Keeps a failure as what came of it.
   virtual void fail(Error error) = 0;
 
-  // Hands what came of it to the receiver, once. Loop thread.
-  virtual void deliver() = 0;
+  void handed_back(std::unique_ptr<Deliverable> self) override {
+    // It is this one. NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast)
+    state.pool->job_ended(std::unique_ptr<Job>(static_cast<Job*>(self.release())));
+  }
 
-  // Takes the receiver out, while the function may still be running on a thread: what is returned hands it `error`.
-  // Loop thread.
-  virtual std::move_only_function<void()> take_delivery(Error error) = 0;
+  // Takes the receiver out, while the function may still be running on a thread, and hands it `error`. Loop thread.
+  virtual void deliver_early(Error error) = 0;
 
   // Why it failed; null if it did not. Only of a job that has ended.
   [[nodiscard]] virtual const Error* error() const noexcept = 0;
@@ -98,14 +118,12 @@ class Job : public InJobMemory {
   [[nodiscard]] virtual bool takes_stop_token() const noexcept = 0;
   [[nodiscard]] virtual std::string_view function_name() const = 0;
 
-  Job* next = nullptr;  // of the queue that owns it
-  Job* previous = nullptr;
-  JobBooking booking;
+  JobState state;
 };
 
 // Hands a job to the lease in which it ends.
 inline void end_at_lease(std::unique_ptr<Job> job) {
-  JobSink& lease = *job->booking.lease;
+  JobSink& lease = *job->state.lease;
   lease.job_ended(std::move(job));
 }
 inline void end_at_lease(std::unique_ptr<Job> job, Error error) {

@@ -1,8 +1,10 @@
 // What the library knows of registered functions, and its errors about them. Without templates and without cereal.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <source_location>
 #include <span>
 #include <string>
@@ -29,32 +31,69 @@ struct Invocation {
   CallPhase phase = CallPhase::decoding;
 };
 
-// What the registry knows of a function. `invoke` is null when a type of its signature cannot be encoded.
-struct RegisteredFunction {
+// 64-bit FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv): stable across builds and compilers.
+constexpr FunctionId function_id(std::string_view name) {
+  FunctionId hash = 0xcbf29ce484222325ULL;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  return hash;
+}
+
+// What a registration says of its function. It lies in the program or library that registers it, and goes with that.
+struct FunctionDescription {
   FunctionAddress address = nullptr;
-  FunctionId id = 0;
   std::string_view name;
-  void (*invoke)(Invocation&) = nullptr;
+  void (*invoke)(Invocation&) = nullptr;  // null when a type of its signature cannot be encoded
+  FunctionAddress caller = nullptr;       // the frame below the function's own, and where it may have been inlined
   std::source_location where;
 };
 
-// Adds a function to the registry. Called during static initialization; duplicate ids are reported by
-// check_registry(), because nothing can be thrown usefully from here.
-bool register_function(const RegisteredFunction& function);
+// What the registry knows of a function. It stays, with its name, when a plug-in that registered the function is
+// closed, and the function is another one's when the plug-in is opened again.
+struct RegisteredFunction {
+  std::atomic<FunctionAddress> address{nullptr};  // null: it is gone
+  std::atomic<FunctionId> id{0};
+  std::string_view name;
+  std::atomic<void (*)(Invocation&)> invoke{nullptr};
+  std::atomic<FunctionAddress> caller{nullptr};
+};
+
+// One LEASEPOOL_REGISTER: a static object, so that it ends when its program or library does. Where there is no memory
+// to add it, init() throws std::bad_alloc; calls of a library that came later fail with unregistered_function.
+class Registration {
+ public:
+  explicit Registration(const FunctionDescription& function) noexcept;
+  Registration(const Registration&) = delete;
+  Registration& operator=(const Registration&) = delete;
+  ~Registration();
+
+ private:
+  friend class Registry;
+
+  const FunctionDescription function_;
+  Registration* next_ = nullptr;  // of the same function
+};
 
 // Notes that calls of this program may carry descriptors, and tells whether that was noted. Where it was not, messages
 // are received without looking for any, which is cheaper. Called during static initialization.
 bool note_descriptors();
 bool carries_descriptors();
 
-// The registered function at an address; null if there is none.
-const RegisteredFunction* find_function(FunctionAddress address);
+// The registered function at an address; null if there is none. Any thread; needs no memory and takes no lock.
+const RegisteredFunction* find_function(FunctionAddress address) noexcept;
 
-Error unregistered_function_error(std::string_view function);
+// The same, and also one that is gone: for its name.
+const RegisteredFunction* last_function(FunctionAddress address) noexcept;
+
+// Of a callable that is not a function, by its type, and of a function that is not registered.
+Error unregistered_function_error(std::string_view type);
+Error unregistered_function_error(FunctionAddress address, std::string_view type);
 Error not_serializable_error(std::string_view function, std::string_view type);
 Error payload_too_large_error(std::string_view function, std::string_view what, std::size_t size, std::size_t limit);
 Error too_many_descriptors_error(std::string_view function, std::string_view what, std::size_t count);
 Error bad_payload_error(std::string_view function, std::string_view what, std::string_view reason);
-std::string describe_current_exception();
+// Why a result could not be decoded: payload_too_large, bad_payload, or that there is no memory.
+Error decoding_error(std::string_view function, const std::exception_ptr& thrown) noexcept;
+// There is something in the place of a result of a function that has none.
+Error unexpected_result_error(std::string_view function) noexcept;
 
 }  // namespace leasepool::detail

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "leasepool/detail/bound_job.hpp"
-#include "leasepool/detail/job_memory.hpp"
+#include "leasepool/detail/deferred.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
 #include "leasepool/grinder_options.hpp"
@@ -51,7 +51,7 @@ struct ItemState {
 void item_ended(ItemState& item, const Error* error);
 
 // What befell an item with its batch, with its owner, if it has one: the lease that the error names is the batch's.
-Error with_owner(const ItemState& item, Error error);
+Error with_owner(const ItemState& item, Error error) noexcept;
 
 // Takes an item back where it is; what comes of it is Errc::cancelled, unless it has ended.
 void cancel_item(const std::shared_ptr<ItemState>& item);
@@ -63,7 +63,7 @@ class ItemReceiver {
   ItemReceiver(std::shared_ptr<ItemState> item, Receiver receiver)
       : item_(std::move(item)), receiver_(std::move(receiver)) {}
   template <class R>
-  void operator()(Result<R> result) {
+  void operator()(Result<R>&& result) {
     if (!result && item_->phase == ItemPhase::in_flight) {
       result.error() = with_owner(*item_, std::move(result.error()));
     }
@@ -76,12 +76,11 @@ class ItemReceiver {
   Receiver receiver_;
 };
 
-class WorkItem : public InJobMemory {
+// Queued to be delivered, it is what the loop runs.
+class WorkItem : public Deferred {
  public:
   explicit WorkItem(std::shared_ptr<ItemState> item_state) : state(std::move(item_state)) {}
-  WorkItem(const WorkItem&) = delete;
-  WorkItem& operator=(const WorkItem&) = delete;
-  virtual ~WorkItem() = default;
+  void run() override { deliver(); }
 
   // Keeps a failure as what came of it.
   virtual void fail(Error error) = 0;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "leasepool/loop.hpp"
 
 namespace alone {
 
@@ -38,6 +39,9 @@ std::vector<pid_t> both_fork_servers();
 
 // For a test that the machine cannot run, which says so, returns and counts as skipped. Always false.
 bool skip(const char* reason);
+
+// Starts a pool of one worker process, which must fail as unsupported with a message of docs/errors.md, and gives that.
+std::string message_of_unsupported_start(leasepool::Loop& loop);
 
 // Holds a message against its row below that heading of docs/errors.md, one of those that are brought about here.
 // Behind the message may stand the code's own words.

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdio>
 #include <mutex>
+#include <source_location>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -58,6 +59,9 @@ int twin(double value) { return static_cast<int>(value); }
 
 }  // namespace init_cases
 
+extern "C" int init_folded(int value) { return value; }
+extern "C" int init_alias(int value) __attribute__((alias("init_folded")));
+
 LEASEPOOL_REGISTER(init_cases::loaded_value);
 LEASEPOOL_REGISTER(init_cases::init_again);
 LEASEPOOL_REGISTER(init_cases::start_workers_in_a_worker);
@@ -82,6 +86,10 @@ std::string message_of_init() {
     return error.what();
   }
   return "nothing thrown";
+}
+
+std::string place(const std::source_location& where) {
+  return where.file_name() + (":" + std::to_string(where.line()));
 }
 
 }  // namespace
@@ -114,15 +122,12 @@ ALONE_TEST_CASE("a program with several threads is told to call init first", "[i
     std::mutex held;
     std::unique_lock lock(held);
     std::jthread other([&] { const std::lock_guard wait(held); });
+    ::pthread_setname_np(other.native_handle(), "early bird");
     CHECK_THAT(message_of_init(), ContainsSubstring("call leasepool::init() in the first line of main()") &&
-                                      ContainsSubstring("has 2 now"));
+                                      ContainsSubstring("has 2 now") && ContainsSubstring("early bird ("));
     Loop loop;
-    TestPool pool(loop, ExecutorBackend::process, 1);
-    const auto started = pool.start();
-    REQUIRE_FALSE(started.has_value());
-    CHECK(started.error().code() == Errc::unsupported);
-    CHECK_THAT(started.error().message(), ContainsSubstring("call leasepool::init() in the first line of main()"));
-    alone::check_row("unsupported", started.error().message());
+    CHECK_THAT(alone::message_of_unsupported_start(loop),
+               ContainsSubstring("call leasepool::init() in the first line of main()"));
     CHECK(alone::family().empty());
     lock.unlock();
   }
@@ -132,17 +137,45 @@ ALONE_TEST_CASE("a program with several threads is told to call init first", "[i
 ALONE_TEST_CASE("two functions with one id stop init and are both named", "[init][names]") {
   // What the macro does, at a time when it spoils nothing for the other tests.
   const auto here = std::source_location::current();
-  detail::register_function_of<static_cast<int (*)(int)>(init_cases::twin)>(here);
+  const auto elsewhere = std::source_location::current();
+  const auto first = detail::describe_function<static_cast<int (*)(int)>(init_cases::twin)>(here);
+  const auto second = detail::describe_function<static_cast<int (*)(double)>(init_cases::twin)>(elsewhere);
   init_cases::loaded_before = init_cases::twin(1) + init_cases::twin(2.0);
-  detail::register_function_of<static_cast<int (*)(int)>(init_cases::twin)>(here);  // the same one: harmless
-  detail::register_function_of<static_cast<int (*)(double)>(init_cases::twin)>(here);
+  const detail::Registration once(first);
+  const detail::Registration again(first);  // the same one: harmless
+  const detail::Registration other(second);
   const std::string message = message_of_init();
-  const std::string named = "init_cases::twin (" + std::string(here.file_name()) + ":" + std::to_string(here.line());
-  CHECK_THAT(message, ContainsSubstring("same id") && ContainsSubstring("rename one"));
-  CHECK(message.find(named) != message.rfind(named));  // twice
+  CHECK_THAT(message, ContainsSubstring("same id") && ContainsSubstring("rename one") &&
+                          ContainsSubstring("init_cases::twin (" + place(here) + ")") &&
+                          ContainsSubstring("init_cases::twin (" + place(elsewhere) + ")"));
   alone::check_row("unregistered_function", message);
   CHECK(message_of_init() == message);
   CHECK(alone::family().empty());
+}
+
+ALONE_TEST_CASE("two functions with one address stop init and are both named", "[init][names]") {
+  const auto here = std::source_location::current();
+  const detail::Registration one(detail::describe_function<init_folded>(here));
+  const detail::Registration other(detail::describe_function<init_alias>(here));
+  const std::string message = message_of_init();
+  CHECK_THAT(message, ContainsSubstring("init_folded (" + place(here) + ")") &&
+                          ContainsSubstring("init_alias (" + place(here) + ")") && ContainsSubstring("--icf=safe"));
+  alone::check_row("unregistered_function", message);
+  CHECK(alone::family().empty());
+}
+
+ALONE_TEST_CASE("one function that has two addresses is found by both", "[init][names]") {
+  // As if the two were one function of a header, in a program and in a library that does not share it.
+  const auto here = std::source_location::current();
+  const auto copy = detail::describe_function<static_cast<int (*)(double)>(init_cases::twin)>(here);
+  const detail::Registration one(detail::describe_function<static_cast<int (*)(int)>(init_cases::twin)>(here));
+  const detail::Registration other(copy);
+  check_works();
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::process, 1);
+  REQUIRE(pool.start().has_value());
+  CHECK(pool.result_of(static_cast<int (*)(int)>(init_cases::twin), 7).value() == 7);
+  CHECK(pool.result_of(static_cast<int (*)(double)>(init_cases::twin), 8.5).value() == 8);
 }
 
 ALONE_TEST_CASE("what the program loaded before init is there in every worker", "[init]") {

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "alone.hpp"
+#include "pool/harness.hpp"
 #include "pool/processes.hpp"
 #include "public/errors_table.hpp"
 #include "run_tests.hpp"
@@ -139,6 +140,15 @@ void check_row(const char* heading, std::string_view message) {
   CHECK_FALSE(row->marked);
 }
 
+std::string message_of_unsupported_start(leasepool::Loop& loop) {
+  leasepool::test::TestPool pool(loop, leasepool::ExecutorBackend::process, 1);
+  const auto started = pool.start();
+  REQUIRE_FALSE(started.has_value());
+  CHECK(started.error().code() == leasepool::Errc::unsupported);
+  check_row("unsupported", started.error().message());
+  return started.error().message();
+}
+
 bool become_somebody() {
   if (::geteuid() != 0) {
     return skip("only root can become a user of its own, to whom the limit of processes applies");
@@ -162,8 +172,12 @@ int main(int argc, char** argv) {
     const int result = run_tests(argc, argv);
     return result == 0 && alone::skipped ? alone::kSkipped : result;
   }
-  bool passed = true;
+  std::vector<const char*> failed;
   int number = 0;
-  for (const char* const name : alone::names()) passed = alone::run_one(argv[0], name, ++number) && passed;
-  return passed ? 0 : 1;
+  for (const char* const name : alone::names()) {
+    if (!alone::run_one(argv[0], name, ++number)) failed.push_back(name);
+  }
+  // Once more, as of a long output only the end is shown.
+  for (const char* const name : failed) std::printf("FAIL %s\n", name);
+  return failed.empty() ? 0 : 1;
 }

@@ -1,17 +1,11 @@
 // Sandboxes where the system lacks a part of them: start() names it, and best effort goes without. The system lacks it
 // because a filter around the whole program refuses the system call, as a container's would.
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
-#include <cstddef>
 #include <fstream>
-#include <stdexcept>
 #include <string>
 
 #include "alone.hpp"
@@ -19,12 +13,14 @@
 #include "leasepool/init.hpp"
 #include "pool/functions.hpp"
 #include "pool/harness.hpp"
-#include "pool/landlock.hpp"
-#include "pool/system_call_filter.hpp"
+#include "sandbox/landlock.hpp"
+#include "sandbox/system_call_filter.hpp"
+#include "support/refuse.hpp"
 #include "support/sanitized.hpp"
 
 using namespace leasepool;
 using leasepool::test::TestPool;
+using test::refuse;
 
 namespace sandbox_cases {
 
@@ -35,21 +31,6 @@ bool reads(const std::string& path) { return std::ifstream(path).good(); }
 LEASEPOOL_REGISTER(sandbox_cases::reads);
 
 namespace {
-
-// From now on this system call fails, here and in what is forked.
-void refuse(int number, int error) {
-  std::array<sock_filter, 4> filter{{
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(number), 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(error)),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  }};
-  const sock_fprog program{.len = static_cast<unsigned short>(filter.size()), .filter = filter.data()};
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-      ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) != 0) {
-    throw std::runtime_error("seccomp");
-  }
-}
 
 detail::PoolOptions with_sandbox(const Sandbox& sandbox) {
   detail::PoolOptions options = TestPool::options_for(1);

@@ -1,11 +1,17 @@
 // Signals that the program's group gets, and programs that wait for children by themselves.
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 
 #include "alone.hpp"
+#include "leasepool/function.hpp"
 #include "leasepool/init.hpp"
 #include "pool/functions.hpp"
 #include "pool/harness.hpp"
@@ -15,6 +21,39 @@
 using namespace leasepool;
 using leasepool::test::TestPool;
 using pool_functions::shared;
+
+namespace signals_cases {
+
+// By which signal a program ended that was executed and got it.
+int run_and_signal(int signal) {
+  int pipe[2];
+  if (::pipe2(pipe, O_CLOEXEC) != 0) return -1;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::execl("/bin/sleep", "sleep", "60", nullptr);
+    ::_exit(1);
+  }
+  ::close(pipe[1]);
+  char end = 0;
+  (void)!::read(pipe[0], &end, 1);  // until it is executed
+  ::close(pipe[0]);
+  ::kill(child, signal);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFSIGNALED(status) ? WTERMSIG(status) : -1;
+}
+
+// A process that ends when its parent is gone already.
+void leave_a_grandchild() {
+  if (::fork() != 0) return;
+  if (::fork() == 0) ::usleep(1000);
+  ::_exit(0);
+}
+
+}  // namespace signals_cases
+
+LEASEPOOL_REGISTER(signals_cases::run_and_signal);
+LEASEPOOL_REGISTER(signals_cases::leave_a_grandchild);
 
 namespace {
 
@@ -80,5 +119,76 @@ ALONE_TEST_CASE("a program that waits for all children is served as well", "[ini
   std::signal(SIGCHLD, reap_everything);
   init();
   check_survives_everything();
-  CHECK(reaped <= 1);  // the fork server that was killed, if we were first: workers are not the program's children
+  CHECK(reaped <= 1);  // by way of which init() forks the servers: neither they nor workers are the program's children
+}
+
+ALONE_TEST_CASE("who waits for all children does not wait for the fork servers", "[init]") {
+  init();
+  const pid_t own = ::fork();
+  if (own == 0) ::_exit(0);
+  CHECK(::wait(nullptr) == own);
+  CHECK((::wait(nullptr) == -1 && errno == ECHILD));
+  check_survives_everything();
+  CHECK((::wait(nullptr) == -1 && errno == ECHILD));
+}
+
+ALONE_TEST_CASE("a program that is interrupted all the time is served as well", "[init][worker]") {
+  struct sigaction action{};
+  action.sa_handler = [](int) {};
+  ::sigaction(SIGALRM, &action, nullptr);
+  const itimerval often{.it_interval = {.tv_sec = 0, .tv_usec = 200}, .it_value = {.tv_sec = 0, .tv_usec = 200}};
+  ::setitimer(ITIMER_REAL, &often, nullptr);
+  init();
+  for (int i = 0; i < 20; ++i) check_survives_everything();
+}
+
+// What a service manager does that stops a service: the same signal to each of its processes.
+ALONE_TEST_CASE("signals that ask a whole service to end leave its end to the program", "[worker]") {
+  init();
+  pool_functions::reset_shared();
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::process, 2);
+  REQUIRE(pool.start().has_value());
+  const auto call = pool.call(pool_functions::hold);
+  CHECK(pool.wait([] { return shared().holding == 1; }));
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+    CAPTURE(signal);
+    for (const alone::Relative& relative : alone::family()) ::kill(relative.pid, signal);
+    CHECK(pool.result_of(pool_functions::add, 1, 2).value() == 3);
+    // What a function executes is ended by them as anywhere.
+    CHECK(pool.result_of(signals_cases::run_and_signal, signal).value() == signal);
+  }
+  shared().gate = 1;
+  CHECK(pool.wait([&] { return call->ended(); }));
+  CHECK(call->succeeded());
+  CHECK(pool.totals->workers_crashed == 0);
+}
+
+ALONE_TEST_CASE("a program that is a subreaper gets no zombies and hears how workers of a dead server end",
+                "[server][worker][W4]") {
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  init();
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::process, 1);
+  REQUIRE(pool.start().has_value());
+  const auto no_zombies = [&] {
+    return pool.wait([] {
+      return std::ranges::none_of(test::child_processes(),
+                                  [](pid_t child) { return test::process_state(child) == 'Z'; });
+    });
+  };
+  CHECK(pool.result_of(signals_cases::leave_a_grandchild).has_value());
+  CHECK(pool.result_of(pool_functions::exit_at_once, 3).error().code() == Errc::worker_crashed);
+  CHECK(no_zombies());
+
+  const pid_t server = pool.result_of(pool_functions::parent_process_id).value();
+  ::kill(server, SIGKILL);
+  REQUIRE(::waitpid(server, nullptr, 0) == server);  // it was handed to this program, which knows nothing of it
+  test::turn(loop);
+  test::turn(loop);
+  const auto crashed = pool.result_of(pool_functions::exit_at_once, 3);
+  CHECK_THAT(crashed.error().message(), ContainsSubstring("exited with code 3"));
+  CHECK(pool.result_of(pool_functions::add, 1, 2).value() == 3);
+  CHECK(pool.close());
+  CHECK(no_zombies());
 }

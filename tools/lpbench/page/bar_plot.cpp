@@ -18,13 +18,13 @@ constexpr double kBarTop = 20;
 constexpr double kBarHeight = 16;
 constexpr double kBelow = 48;
 constexpr double kThinnest = 1.5;
-constexpr std::size_t kMostOfName = 64;
+constexpr std::size_t kMaxOfName = 64;
 
 std::string drawn(const BarPlot& plot, const Bar& bar, double top) {
   const auto width_of = [&](double value) { return plot.x.at(value) * (kRight - kLeft); };
   std::string svg =
       fmt::format(R"(<g class="{}"><text class="name" x="{}" y="{}">{}<title>{}</title></text>)", run_class(bar.run),
-                  kLeft, top + 13, escaped(shortened(bar.name, kMostOfName)), escaped(bar.name));
+                  kLeft, top + 13, escaped(shortened(bar.name, kMaxOfName)), escaped(bar.name));
   double value = 0;
   for (const BarSegment& segment : bar.segments) {
     const double begin = kLeft + width_of(value);

@@ -129,7 +129,7 @@ std::string latency_figure(const std::vector<RunRecord>& runs, const Names& name
 
 // The rate in each interval, as steps.
 Line steps_of(const RunRecord& run, const std::string& name, std::size_t index) {
-  constexpr std::size_t kMostToPointAt = 150;
+  constexpr std::size_t kMaxToPointAt = 150;
   Line line{.name = name, .run = index};
   const std::size_t count = run.per_interval.size();
   for (std::size_t interval = 0; interval < count; ++interval) {
@@ -137,7 +137,7 @@ Line steps_of(const RunRecord& run, const std::string& name, std::size_t index) 
     const double end = interval + 1 == count ? std::max(run.elapsed, begin + run.interval / 2) : begin + run.interval;
     const double rate = static_cast<double>(run.per_interval[interval]) / (end - begin);
     line.points.push_back({.x = begin, .y = rate});
-    if (count <= kMostToPointAt) {
+    if (count <= kMaxToPointAt) {
       line.points.push_back(
           {.x = (begin + end) / 2, .y = rate, .hover = fmt::format("{}/s at {:.2f} s", grouped(rate), begin)});
     }

@@ -8,7 +8,7 @@
 
 namespace lpbench {
 
-// Of one run or more, kMostRuns at most.
+// Of one run or more, kMaxRuns at most.
 std::string page_of(const std::vector<RunRecord>& runs);
 
 // The parts of it. `names` are those of the runs.

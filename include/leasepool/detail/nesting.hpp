@@ -1,0 +1,62 @@
+// How deep values may be nested that are encoded or decoded: by the stack that the thread has left.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+namespace leasepool::detail {
+
+// How many bytes of this thread's stack encoding or decoding may take from here on: a quarter of what is left, so
+// that the rest is there for what moves and destroys the value afterwards (in a build that is not optimized, destroying
+// a level takes more than twice the stack of decoding it), and at most 4 MiB. The first call of a thread looks its
+// stack up, for which a sandbox may leave no way later.
+[[nodiscard]] std::size_t room_for_nesting() noexcept;
+
+[[noreturn]] void throw_nested_too_deeply();
+
+// One encoding or decoding, on the thread that constructs it.
+class NestingBound {
+ public:
+  explicit NestingBound(std::size_t most = SIZE_MAX) noexcept
+      : lowest_(here() - std::min(most, room_for_nesting())), reached_(here()) {}
+
+  // Before going into a value.
+  void check() { check(here()); }
+
+  // Where something goes that went so many bytes deep elsewhere.
+  void check_as_deep_as(std::size_t bytes) {
+    const std::uintptr_t from = here();
+    if (bytes > from) throw_nested_too_deeply();
+    check(from - bytes);
+  }
+
+  // How many bytes deep it has gone between the two.
+  struct Mark {
+    std::uintptr_t at = 0;
+    std::uintptr_t reached_before = 0;
+  };
+  [[nodiscard]] Mark begin() noexcept {
+    const Mark mark{.at = here(), .reached_before = reached_};
+    reached_ = mark.at;
+    return mark;
+  }
+  [[nodiscard]] std::size_t end(const Mark& mark) noexcept {
+    const std::size_t depth = mark.at - std::min(mark.at, reached_);
+    reached_ = std::min(reached_, mark.reached_before);
+    return depth;
+  }
+
+ private:
+  static std::uintptr_t here() noexcept { return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)); }
+
+  void check(std::uintptr_t at) {
+    if (at < lowest_) throw_nested_too_deeply();
+    reached_ = std::min(reached_, at);
+  }
+
+  std::uintptr_t lowest_;   // address of a frame: stacks grow downwards
+  std::uintptr_t reached_;  // the lowest of those checked
+};
+
+}  // namespace leasepool::detail

@@ -1,0 +1,81 @@
+// A queue, and a thread that comes and goes with what is in it.
+#include "base/background_thread.hpp"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "base/block_signals.hpp"
+
+namespace leasepool::detail {
+
+namespace {
+
+// A thread that is not busy ends within microseconds.
+constexpr Duration kEndPatience = std::chrono::seconds(1);
+
+}  // namespace
+
+BackgroundThread::BackgroundThread(const char* name, Duration kept_for)
+    : name_(name), kept_for_(kept_for), process_(::getpid()) {}
+
+BackgroundThread::~BackgroundThread() {
+  if (::getpid() != process_) return;  // a forked copy has no such thread, and who knows who held the mutex
+  std::shared_ptr<BackgroundTask> dropped;
+  std::unique_lock lock(shared_->mutex);
+  shared_->ending = true;
+  dropped = std::exchange(shared_->first, nullptr);
+  shared_->changed.notify_all();
+  shared_->changed.wait_for(lock, kEndPatience, [this] { return !shared_->running || shared_->busy; });
+  lock.unlock();
+  while (dropped) dropped = std::exchange(dropped->next_, nullptr);
+}
+
+void BackgroundThread::wait_for_task(Duration most) noexcept {
+  std::unique_lock lock(shared_->mutex);
+  shared_->changed.wait_for(lock, most, [this] { return !shared_->busy; });
+}
+
+bool BackgroundThread::add(std::shared_ptr<BackgroundTask> task) noexcept {
+  BackgroundTask* const added = task.get();
+  const std::lock_guard lock(shared_->mutex);
+  if (!shared_->running) {
+    try {
+      const BlockSignals blocked;
+      std::thread thread(thread_main, shared_, kept_for_);
+      pthread_setname_np(thread.native_handle(), name_);
+      thread.detach();
+    } catch (...) {
+      return false;
+    }
+    shared_->running = true;
+  }
+  (shared_->first == nullptr ? shared_->first : shared_->last->next_) = std::move(task);
+  shared_->last = added;
+  shared_->changed.notify_all();
+  return true;
+}
+
+void BackgroundThread::thread_main(const std::shared_ptr<Shared>& shared, Duration kept_for) noexcept {
+  std::unique_lock lock(shared->mutex);
+  for (;;) {
+    const auto has_news = [&] { return shared->first != nullptr || shared->ending; };
+    if (!shared->changed.wait_for(lock, kept_for, has_news) || shared->first == nullptr) break;
+    auto task = std::exchange(shared->first, nullptr);
+    shared->first = std::exchange(task->next_, nullptr);
+    shared->busy = true;
+    lock.unlock();
+    task->run();
+    task.reset();  // may be its last owner
+    lock.lock();
+    shared->busy = false;
+    if (shared->ending || shared->first == nullptr) shared->changed.notify_all();
+  }
+  shared->running = false;
+  shared->changed.notify_all();
+}
+
+}  // namespace leasepool::detail

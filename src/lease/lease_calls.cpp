@@ -1,0 +1,270 @@
+// A lease's calls: admitted, timed, cancelled, and handed back.
+#include <memory>
+#include <new>
+#include <utility>
+
+#include "base/clock.hpp"
+#include "lease/lease_record.hpp"
+#include "lease/text.hpp"
+#include "loop/kept_timer.hpp"
+
+namespace leasepool::detail {
+
+namespace {
+
+// A call's stack is noted when a tenth of its time-out is left.
+constexpr int kLateInTimeout = 10;
+
+// Of a call whose stop token was asked to stop.
+class Cancellation final : public Deferred {
+ public:
+  using Cancel = void (*)(LeaseRecord& record, std::uint64_t job_id);
+  Cancellation(std::weak_ptr<LeaseRecord> record, std::uint64_t job_id, Cancel cancel) noexcept
+      : record_(std::move(record)), job_id_(job_id), cancel_(cancel) {}
+  void run() override {
+    if (const auto record = record_.lock()) cancel_(*record, job_id_);
+  }
+
+ private:
+  std::weak_ptr<LeaseRecord> record_;
+  std::uint64_t job_id_;
+  Cancel cancel_;
+};
+
+}  // namespace
+
+void LeaseRecord::submit(std::unique_ptr<Job> job, const CallSettings& settings) {
+  if (auto admitted = admit(std::move(job), settings, scheduler->now())) pool_->submit(std::move(admitted));
+}
+
+void LeaseRecord::submit_batch(IntrusiveQueue<Job> jobs) {
+  IntrusiveQueue<Job> admitted;
+  const TimePoint now = scheduler->now();
+  while (!jobs.empty()) {
+    CallSettings settings;
+    settings.options.timeout = jobs.front().state.timeout;
+    auto job = admit(jobs.pop_front(), settings, now);
+    if (!job) continue;
+    job->state.of_batch = true;
+    admitted.push_back(std::move(job));
+  }
+  if (!admitted.empty()) pool_->submit_batch(std::move(admitted));
+}
+
+// Takes the job into the lease's books; null if it failed instead.
+std::unique_ptr<Job> LeaseRecord::admit(std::unique_ptr<Job> job, const CallSettings& settings,
+                                        TimePoint now) noexcept {
+  JobState& state = job->state;
+  if (state.id == 0) state.id = new_call_id();
+  state.lease = shared_from_this();
+  state.submitted = now;
+  if (auto error = refusal()) {
+    fail_now(std::move(job), std::move(*error));
+    return nullptr;
+  }
+  if (settings.stop.stop_requested()) {
+    Error error = Error::make(Errc::cancelled, [&] { return cancellation_text(*job) + " before it was submitted"; });
+    fail_now(std::move(job), std::move(error));
+    return nullptr;
+  }
+  try {
+    reserve(*job, settings);
+  } catch (const std::bad_alloc&) {
+    let_go(*job);
+    fail_now(std::move(job), Error::out_of_memory());
+    return nullptr;
+  }
+  add(*job);
+  return job;
+}
+
+// All that the call may need before it ends. Throws std::bad_alloc.
+void LeaseRecord::reserve(Job& job, const CallSettings& settings) {
+  JobState& state = job.state;
+  const auto& timeout = settings.options.timeout;
+  state.timeout = timeout && *timeout != Duration::max() ? timeout : std::nullopt;
+  state.reports_start = state.timeout.has_value();
+  state.queue_timeout = settings.options.queue_timeout;
+  if (state.queue_timeout || state.timeout) {
+    state.timer = keep_timer(*scheduler);
+    if (state.queue_timeout) watch_queue(job);
+  }
+  if (state.timer != 0 || settings.stop.stop_possible()) watched_.emplace(state.id, &job);
+  if (job.takes_stop_token()) state.stop = std::stop_source();
+  if (settings.stop.stop_possible()) watch_cancellation(job, settings.stop);
+}
+
+void LeaseRecord::let_go(Job& job) noexcept {
+  if (!watched_.empty()) watched_.erase(job.state.id);
+  scheduler->cancel_timer(job.state.timer);
+  job.state.cancellation.reset();
+}
+
+void LeaseRecord::fail_now(std::unique_ptr<Job> job, Error error) noexcept {
+  call_stats_->count_failure(error);
+  job->state.lease.reset();
+  job->fail(std::move(error));
+  scheduler->deliver(std::move(job));
+}
+
+void LeaseRecord::watch_cancellation(Job& job, const std::stop_token& token) {
+  // Any thread may request the stop; the loop then looks whether the call is still there.
+  auto cancel = [](LeaseRecord& record, std::uint64_t job_id) { record.cancelled_by_token(job_id); };
+  auto request = [loop = scheduler,
+                  cancellation = std::make_unique<Cancellation>(weak_from_this(), job.state.id, cancel)]() mutable {
+    loop->post(std::move(cancellation));
+  };
+  job.state.cancellation = std::make_shared<std::stop_callback<decltype(request)>>(token, std::move(request));
+}
+
+void LeaseRecord::watch_queue(Job& job) noexcept {
+  set_kept_timer(*scheduler, job.state.timer, deadline_after(job.state.submitted, *job.state.queue_timeout),
+                 [self = shared_from_this(), job_id = job.state.id] { self->queue_time_out(job_id); });
+}
+
+void LeaseRecord::queue_time_out(std::uint64_t job_id) {
+  Job* const waiting = find(job_id);
+  if (waiting == nullptr) return;
+  set_kept_timer(*scheduler, waiting->state.timer, kPlaceKept, [] {});
+  if (runs(*waiting)) return;
+  Error error = Error::make(Errc::timed_out, [&] {
+    return description() + ": " + std::string(waiting->function_name()) +
+           " waited for CallOptions::queue_timeout = " + in_words(*waiting->state.queue_timeout) +
+           ", and none of workers_per_pool = " + std::to_string(call_stats_->workers_per_pool) + " workers came free";
+  });
+  (void)pool_->withdraw(*waiting, std::move(error));
+}
+
+void LeaseRecord::cancelled_by_token(std::uint64_t job_id) {
+  Job* const job = find(job_id);
+  if (job == nullptr) return;
+  cancel(*job, Error::make(Errc::cancelled, [&] { return cancellation_text(*job); }));
+}
+
+void LeaseRecord::cancel_of_batch(std::uint64_t job_id, const Error& error) const {
+  if (Job* const job = find_in_flight(job_id)) cancel(*job, error);
+}
+
+void LeaseRecord::cancel(Job& job, const Error& error) const {
+  if (job.state.delivered) return;
+  if (!pool_->withdraw(job, error)) pool_->interrupt(job, error);
+}
+
+void LeaseRecord::job_started(std::uint64_t job_id, TimePoint started) {
+  Job* const job = find(job_id);
+  if (job != nullptr && job->state.timeout) watch_run(*job, started);  // its wait is over
+}
+
+// The bound of its wait, which goes on, may have passed meanwhile.
+void LeaseRecord::job_given_back(std::uint64_t job_id) {
+  Job* const job = find(job_id);
+  if (job == nullptr || job->state.timer == 0) return;
+  if (job->state.queue_timeout) return watch_queue(*job);
+  set_kept_timer(*scheduler, job->state.timer, kPlaceKept, [] {});
+}
+
+void LeaseRecord::watch_run(Job& job, TimePoint started) noexcept {
+  const Duration timeout = *job.state.timeout;
+  if (!pool_->can_note_stacks()) {
+    set_kept_timer(*scheduler, job.state.timer, deadline_after(started, timeout),
+                   [self = shared_from_this(), job_id = job.state.id] { self->run_time_out(job_id); });
+    return;
+  }
+  job.state.run_ends = deadline_after(started, timeout);
+  set_kept_timer(*scheduler, job.state.timer, deadline_after(started, timeout - timeout / kLateInTimeout),
+                 [self = shared_from_this(), job_id = job.state.id] { self->run_nearly_time_out(job_id); });
+}
+
+void LeaseRecord::run_nearly_time_out(std::uint64_t job_id) {
+  Job* const job = find(job_id);
+  if (job == nullptr || !runs_still(*job)) return;
+  set_kept_timer(*scheduler, job->state.timer, job->state.run_ends,
+                 [self = shared_from_this(), job_id] { self->run_time_out(job_id); });
+  pool_->note_stack(*job);
+}
+
+void LeaseRecord::run_time_out(std::uint64_t job_id) {
+  Job* const job = find(job_id);
+  if (job == nullptr) return;
+  set_kept_timer(*scheduler, job->state.timer, kPlaceKept, [] {});
+  if (!runs_still(*job) || job->state.delivered) return;
+  const Error error = Error::make(Errc::timed_out, [&] {
+    return description() + ": " + std::string(job->function_name()) +
+           " ran longer than CallOptions::timeout = " + in_words(*job->state.timeout);
+  });
+  if (!pool_->interrupt(*job, error)) tell_early(*job, error);
+}
+
+// What runs on a thread cannot be ended, but its caller can hear.
+void LeaseRecord::tell_early(Job& job, const Error& error) noexcept {
+  JobState& state = job.state;
+  if (std::exchange(state.delivered, true)) return;
+  call_stats_->count_failure(error);
+  state.early_outcome.emplace(error);
+  (last_early_ == nullptr ? first_early_ : last_early_->state.early_next) = &job;
+  last_early_ = &job;
+  if (auto queued = tells_early_.to_queue(shared_from_this())) scheduler->defer(std::move(queued));
+}
+
+void LeaseRecord::tell_those_early() {
+  struct TellTheRest {  // where a caller throws
+    LeaseRecord& record;
+    ~TellTheRest() {
+      if (record.first_early_ == nullptr) return;
+      if (auto queued = record.tells_early_.to_queue(record.shared_from_this()))
+        record.scheduler->defer(std::move(queued));
+    }
+  };
+  const TellTheRest tell_the_rest{*this};
+  while (first_early_ != nullptr) {
+    Job& job = *first_early_;
+    Error error = *std::move(job.state.early_outcome);
+    forget_early(job);
+    job.deliver_early(std::move(error));
+  }
+}
+
+void LeaseRecord::forget_early(Job& job) noexcept {
+  Job* before = nullptr;
+  for (Job* at = first_early_; at != &job; at = at->state.early_next) before = at;
+  (before == nullptr ? first_early_ : before->state.early_next) = job.state.early_next;
+  if (last_early_ == &job) last_early_ = before;
+  job.state.early_next = nullptr;
+  job.state.early_outcome.reset();
+}
+
+void LeaseRecord::job_ended(std::unique_ptr<Job> job) {
+  const std::shared_ptr<JobSink> self = std::move(job->state.lease);
+  remove(*job);
+  let_go(*job);
+  if (job->state.early_outcome) {  // of which its caller has not heard yet
+    Error error = *std::move(job->state.early_outcome);
+    forget_early(*job);
+    job->fail(std::move(error));
+    scheduler->deliver(std::move(job));
+  } else if (!job->state.delivered) {
+    add_lease_context(*job);
+    count(*job);
+    scheduler->deliver(std::move(job));
+  }
+  if (idle() && state_ == LeaseState::released && observer_ != nullptr) observer_->lease_drained(*this);
+}
+
+// The layers below know the function and what happened to it, not the lease.
+void LeaseRecord::add_lease_context(Job& job) const noexcept {
+  const Error* const error = job.error();
+  if (error == nullptr) return;
+  const auto code = errc_of(error->code());
+  switch (code) {
+    case Errc::worker_crashed:
+    case Errc::pool_broken:
+    case Errc::unregistered_function:
+    case Errc::not_serializable:
+    case Errc::payload_too_large:
+    case Errc::bad_payload:
+      return job.fail(error->with_message([&] { return description() + ": " + error->message(); }));
+    default: return;  // said already, or the function's own
+  }
+}
+
+}  // namespace leasepool::detail

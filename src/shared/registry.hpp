@@ -1,0 +1,33 @@
+// Looking up registered functions where they run.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+#include "leasepool/detail/registry.hpp"
+#include "leasepool/error.hpp"
+
+namespace leasepool::detail {
+
+// Null if this process does not know the id. Any thread; needs no memory and takes no lock.
+const RegisteredFunction* find_function_by_id(FunctionId id) noexcept;
+
+// Throws LeasePoolError naming both functions when two share an id or an address, std::bad_alloc when there was no
+// memory to register all. After it there may be workers, which have what was registered until then: what is registered
+// again later is another function to them, and gets another id.
+void check_registry();
+
+// What a frame of a stack is to a call of a function, by where the code begins that the frame is in.
+enum class CallFrame { other, function, caller };
+CallFrame frame_in_call(std::string_view function, FunctionAddress begin) noexcept;
+
+// Of a function that the parent knows and its workers do not.
+Error unknown_to_worker_error(std::string_view function);
+
+// bad_payload: some descriptors of the arguments or of the result did not arrive for want of room in the process that
+// received them, or the kernel refused, with an errno, to send them. `doing` is what failed.
+Error lost_descriptors_error(std::string_view function, std::string_view doing, std::size_t count,
+                             std::string_view remedy);
+Error refused_descriptors_error(std::string_view function, std::string_view doing, int error);
+
+}  // namespace leasepool::detail

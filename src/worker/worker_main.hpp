@@ -1,0 +1,17 @@
+// What a worker process runs.
+#pragma once
+
+#include <optional>
+
+#include "base/unique_fd.hpp"
+#include "leasepool/error.hpp"
+#include "shared/worker_settings.hpp"
+
+namespace leasepool::detail {
+
+// Takes calls from the channel, one after the other, until it closes.
+// Where its set-up failed, it says so instead, and ends.
+[[noreturn]] void worker_main(UniqueFd channel, UniqueFd status_file, const WorkerSettings& settings,
+                              std::optional<Error> failure) noexcept;
+
+}  // namespace leasepool::detail

@@ -1,0 +1,101 @@
+// SpmcRing: each element goes to one thread or back to where it came from, never both, never neither.
+#include "base/spmc_ring.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "catch.hpp"
+
+namespace {
+
+using Ring = leasepool::detail::SpmcRing<int, 8>;
+
+// 0 to count - 1.
+std::vector<int*> publish(Ring& ring, int count) {
+  std::vector<int*> pushed;
+  for (int i = 0; i < count; ++i) {
+    auto element = std::make_unique<int>(i);
+    pushed.push_back(element.get());
+    REQUIRE(ring.push(std::move(element)) == nullptr);
+  }
+  ring.publish();
+  return pushed;
+}
+
+}  // namespace
+
+TEST_CASE("elements come out in their order, and there is room for so many", "[spmc_ring]") {
+  Ring ring;
+  CHECK(ring.empty());
+  for (int i = 0; i < 8; ++i) CHECK(ring.push(std::make_unique<int>(i)) == nullptr);
+  const auto back = ring.push(std::make_unique<int>(8));
+  REQUIRE(back != nullptr);
+  CHECK(*back == 8);
+  CHECK(ring.pop() == nullptr);  // what is not published is not seen
+  ring.publish();
+  for (int i = 0; i < 8; ++i) CHECK(*ring.pop() == i);
+  CHECK(ring.pop() == nullptr);
+}
+
+TEST_CASE("what was taken back is passed over", "[spmc_ring]") {
+  Ring ring;
+  const std::vector<int*> pushed = publish(ring, 4);
+  CHECK(*ring.recall(*pushed[1]) == 1);
+  CHECK(*ring.recall(*pushed[0]) == 0);
+  CHECK(*ring.pop() == 2);
+  CHECK(ring.recall(*pushed[2]) == nullptr);
+  CHECK(*ring.pop() == 3);
+  CHECK(ring.pop() == nullptr);
+  CHECK(ring.empty());
+}
+
+TEST_CASE("a ring whose elements were all taken back has room, although nobody has come by", "[spmc_ring]") {
+  Ring ring;
+  for (int round = 0; round < 3; ++round) {
+    for (int* const element : publish(ring, 8)) CHECK(ring.recall(*element) != nullptr);
+  }
+  CHECK(ring.push(std::make_unique<int>(8)) == nullptr);
+  ring.publish();
+  CHECK(*ring.pop() == 8);
+  CHECK(ring.pop() == nullptr);
+}
+
+TEST_CASE("each element is had by one, with many threads that take and one that takes back", "[spmc_ring]") {
+  constexpr int kElements = 100'000;
+  Ring ring;
+  std::vector<std::atomic<int>> had(kElements);
+  std::atomic<bool> over = false;
+  std::vector<std::jthread> consumers;
+  for (int i = 0; i < 3; ++i) {
+    consumers.emplace_back([&] {
+      for (;;) {
+        const bool last = over.load();
+        const auto element = ring.pop();
+        if (element) {
+          ++had[static_cast<std::size_t>(*element)];
+        } else if (last) {
+          return;
+        } else {
+          std::this_thread::yield();
+        }
+      }
+    });
+  }
+  for (int i = 0; i < kElements; ++i) {
+    auto element = std::make_unique<int>(i);
+    int* const address = element.get();
+    while ((element = ring.push(std::move(element)))) std::this_thread::yield();
+    ring.publish();
+    if (i % 3 == 0) {
+      if (const auto back = ring.recall(*address)) ++had[static_cast<std::size_t>(*back)];
+    }
+  }
+  over = true;
+  consumers.clear();
+  int wrong = 0;
+  for (const auto& count : had) wrong += count == 1 ? 0 : 1;
+  CHECK(wrong == 0);
+}

@@ -1,0 +1,94 @@
+// Reading /proc, and comparing.
+#include "memory_curve.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+
+#include "support/process_state.hpp"
+
+namespace leasepool::test {
+
+namespace {
+
+// Pages of code that were not needed before, and an arena or two of the C library with holes in them.
+constexpr std::size_t kNoise = std::size_t{6} << 20U;
+
+// Of a few more arenas of the C library, which reserves up to 128 MiB for each: a thread that finds the others locked
+// gets a new one.
+constexpr std::size_t kMappedNoise = std::size_t{512} << 20U;
+constexpr std::size_t kMappingsNoise = 20;
+
+std::size_t pages_of(const std::string& statm, int field) {
+  std::ifstream file(statm);
+  std::size_t pages = 0;
+  for (int i = 0; i <= field && file >> pages;) ++i;
+  return file ? pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)) : 0;
+}
+
+std::size_t lines_of(const char* path) {
+  std::ifstream file(path);
+  std::size_t lines = 0;
+  for (std::string line; std::getline(file, line);) ++lines;
+  return lines;
+}
+
+struct Column {
+  const char* name;
+  std::size_t MemoryUse::* value;
+  std::size_t noise;
+};
+constexpr Column kColumns[] = {
+    {.name = "resident bytes", .value = &MemoryUse::resident, .noise = kNoise},
+    {.name = "mapped bytes", .value = &MemoryUse::mapped, .noise = kMappedNoise},
+    {.name = "mappings", .value = &MemoryUse::mappings, .noise = kMappingsNoise},
+    {.name = "descriptors", .value = &MemoryUse::descriptors, .noise = 0},
+};
+
+}  // namespace
+
+MemoryUse memory_use() {
+  return {.resident = pages_of("/proc/self/statm", 1),
+          .mapped = pages_of("/proc/self/statm", 0),
+          .mappings = lines_of("/proc/self/maps"),
+          .descriptors = open_descriptors().size()};
+}
+
+std::size_t resident_of(int process) { return pages_of("/proc/" + std::to_string(process) + "/statm", 1); }
+
+void MemoryCurve::add(double done) { samples_.push_back({.done = done, .use = memory_use()}); }
+
+void MemoryCurve::print() const {
+  for (std::size_t i = 3; i < samples_.size(); i += 4) {
+    const auto& [done, use] = samples_[i];
+    std::printf("%s: %3.0f %%: %6zu KiB resident, %8zu KiB mapped, %4zu mappings, %3zu descriptors\n", run_.c_str(),
+                100 * done, use.resident >> 10U, use.mapped >> 10U, use.mappings, use.descriptors);
+  }
+  std::fflush(stdout);
+}
+
+std::string MemoryCurve::growth() const {
+  constexpr double kFirst = 0.101;  // the tenth part, however it was rounded
+  for (const auto& [name, value, noise] : kColumns) {
+    std::size_t first = 0;
+    for (const auto& [done, use] : samples_) {
+      if (done <= kFirst) first = std::max(first, use.*value);
+    }
+    if (first == 0) return run_ + ": no sample in the first tenth";
+    const std::size_t most = first + std::max(value == &MemoryUse::descriptors ? 0 : first / 10, noise);
+    for (const auto& [done, use] : samples_) {
+      if (use.*value <= most) continue;
+      return run_ + ": " + std::to_string(use.*value) + " " + name + " after " +
+             std::to_string(static_cast<int>(100 * done)) + " % of it, and " + std::to_string(first) +
+             " in the first tenth";
+    }
+  }
+  return {};
+}
+
+bool long_run() { return std::getenv("LEASEPOOL_LONG") != nullptr; }
+
+}  // namespace leasepool::test

@@ -1,0 +1,109 @@
+// Operations on the ring that fail: the functions of liburing that enter the kernel, with what is about to be submitted
+// looked at before, and what has completed after. An operation that is to fail goes to the kernel as one that does
+// nothing, so that neither bytes nor descriptors are lost, and its completion gets the error.
+#include <dlfcn.h>
+#include <liburing.h>
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+
+#include "shared.hpp"
+
+namespace {
+
+using faults::RingOperation;
+
+std::optional<RingOperation> operation_of(const io_uring_sqe& sqe) {
+  switch (sqe.opcode) {
+    case IORING_OP_RECV: return RingOperation::recv;
+    case IORING_OP_SEND: return RingOperation::send;
+    case IORING_OP_RECVMSG: return RingOperation::recvmsg;
+    case IORING_OP_SENDMSG: return RingOperation::sendmsg;
+    case IORING_OP_POLL_ADD: return RingOperation::poll;
+    case IORING_OP_TIMEOUT: return RingOperation::timeout;
+    default: return {};
+  }
+}
+
+// Submitted in the stead of one that is to fail, and not completed yet. The scenario's loop has one thread.
+struct InTheStead {
+  io_uring* ring;
+  std::uint64_t user_data;
+};
+std::array<InTheStead, 64> in_the_stead;
+std::size_t in_the_stead_count = 0;
+
+bool is_refused(faults::Shared& shared, RingOperation operation) {
+  const auto kind = static_cast<std::size_t>(operation);
+  if (!shared.armed[0]) return false;
+  const long seen = ++shared.operations[kind];
+  const long failing = shared.failing_operation[kind];
+  return (failing == 0 || failing == seen) && in_the_stead_count < in_the_stead.size();
+}
+
+void before(io_uring* ring) {
+  faults::Shared* const shared = faults::shared();
+  if (shared == nullptr) return;
+  for (unsigned at = ring->sq.sqe_head; at != ring->sq.sqe_tail; ++at) {
+    io_uring_sqe& sqe = ring->sq.sqes[at & ring->sq.ring_mask];
+    const std::optional<RingOperation> operation = operation_of(sqe);
+    if (!operation || !is_refused(*shared, *operation)) continue;
+    ++shared->injected;
+    in_the_stead[in_the_stead_count++] = {.ring = ring, .user_data = sqe.user_data};
+    const std::uint64_t user_data = sqe.user_data;
+    std::memset(&sqe, 0, sizeof sqe);
+    sqe.opcode = IORING_OP_NOP;
+    sqe.user_data = user_data;
+  }
+}
+
+int after(io_uring* ring, int result) {
+  if (in_the_stead_count == 0) return result;
+  unsigned head = 0;
+  io_uring_cqe* cqe = nullptr;
+  io_uring_for_each_cqe(ring, head, cqe) {
+    for (std::size_t at = 0; at < in_the_stead_count; ++at) {
+      if (in_the_stead[at].ring != ring || in_the_stead[at].user_data != cqe->user_data) continue;
+      cqe->res = -faults::shared()->operation_error;
+      in_the_stead[at] = in_the_stead[--in_the_stead_count];
+      break;
+    }
+  }
+  return result;
+}
+
+template <class Function>
+Function* real(Function* /*type*/, const char* name) {
+  return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
+}
+
+}  // namespace
+
+extern "C" {
+
+int io_uring_submit(io_uring* ring) {
+  static auto* const next = real(&io_uring_submit, "io_uring_submit");
+  before(ring);
+  return after(ring, next(ring));
+}
+
+int io_uring_submit_and_wait(io_uring* ring, unsigned wait_for) {
+  static auto* const next = real(&io_uring_submit_and_wait, "io_uring_submit_and_wait");
+  before(ring);
+  return after(ring, next(ring, wait_for));
+}
+
+int io_uring_submit_and_get_events(io_uring* ring) {
+  static auto* const next = real(&io_uring_submit_and_get_events, "io_uring_submit_and_get_events");
+  before(ring);
+  return after(ring, next(ring));
+}
+
+int io_uring_get_events(io_uring* ring) {
+  static auto* const next = real(&io_uring_get_events, "io_uring_get_events");
+  return after(ring, next(ring));
+}
+
+}  // extern "C"

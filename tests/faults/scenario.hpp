@@ -1,0 +1,25 @@
+// One use of all that the library does, twice: first with something going wrong, then with nothing.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+namespace faults {
+
+// What the scenario runs on.
+struct Backend {
+  std::string_view name;
+  bool processes;
+  bool shared_memory;
+  bool sandboxed;   // Sandbox::compute()
+  bool with_files;  // Sandbox::files()
+};
+
+[[nodiscard]] std::span<const Backend> backends() noexcept;
+// Throws std::invalid_argument.
+[[nodiscard]] const Backend& backend_of(std::string_view name);
+
+// The process of a run; returns what main() does.
+int run_scenario(std::string_view backend);
+
+}  // namespace faults

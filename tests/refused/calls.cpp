@@ -1,0 +1,74 @@
+// Calls that cannot work, which must not compile: the compiler's error at each line says what stands behind it.
+#include <leasepool/leasepool.hpp>
+
+#include <atomic>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace lp = leasepool;
+
+struct OnlyMoves {
+  OnlyMoves() = default;
+  OnlyMoves(OnlyMoves&&) = default;
+  OnlyMoves& operator=(OnlyMoves&&) = default;
+};
+int square(int x);
+int grow(std::vector<int>& values);
+int take(std::unique_ptr<int> value);
+std::atomic<int>& counter();
+int load(std::string path);
+std::vector<int> lengths(const std::vector<std::string_view>& texts);
+
+void of_a_lease(lp::ExecutorLease& lease) {
+  std::vector<int> values;
+  const auto boxed = std::make_unique<int>(1);
+  OnlyMoves only_moves;
+  const auto callback = [](const lp::Result<int>&) {};
+  (void)lease.run(5);                                     // says: CanBeCalledWithCopiesOfItsArguments
+  (void)lease.run(square);                                // says: HasAnArgumentForEachParameter
+  (void)lease.run(square, 1, 2);                          // says: HasAnArgumentForEachParameter
+  (void)lease.run(square, "text");                        // says: CanBeCalledWithCopiesOfItsArguments
+  (void)lease.run([](int x) { return x; }, "text");       // says: CanBeCalledWithCopiesOfItsArguments
+  (void)lease.run(grow, values);                          // says: PassesNonConstReferencesByStdRef
+  (void)lease.run(take, boxed);                           // says: CopiesNoLvalueThatOnlyMoves
+  (void)lease.run([](const OnlyMoves&) {}, only_moves);   // says: CopiesNoLvalueThatOnlyMoves
+  (void)lease.run(counter);                               // says: ReturnsWhatCanBeMoved
+  (void)lease.with({.timeout = {}}).run(square, "text");  // says: CanBeCalledWithCopiesOfItsArguments
+  (void)lease.submit(square, "text");                     // says: CanBeCalledWithCopiesOfItsArguments
+  lease.run_async(square, 1);                             // says: CanBeACallback
+  lease.run_async(square);                                // says: PossibleCallAndCallback
+  lease.run_async(square, "text", callback);              // says: CanBeCalledWithCopiesOfItsArguments
+  lease.run_async(square, 1, [] {});                      // says: CallbackTakesTheResult
+  lease.run_async(grow, values, callback);                // says: PassesNonConstReferencesByStdRef
+}
+
+void of_a_grinder(lp::WorkGrinder& grinder) {
+  (void)grinder.submit();                                 // says: HasAnArgumentForEachParameter
+  (void)grinder.submit(square, "text");                   // says: CanBeCalledWithCopiesOfItsArguments
+  (void)grinder.submit_when_room(square);                 // says: HasAnArgumentForEachParameter
+  (void)grinder.enqueue(square, 1, 2);                    // says: HasAnArgumentForEachParameter
+  (void)grinder.submit_from_thread(square, nullptr);      // says: CanBeCalledWithCopiesOfItsArguments
+  grinder.submit_async(square, 1);                        // says: CanBeACallback
+  grinder.submit_when_room_async(square, 1, [](int) {});  // says: CallbackTakesTheResult
+  (void)grinder.batch(square);                            // says: TakesAndReturnsVectors
+  const auto batch = grinder.batch(lengths);
+  auto once = [boxed = std::make_unique<int>(1)](std::vector<int> v) { return v; };
+  (void)grinder.batch(std::move(once));                                               // says: CanBeCopiedForEachBatch
+  (void)grinder.batch([](std::span<bool> v) { return std::vector<int>(v.size()); });  // says: TakesNoSpanOfBool
+  (void)grinder.batch(5);                                                             // says: TakesAndReturnsVectors
+  (void)batch.submit(5);                            // says: CanBeCalledWithCopiesOfItsArguments
+  (void)batch.submit(std::string("gone at once"));  // says: KeepsWhatItsArgumentsLookAt
+  (void)batch.submit("a", "b");                     // says: HasAnArgumentForEachParameter
+}
+
+void of_others(lp::Loop& loop, lp::Task<int> task) {
+  (void)lp::Initializer(5);                               // says: CanBeCalledWithCopiesOfItsArguments
+  (void)lp::Initializer(load);                            // says: HasAnArgumentForEachParameter
+  (void)lp::Initializer(take, std::make_unique<int>(1));  // says: CanBeCopiedForEachWorker
+  (void)lp::when_all(5, loop.sleep({}));                  // says: CanBeAwaited
+  (void)lp::when_all(task);                               // says: CanBeAwaited
+}
