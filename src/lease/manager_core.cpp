@@ -68,6 +68,10 @@ bool ManagerCore::add_pool() {
     const auto slot = made.emplace(made.end(), PoolSlot{.number = ++pools_made_});
     slot->place = slot;
     slot->pool = make_numbered_pool(slot->number);
+    slot->closed = [weak = weak_from_this(), number = slot->number] {
+      const auto self = weak.lock();
+      if (self && !self->shut_down_) self->pool_closed(number);
+    };
     pools_.splice(pools_.end(), made);
     start_pool(slot);
     return true;
@@ -237,15 +241,7 @@ void ManagerCore::retire(Slot slot) {
   std::erase(idle_, slot);
   end_lending(*slot);
   retired_.splice(retired_.end(), pools_, slot);
-  try {
-    slot->pool->close([weak = weak_from_this(), number = slot->number] {
-      const auto self = weak.lock();
-      if (self && !self->shut_down_) self->pool_closed(number);
-    });
-  } catch (const std::bad_alloc&) {  // it cannot tell of its end, so that is made now
-    slot->pool->close_now(scheduler_->now());
-    retired_.erase(slot);
-  }
+  slot->pool->close(std::move(slot->closed));
 }
 
 void ManagerCore::pool_closed(std::uint64_t number) {
@@ -350,6 +346,7 @@ void ManagerCore::shut_down() noexcept {
   for (PoolSlot& slot : pools_) {
     if (slot.lease) orphan(*slot.lease);
     end_lending(slot);
+    slot.pool->drain();  // all of them, as the loop goes on for one while another closes
   }
   idle_.clear();
   retired_.splice(retired_.end(), pools_);

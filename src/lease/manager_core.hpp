@@ -34,6 +34,7 @@ struct PoolSlot {
   std::shared_ptr<Pool> pool{};
   std::shared_ptr<LeaseRecord> lease{};  // null while it is not lent; on its way out, the one whose calls may still run
   std::list<PoolSlot>::iterator place{};
+  std::move_only_function<void()> closed{};  // for the pool's close(), made beforehand, as that takes no memory
 };
 
 // Loop thread only, but for notify_scale_changed(). Shared with the callbacks that are on their way to it.

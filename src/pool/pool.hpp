@@ -96,9 +96,13 @@ class Pool {
   // It cannot have workers any more: what waits has failed with pool_broken, and so does what is submitted.
   [[nodiscard]] virtual bool broken() const noexcept { return false; }
 
-  // Takes no more jobs; `closed` is called when those that run have ended and every worker is gone. What waits was
-  // withdrawn before. Once, and not after a failed start; while it starts, too, and then `ready` is not called.
-  virtual void close(std::move_only_function<void()> closed) = 0;
+  // Takes no more jobs, and hands none to a worker: what waits ends as cancelled, and so does what comes back from a
+  // worker that had not begun it. May be repeated; each way of closing begins with it.
+  virtual void drain() noexcept = 0;
+
+  // Drains; `closed` is called when the jobs that run have ended and every worker is gone. Once, and not after a failed
+  // start; while it starts, too, and then `ready` is not called.
+  virtual void close(std::move_only_function<void()> closed) noexcept = 0;
 
   // After close(): ends it at once. Workers that run something are killed, or abandoned where that cannot be done.
   virtual void kill() = 0;
@@ -106,6 +110,11 @@ class Pool {
   // For destructors: the same, blocking until it is done, with `deadline` for what cannot be killed.
   virtual void close_now(TimePoint deadline) noexcept = 0;
 };
+
+// Ends a job that its pool, which drains, hands to no worker.
+inline void end_before_begun(std::unique_ptr<Job> job, const std::string& pool) noexcept {
+  end_at_lease(std::move(job), Error::make(Errc::cancelled, [&] { return pool + " closed before the call began"; }));
+}
 
 // A pool for the backend.
 std::shared_ptr<Pool> make_pool(LoopCore& loop, ExecutorBackend backend, PoolOptions options);

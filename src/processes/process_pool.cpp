@@ -402,11 +402,17 @@ void ProcessPool::give_up(Worker& worker) {
   worker.forget();
 }
 
-void ProcessPool::close(std::move_only_function<void()> closed) {
-  check(!std::exchange(close_asked_, true), "a pool is closed once");
-  closed_ = std::move(closed);
+void ProcessPool::drain() noexcept {
   closing_ = true;
   ready_.reset();
+  while (!queue_.empty()) end_before_begun(queue_.pop_front(), options_.name);
+  for (const auto& worker : workers_) recall_from(*worker);
+}
+
+void ProcessPool::close(std::move_only_function<void()> closed) noexcept {
+  check(!std::exchange(close_asked_, true), "a pool is closed once");
+  closed_ = std::move(closed);
+  drain();
   for (const auto& worker : workers_) {
     if (!worker->ready()) worker->kill();
   }
@@ -467,11 +473,10 @@ void ProcessPool::forget_unanswered() {
 
 void ProcessPool::close_now(TimePoint /*deadline*/) noexcept {
   const auto self = shared_from_this();
-  closing_ = true;
-  ready_.reset();
+  drain();
   closed_ = {};
   kill_workers();
-  drop_decodings();
+  end_decodings();
   for_each_worker([](Worker& worker) { worker.hear_it_again(); });  // its end
   (void)loop_.settle([this] { return workers_.empty(); }, deadline_after(loop_.now(), kKillPatience));
   if (decoding_thread_) decoding_thread_->wait_for_task(kAbandonPatience);
@@ -484,7 +489,6 @@ void ProcessPool::release_all() noexcept {
   workers_.clear();
   idle_.clear();
   last_used_ = nullptr;
-  queue_.clear();
   for (const auto& [id, timer] : start_timers_) loop_.cancel_timer(timer);
   start_timers_.clear();
   backoff_.let_go();

@@ -48,7 +48,8 @@ class ProcessPool final : public Pool,
   [[nodiscard]] bool can_note_stacks() const noexcept override { return true; }
   void note_stack(const Job& job) override;
   [[nodiscard]] bool broken() const noexcept override { return broken_.has_value(); }
-  void close(std::move_only_function<void()> closed) override;
+  void drain() noexcept override;
+  void close(std::move_only_function<void()> closed) noexcept override;
   void kill() override;
   void close_now(TimePoint deadline) noexcept override;
 
@@ -108,7 +109,7 @@ class ProcessPool final : public Pool,
   [[nodiscard]] std::shared_ptr<Decoding> decoding_of(const Job& job) const noexcept;
   [[nodiscard]] std::unique_ptr<Job> take_job_from(const std::shared_ptr<Decoding>& decoding) noexcept;
   void abandon(const std::shared_ptr<Decoding>& decoding) noexcept;
-  void drop_decodings() noexcept;
+  void end_decodings() noexcept;
   void kill_abandoned(Worker& worker);
   void requeue_or_fail(const Worker& worker, std::unique_ptr<Job> job);
   [[nodiscard]] Error crash_error(const Worker& worker, const Job& job) const noexcept;

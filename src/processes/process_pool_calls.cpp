@@ -194,10 +194,7 @@ void ProcessPool::recall_from(Worker& worker) {
 
 // A job that has not begun on the worker that it was sent to.
 void ProcessPool::requeue_front(std::unique_ptr<Job> job) {
-  if (closing_) {
-    Error error = Error::make(Errc::cancelled, [&] { return options_.name + " closed before the call began"; });
-    return end_at_lease(std::move(job), std::move(error));
-  }
+  if (closing_) return end_before_begun(std::move(job), options_.name);
   if (broken_) return end_at_lease(std::move(job), *broken_);
   job->state.started.store(TimePoint{}, std::memory_order_relaxed);
   job->state.waits_in_pool = true;

@@ -197,7 +197,6 @@ void ThreadPool::flush() {
     shared_->ready.publish();
     if (shared_->parking.unpark_one()) scheduler_.note_slow_wake();
   }
-  if (closing_ && queue_.empty()) announce_end();
 }
 
 bool ThreadPool::withdraw(Job& job, Error error) {
@@ -214,7 +213,7 @@ bool ThreadPool::withdraw(Job& job, Error error) {
 
 void ThreadPool::job_left() {
   scheduler_.end_busy_poll(options_.spin);
-  if (!coalescer_.held() && (closing_ || !queue_.empty())) flush();
+  if (!coalescer_.held() && !queue_.empty()) flush();
 }
 
 // Threads leave when they find nothing more to do.
@@ -322,17 +321,24 @@ void ThreadPool::job_ended(std::unique_ptr<Job> job) {
   end_at_lease(std::move(job));
 }
 
-void ThreadPool::begin_closing() {
+void ThreadPool::drain() noexcept {
   closing_ = true;
   ready_ = {};
-  if (queue_.empty()) announce_end();
+  const auto end = [this](std::unique_ptr<Job> job) {
+    scheduler_.end_busy_poll(options_.spin);
+    end_before_begun(std::move(job), options_.name);
+  };
+  for (; auto job = shared_->ready.pop(); --under_way_) end(std::move(job));
+  while (!queue_.empty()) end(queue_.pop_front());
+  shared_->waiting.store(0, std::memory_order_relaxed);
+  announce_end();
 }
 
-void ThreadPool::close(std::move_only_function<void()> closed) {
+void ThreadPool::close(std::move_only_function<void()> closed) noexcept {
   check(tells_of_close_ != nullptr && !closed_, "a pool is closed once");
   closed_ = std::move(closed);
   self_ = shared_from_this();
-  begin_closing();
+  drain();
   if (finished_threads_ == threads_.size()) finish_close();
 }
 
@@ -357,8 +363,7 @@ void ThreadPool::kill() {
 }
 
 void ThreadPool::close_now(TimePoint deadline) noexcept {
-  queue_.clear();
-  begin_closing();
+  drain();
   bool all_finished = false;
   {
     std::unique_lock lock(shared_->mutex);

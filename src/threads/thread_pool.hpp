@@ -40,7 +40,8 @@ class ThreadPool final : public Pool,
   bool withdraw(Job& job, Error error) override;
   bool interrupt(Job& job, Error error) override;
   [[nodiscard]] bool would_wait_for_itself() const noexcept override;
-  void close(std::move_only_function<void()> closed) override;
+  void drain() noexcept override;
+  void close(std::move_only_function<void()> closed) noexcept override;
   void kill() override;
   void close_now(TimePoint deadline) noexcept override;
 
@@ -88,7 +89,6 @@ class ThreadPool final : public Pool,
   void enqueue(std::unique_ptr<Job> job);
   void job_left();
   void announce_end();
-  void begin_closing();
   void thread_finished();
   void finish_close();
 

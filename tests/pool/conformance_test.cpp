@@ -240,6 +240,27 @@ TEST_CASE("a job that runs ends inside interrupt() where that says so, and else 
   CHECK(running[0]->deliveries == 1);
 }
 
+TEST_CASE("a pool that drains ends what waits inside drain(), and what runs comes to its end", "[conformance]") {
+  Subject subject(every_kind());
+  Reports& reports = *subject.reports;
+  const auto running = subject.fill();
+  std::vector<std::shared_ptr<Call<pid_t>>> waiting;
+  constexpr std::size_t kWaiting = 400;  // more than fit where workers take them from
+  while (waiting.size() < kWaiting) waiting.push_back(subject.submit());
+  subject.call([&] { subject.pool().drain(); });
+  CHECK(std::ranges::count_if(waiting, [](const auto& call) { return call->code() == Errc::cancelled; }) == kWaiting);
+  CHECK(reports.ended.size() == kWaiting);
+  CHECK(std::ranges::all_of(reports.ended, &Reports::Report::inside));
+  subject.call([&] { subject.pool().drain(); });
+  int closed = 0;
+  subject.close([&] { ++closed; });
+  REQUIRE(subject.let_end([&] { return closed == 1; }));
+  CHECK(std::ranges::all_of(running, [](const auto& call) { return call->succeeded() && call->deliveries == 1; }));
+  CHECK(std::ranges::all_of(waiting, [](const auto& call) { return call->deliveries == 1; }));
+  CHECK(reports.started.size() == kWorkers);
+  subject.gone();
+}
+
 TEST_CASE("a pool that closes says so later, and not before what runs has ended", "[conformance]") {
   Subject subject(every_kind());
   const auto running = subject.fill();

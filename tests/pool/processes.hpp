@@ -15,17 +15,9 @@
 #include <vector>
 
 #include "base/unique_fd.hpp"
+#include "support/process_state.hpp"
 
 namespace leasepool::test {
-
-// As of /proc/PID/stat: R, S, D, T (stopped), Z; '?' when there is no such process.
-inline char process_state(pid_t process) {
-  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
-  std::string line;
-  if (!std::getline(file, line)) return '?';
-  const auto name_end = line.rfind(')');
-  return name_end + 2 < line.size() ? line[name_end + 2] : '?';
-}
 
 inline std::string process_name(pid_t process) {
   std::ifstream file("/proc/" + std::to_string(process) + "/comm");

@@ -1,4 +1,6 @@
 // Contract, section Lifecycle: starting, stopping, threads that may and may not call, and the order of ends.
+#include <signal.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -15,6 +17,7 @@
 using leasepool::test::child_processes;
 using leasepool::test::eventually;
 using leasepool::test::open_descriptors;
+using leasepool::test::process_state;
 using leasepool::test::thread_count;
 
 namespace {
@@ -493,6 +496,47 @@ TEST_CASE("L6: a manager destroyed in the middle of start, stop or a wait leaves
   CHECK(open_descriptors() == before);
   CHECK(child_processes().size() == children);
   CHECK(eventually([&] { return thread_count() == threads; }));
+}
+
+// The loop goes on for each pool's workers while its manager closes them one pool after the other: what a dead worker
+// had not begun is then given back to a pool that will close, too.
+TEST_CASE("L6: calls that workers died before they began are told, each once, when their manager is destroyed",
+          "[L6][W4]") {
+  constexpr std::size_t kPools = 4;
+  lp::Loop loop;
+  std::optional<lp::LeasedExecutorManager> manager;
+  manager.emplace(loop, options_for(ExecutorBackend::process, kPools, 1));
+  std::vector<lp::ExecutorLease> leases;
+  std::vector<pid_t> workers;
+  loop.block_on([](lp::LeasedExecutorManager& started, std::vector<lp::ExecutorLease>& all,
+                   std::vector<pid_t>& processes) -> lp::Task<> {
+    co_await started.start();
+    for (std::size_t i = 0; i < kPools; ++i) {
+      all.push_back(co_await started.acquire());
+      processes.push_back(co_await all.back().run(process_id));
+    }
+  }(*manager, leases, workers));
+  // Without a turn of the loop from here on.
+  for (const pid_t worker : workers) {
+    REQUIRE(::kill(worker, SIGSTOP) == 0);
+    REQUIRE(eventually([&] { return process_state(worker) == 'T'; }));
+  }
+  std::vector<int> told(kPools, 0);
+  for (std::size_t i = 0; i < kPools; ++i) {
+    leases[i].run_async(square, 2, [&, i](const lp::Result<int>& result) {
+      ++told[i];
+      CHECK_FALSE(result.has_value());
+      if (!result) CHECK(result.error().code() == Errc::cancelled);
+    });
+  }
+  for (const pid_t worker : workers) {
+    REQUIRE(::kill(worker, SIGKILL) == 0);
+    REQUIRE(eventually([&] { return process_state(worker) != 'T'; }));
+  }
+  manager.reset();
+  CHECK(std::ranges::count(told, 0) == kPools);  // callbacks run on the loop, not in the destructor
+  loop.block_on(until(loop, [&] { return std::ranges::count(told, 0) == 0; }));
+  CHECK(std::ranges::count(told, 1) == kPools);
 }
 
 TEST_CASE("L7: two managers on one loop, and two loops in two threads, do not touch each other", "[L7]") {

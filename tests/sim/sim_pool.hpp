@@ -69,8 +69,12 @@ class SimPool final : public detail::Pool, public std::enable_shared_from_this<S
     return true;
   }
 
-  void close(std::move_only_function<void()> closed) override {
+  void drain() noexcept override {
     closing_ = true;
+    while (!queue_.empty()) detail::end_before_begun(queue_.pop_front(), "simulated");
+  }
+  void close(std::move_only_function<void()> closed) noexcept override {
+    drain();
     closed_ = std::move(closed);
     finish_if_idle();
   }
@@ -79,9 +83,8 @@ class SimPool final : public detail::Pool, public std::enable_shared_from_this<S
     if (closed_) scheduler_.defer(std::exchange(closed_, {}));
   }
   void close_now(TimePoint /*deadline*/) noexcept override {
-    closing_ = true;
+    drain();
     closed_ = {};
-    queue_.clear();
     if (world_.kills) busy_.clear();
   }
 

@@ -72,6 +72,15 @@ inline std::vector<std::string> open_descriptors() {
 // A thread that was joined may be counted for a moment longer: compare with eventually().
 inline std::size_t thread_count() { return proc::numbers_in("/proc/self/task").values.size(); }
 
+// As of /proc/PID/stat: R, S, D, T (stopped), Z; '?' when there is no such process.
+inline char process_state(pid_t process) {
+  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+  std::string line;
+  if (!std::getline(file, line)) return '?';
+  const auto name_end = line.rfind(')');
+  return name_end + 2 < line.size() ? line[name_end + 2] : '?';
+}
+
 // All descendants of this process, zombies too, in ascending order.
 inline std::vector<pid_t> child_processes() {
   std::vector<std::pair<pid_t, pid_t>> parents;
