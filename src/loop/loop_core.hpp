@@ -39,7 +39,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
 
   [[nodiscard]] TimePoint now() const noexcept override { return monotonic_now(); }
   // When this turn began, for what came before that.
-  [[nodiscard]] TimePoint turn_time() const noexcept { return turn_time_; }
+  [[nodiscard]] TimePoint turn_time() const noexcept override { return turn_time_; }
   TimerId call_at(TimePoint deadline, Handler handler) override;
   bool cancel_timer(TimerId id) noexcept override;
   using Scheduler::defer;

@@ -28,6 +28,9 @@ class Scheduler {
   // A fresh reading: a deadline counted from it never comes early, however long this turn has run already.
   [[nodiscard]] virtual TimePoint now() const noexcept = 0;
 
+  // The reading by which this turn decides what is due.
+  [[nodiscard]] virtual TimePoint turn_time() const noexcept = 0;
+
   // Runs `handler` on the first turn whose time is not before the deadline; never for kNever (returns 0). Throws
   // std::bad_alloc, and then there is no timer. One that is set where another was taken or cancelled needs no memory if
   // the handler itself needs none.

@@ -111,9 +111,9 @@ class Pool {
   virtual void close_now(TimePoint deadline) noexcept = 0;
 };
 
-// Ends a job that its pool, which drains, hands to no worker.
-inline void end_before_begun(std::unique_ptr<Job> job, const std::string& pool) noexcept {
-  end_at_lease(std::move(job), Error::make(Errc::cancelled, [&] { return pool + " closed before the call began"; }));
+// Why a pool that drains hands a job to no worker.
+inline Error closed_before_begun(const std::string& pool) noexcept {
+  return Error::make(Errc::cancelled, [&] { return pool + " closed before the call began"; });
 }
 
 // A pool for the backend.

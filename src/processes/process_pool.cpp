@@ -1,4 +1,4 @@
-// Dispatching jobs to workers, replacing the dead, and every way a process pool ends.
+// Keeping workers alive: started, replaced, recycled, given up; and every way a process pool ends.
 #include "processes/process_pool.hpp"
 
 #include <algorithm>
@@ -68,7 +68,6 @@ void ProcessPool::for_each_worker(const Action& action) {
 void ProcessPool::start(std::move_only_function<void(Result<void>)> ready) {
   check(!spawner_, "a process pool starts once");
   backoff_.keep();
-  recall_timer_.keep();
   kill_patience_.keep();
   ready_ = std::make_unique<Notice<void>>(
       [self = shared_from_this(), ready = std::move(ready)](Result<void> result) mutable {
@@ -116,8 +115,7 @@ void ProcessPool::spawn_worker() {
   try {
     worker = std::make_shared<Worker>(loop_, *this, next_worker_id(), options_, run_times_);
     workers_.reserve(workers_.size() + 1);
-    idle_.reserve(workers_.size() + 1);
-    unflushed_.reserve(workers_.size() + 1);
+    dispatcher_->reserve(workers_.size() + 1);
     SpawnRequest request = worker->prepare(cgroup_);
     request.name = options_.name;
     TimerId& timer = start_timers_[worker->id()];
@@ -182,7 +180,7 @@ void ProcessPool::break_pool(const MakeReason& why) {
   if (broken_) return;
   broken_ = Error::make(Errc::pool_broken, [&] { return options_.name + ": " + why(); });
   log(LogLevel::error, [&] { return broken_->message(); });
-  while (!queue_.empty()) end_at_lease(queue_.pop_front(), *broken_);
+  dispatcher_->refuse(*broken_);
 }
 
 void ProcessPool::note_stack(const Job& job) {
@@ -216,8 +214,7 @@ void ProcessPool::kill_abandoned(Worker& worker) {
 // Takes a worker out of those that can be used.
 void ProcessPool::retire(Worker& worker) {
   --live_;
-  std::erase(idle_, &worker);
-  if (last_used_ == &worker) last_used_ = nullptr;
+  dispatcher_->leave(worker);
   cancel_start_timer(worker.id());
 }
 
@@ -241,37 +238,32 @@ void ProcessPool::worker_ready(Worker& worker) {
     deaths_.pop_front();
   }
   if (closing_) return worker.close_idle();
-  no_credit_ = false;
-  idle_.push_back(&worker);
-  if (ready_ && idle_.size() == options_.workers) {
+  dispatcher_->join(worker);
+  if (ready_ && dispatcher_->idle_workers() == options_.workers) {
     ready_->set({});
     loop_.defer(std::move(ready_));
   }
-  dispatch();
+  dispatcher_->dispatch();
 }
 
 void ProcessPool::worker_finished(Worker& worker, std::unique_ptr<Job> job) {
   deaths_in_calls_ = 0;
-  no_credit_ = false;
-  if (!worker.idle() && worker.due_for_recycling()) recall_from(worker);
+  if (!worker.idle() && worker.due_for_recycling()) dispatcher_->recall_from(worker);
   if (!worker.idle() && !worker.has_jobs()) {
     kill_abandoned(worker);
     spawn_missing_workers();
   } else if (!worker.idle()) {
-    Job* const next = worker.job();
-    if (next != nullptr && next->state.started.load(std::memory_order_relaxed) == TimePoint{})
-      mark_started(*next, worker.busy_since());
+    dispatcher_->answered(worker);
   } else if (closing_) {
     retire(worker);
     worker.close_idle();
   } else if (is_due_for_recycling(worker)) {
     recycle(worker);
   } else if (!worker.dying()) {
-    idle_.push_back(&worker);
-    if (idle_.size() == live_ && queue_.empty()) disarm_recall_timer();
+    dispatcher_->became_idle(worker);
   }
   if (job) end_at_lease(std::move(job));
-  if (!closing_) dispatch();
+  dispatcher_->dispatch();
 }
 
 // One at a time, so that a pool whose workers started together does not lose them together.
@@ -289,7 +281,7 @@ void ProcessPool::recycle(Worker& worker) {
 
 void ProcessPool::worker_dying(Worker& worker) {
   retire(worker);
-  recall_from(worker);
+  dispatcher_->recall_from(worker);
   if (closing_ || !worker.ready()) return;  // one that did not come up is replaced when it has been counted as such
   ++options_.totals->workers_crashed;
   note_death();
@@ -322,10 +314,10 @@ void ProcessPool::worker_gone(Worker& worker, std::unique_ptr<Job> job) {
              gone->describe_end() + " while running " + std::string(job->function_name());
     });
   }
-  recall_from(*gone);
+  dispatcher_->recall_from(*gone);
   if (job) requeue_or_fail(*gone, std::move(job));
   for (auto others = gone->take_jobs(); !others.empty();) requeue_or_fail(*gone, others.pop_front());
-  dispatch();
+  dispatcher_->dispatch();
   spawn_missing_workers();
   finish_if_empty();
 }
@@ -405,21 +397,21 @@ void ProcessPool::give_up(Worker& worker) {
 void ProcessPool::drain() noexcept {
   closing_ = true;
   ready_.reset();
-  while (!queue_.empty()) end_before_begun(queue_.pop_front(), options_.name);
-  for (const auto& worker : workers_) recall_from(*worker);
+  dispatcher_->refuse(closed_before_begun(options_.name));
 }
 
 void ProcessPool::close(std::move_only_function<void()> closed) noexcept {
   check(!std::exchange(close_asked_, true), "a pool is closed once");
   closed_ = std::move(closed);
   drain();
-  for (const auto& worker : workers_) {
-    if (!worker->ready()) worker->kill();
-  }
-  for (Worker* const worker : std::exchange(idle_, {})) {
-    --live_;
-    worker->close_idle();
-  }
+  for_each_worker([this](Worker& worker) {
+    if (!worker.ready()) {
+      worker.kill();
+    } else if (worker.idle() && !worker.dying()) {
+      retire(worker);
+      worker.close_idle();
+    }
+  });
   finish_if_empty();
 }
 
@@ -487,12 +479,10 @@ void ProcessPool::close_now(TimePoint /*deadline*/) noexcept {
 void ProcessPool::release_all() noexcept {
   for (const auto& worker : workers_) worker->let_go();
   workers_.clear();
-  idle_.clear();
-  last_used_ = nullptr;
+  dispatcher_->close();
   for (const auto& [id, timer] : start_timers_) loop_.cancel_timer(timer);
   start_timers_.clear();
   backoff_.let_go();
-  recall_timer_.let_go();
   kill_patience_.let_go();
   if (spawner_) spawner_->let_go();
   spawner_.reset();

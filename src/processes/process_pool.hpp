@@ -19,8 +19,8 @@
 #include "loop/deferred.hpp"
 #include "loop/kept_timer.hpp"
 #include "loop/loop_core.hpp"
+#include "pool/dispatcher.hpp"
 #include "pool/pool.hpp"
-#include "pool/submit_coalescer.hpp"
 #include "processes/decoding.hpp"
 #include "processes/run_times.hpp"
 #include "processes/spawner.hpp"
@@ -32,7 +32,6 @@ namespace leasepool::detail {
 class ProcessPool final : public Pool,
                           public WorkerOwner,
                           public SpawnerOwner,
-                          public Coalesced,
                           public std::enable_shared_from_this<ProcessPool> {
  public:
   ProcessPool(LoopCore& loop, PoolOptions options);
@@ -52,8 +51,6 @@ class ProcessPool final : public Pool,
   void close(std::move_only_function<void()> closed) noexcept override;
   void kill() override;
   void close_now(TimePoint deadline) noexcept override;
-
-  void flush() override { dispatch(); }
 
  private:
   void worker_ready(Worker& worker) override;
@@ -91,20 +88,7 @@ class ProcessPool final : public Pool,
   [[nodiscard]] bool is_due_for_recycling(const Worker& worker) const noexcept;
   void recycle(Worker& worker);
   void cancel_start_timer(std::uint64_t worker_id);
-  void dispatch();
-  void enqueue(std::unique_ptr<Job> job);
-  bool send_front_to(Worker& worker);
-  void prefetch();
-  [[nodiscard]] Worker* next_with_credit(const Job& job);
-  [[nodiscard]] Worker* preferred_awake_worker() const;
-  void steal_from_busiest();
-  void watch_for_stragglers();
-  void recall_from_stragglers();
-  void disarm_recall_timer() noexcept;
-  void mark_started(Job& job, TimePoint started);
   [[nodiscard]] Worker* holder_of(const Job& job) const;
-  void recall_from(Worker& worker);
-  void requeue_front(std::unique_ptr<Job> job);
   void decoding_done(std::uint64_t worker_id, const std::shared_ptr<Decoding>& decoding);
   [[nodiscard]] std::shared_ptr<Decoding> decoding_of(const Job& job) const noexcept;
   [[nodiscard]] std::unique_ptr<Job> take_job_from(const std::shared_ptr<Decoding>& decoding) noexcept;
@@ -141,25 +125,16 @@ class ProcessPool final : public Pool,
   const std::shared_ptr<LogQueue> log_;
   std::shared_ptr<const UniqueFd> cgroup_;  // below which each worker has one, if they have
   std::shared_ptr<Spawner> spawner_;
-  std::vector<std::shared_ptr<Worker>> workers_;  // those that are dying included
-  std::vector<Worker*> idle_;                     // the last one that finished is the next to be used
-  std::size_t live_ = 0;                          // workers that are not dying
-  IntrusiveQueue<Job> queue_;
+  const std::shared_ptr<Dispatcher> dispatcher_ = std::make_shared<Dispatcher>(loop_);
+  std::vector<std::shared_ptr<Worker>> workers_;       // those that are dying included
+  std::size_t live_ = 0;                               // workers that are not dying
   std::unique_ptr<BackgroundThread> decoding_thread_;  // once there was something for it
   std::vector<std::shared_ptr<Decoding>> decodings_;   // that somebody waits for
-  SubmitCoalescer coalescer_{loop_};
-  std::vector<Worker*> unflushed_;  // that have been queued jobs in this dispatch
   const std::shared_ptr<RunTimes> run_times_ = std::make_shared<RunTimes>();
-  Worker* last_used_ = nullptr;          // null if it is retired
-  bool prefetched_ = false;              // calls may wait behind others
-  bool prefetched_behind_slow_ = false;  // that are not quick
-  KeptTimer recall_timer_{loop_};        // while calls wait behind quick ones, and a worker has nothing to do
-  bool no_credit_ = false;               // no busy worker takes more for now
-  std::size_t next_to_prefetch_ = 0;     // the place of the last worker that was sent one ahead
-  std::deque<TimePoint> deaths_;         // whose replacements are not ready yet
-  std::size_t failed_starts_ = 0;        // in a row
-  std::size_t deaths_in_calls_ = 0;      // in a row, with no call in between that came to its end
-  std::size_t lost_servers_ = 0;         // in a row, with requests unanswered
+  std::deque<TimePoint> deaths_;     // whose replacements are not ready yet
+  std::size_t failed_starts_ = 0;    // in a row
+  std::size_t deaths_in_calls_ = 0;  // in a row, with no call in between that came to its end
+  std::size_t lost_servers_ = 0;     // in a row, with requests unanswered
   KeptTimer backoff_{loop_};
   KeptTimer kill_patience_{loop_};
   std::unordered_map<std::uint64_t, TimerId> start_timers_;

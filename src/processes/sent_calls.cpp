@@ -58,7 +58,7 @@ bool SentCalls::has_credit() noexcept {
 
 bool SentCalls::is_short_with(std::size_t more) const noexcept {
   const auto live = static_cast<std::int64_t>(live_);
-  return backlog_ * (live + static_cast<std::int64_t>(more)) < kMaxPrefetchWait * live;
+  return backlog_ * (live + static_cast<std::int64_t>(more)) < WorkerPort::kMaxPrefetchWait * live;
 }
 
 bool SentCalls::holds(const Job& job) const noexcept {

@@ -16,6 +16,7 @@
 
 #include "base/intrusive_queue.hpp"
 #include "leasepool/detail/job.hpp"
+#include "pool/worker_port.hpp"
 #include "shared/status_page.hpp"
 
 namespace leasepool::detail {
@@ -31,10 +32,9 @@ struct SentCall {
 // Loop thread only.
 class SentCalls {
  public:
-  // How much may wait behind the call that runs; and for how long, unless it belongs to a batch.
+  // How much may wait behind the call that runs.
   static constexpr std::size_t kMaxPrefetch = 32;
   static constexpr std::size_t kMaxBytesAhead = std::size_t{64} << 10;
-  static constexpr Duration kMaxPrefetchWait = std::chrono::microseconds(20);
 
   explicit SentCalls(WorkerStatus* status = nullptr) noexcept : status_(status) {}
 
@@ -48,7 +48,7 @@ class SentCalls {
   // Once it is half empty, until it is full: so that few sends do for many calls.
   [[nodiscard]] bool has_credit() noexcept;
   // Whether what is there will be done soon; and if so many more like that followed.
-  [[nodiscard]] bool is_short() const noexcept { return backlog_ < kMaxPrefetchWait; }
+  [[nodiscard]] bool is_short() const noexcept { return backlog_ < WorkerPort::kMaxPrefetchWait; }
   [[nodiscard]] bool is_short_with(std::size_t more) const noexcept;
   // How many calls wait behind the one that runs, as far as is known.
   [[nodiscard]] std::size_t waiting() const noexcept { return live_ < 2 ? 0 : live_ - 1; }

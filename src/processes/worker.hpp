@@ -15,6 +15,7 @@
 #include "leasepool/detail/job.hpp"
 #include "loop/loop_core.hpp"
 #include "pool/pool.hpp"
+#include "pool/worker_port.hpp"
 #include "processes/decoding.hpp"
 #include "processes/recent_calls.hpp"
 #include "processes/run_times.hpp"
@@ -62,7 +63,7 @@ class WorkerOwner {
 };
 
 // Loop thread only. Shared with its operations in flight.
-class Worker final : public ChannelOwner, public std::enable_shared_from_this<Worker> {
+class Worker final : public ChannelOwner, public WorkerPort, public std::enable_shared_from_this<Worker> {
  public:
   Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolOptions& options,
          std::shared_ptr<RunTimes> run_times);
@@ -78,27 +79,25 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   // The server that would report its end is gone.
   void forget_exit_status();
 
-  // Sends a job, in two steps so that several go together: to an idle worker, or ahead of time to one that has room.
-  // Gives why it could not be encoded, and then the job is still the caller's.
-  std::optional<Error> queue(std::unique_ptr<Job>& job);
-  void flush() { channel_->flush(); }
-  [[nodiscard]] bool has_room() noexcept { return may_have_more() && sent_.has_credit(); }
-  [[nodiscard]] bool may_have_more() const noexcept { return ready() && !dying_ && !due_for_recycling(); }
-  // Whether a call that it is sent now will not wait long; and whether the last of so many more will not.
-  [[nodiscard]] bool is_quick() const noexcept { return sent_.is_short(); }
-  [[nodiscard]] bool is_quick_with(std::size_t more) const noexcept { return sent_.is_short_with(more); }
-  // Whether a call that it is sent now has to wake it, as far as it says so.
-  [[nodiscard]] bool sleeps() const noexcept { return channel_->other_end_sleeps(); }
-  // When the call that it runs became the one to be answered.
-  [[nodiscard]] TimePoint busy_since() const noexcept { return busy_since_; }
+  // As its dispatcher sees it.
+  [[nodiscard]] std::optional<Error> queue(std::unique_ptr<Job>& job) override;
+  void flush() override { channel_->flush(); }
+  [[nodiscard]] bool idle() const noexcept override { return sent_.empty(); }
+  [[nodiscard]] bool may_have_more() const noexcept override { return ready() && !dying_ && !due_for_recycling(); }
+  [[nodiscard]] bool has_credit() noexcept override { return may_have_more() && sent_.has_credit(); }
+  [[nodiscard]] bool is_quick() const noexcept override { return sent_.is_short(); }
+  [[nodiscard]] bool is_quick_with(std::size_t more) const noexcept override { return sent_.is_short_with(more); }
+  [[nodiscard]] bool sleeps() const noexcept override { return channel_->other_end_sleeps(); }
+  [[nodiscard]] Job* job() const noexcept override { return sent_.running(); }
+  [[nodiscard]] TimePoint busy_since() const noexcept override { return busy_since_; }
+  [[nodiscard]] bool has_job(const Job& job) const noexcept override { return sent_.holds(job); }
+  [[nodiscard]] std::size_t jobs_waiting() const noexcept override { return sent_.waiting(); }
+  [[nodiscard]] std::unique_ptr<Job> recall(const Job& job) noexcept override;
+  [[nodiscard]] IntrusiveQueue<Job> recall_first(std::size_t count) noexcept override;
 
   // Takes jobs away, so that their outcomes are the caller's to make up: one, or all.
   [[nodiscard]] std::unique_ptr<Job> take_job(const Job& job);
   [[nodiscard]] IntrusiveQueue<Job> take_jobs() noexcept { return sent_.forget_all(); }
-
-  // Takes back jobs that the worker has not begun, and now never will: one, or the first so many.
-  [[nodiscard]] std::unique_ptr<Job> recall(const Job& job) noexcept;
-  [[nodiscard]] IntrusiveQueue<Job> recall_first(std::size_t count) noexcept;
 
   // One of its results that was decoded beside the loop is done, or nobody waits for it.
   void decoding_ended();
@@ -123,12 +122,8 @@ class Worker final : public ChannelOwner, public std::enable_shared_from_this<Wo
   void let_go() noexcept;
 
   [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
-  // The job that it runs; null when nobody waits for its outcome any more.
-  [[nodiscard]] Job* job() const noexcept { return sent_.running(); }
+  // Whether somebody waits for the outcome of anything that it was sent.
   [[nodiscard]] bool has_jobs() const noexcept { return sent_.wanted(); }
-  [[nodiscard]] bool has_job(const Job& job) const noexcept { return sent_.holds(job); }
-  [[nodiscard]] std::size_t jobs_waiting() const noexcept { return sent_.waiting(); }
-  [[nodiscard]] bool idle() const noexcept { return sent_.empty(); }
   // It said hello, ran its initializer, and is known as a process.
   [[nodiscard]] bool ready() const noexcept { return said_hello_ && !initializer_ && pidfd_; }
   [[nodiscard]] bool dying() const noexcept { return dying_; }

@@ -19,7 +19,7 @@ constexpr std::size_t kMaxDecodings = 2;
 }  // namespace
 
 std::optional<Error> Worker::queue(std::unique_ptr<Job>& job) {
-  check(ready() && !dying_ && (idle() || has_room()), "a job goes to an idle worker, or to one that has room");
+  check(ready() && !dying_ && (idle() || has_credit()), "a job goes to an idle worker, or to one that has room");
   SentCall sent;
   try {
     Descriptors descriptors;

@@ -324,9 +324,10 @@ void ThreadPool::job_ended(std::unique_ptr<Job> job) {
 void ThreadPool::drain() noexcept {
   closing_ = true;
   ready_ = {};
-  const auto end = [this](std::unique_ptr<Job> job) {
+  const Error error = closed_before_begun(options_.name);
+  const auto end = [&](std::unique_ptr<Job> job) {
     scheduler_.end_busy_poll(options_.spin);
-    end_before_begun(std::move(job), options_.name);
+    end_at_lease(std::move(job), error);
   };
   for (; auto job = shared_->ready.pop(); --under_way_) end(std::move(job));
   while (!queue_.empty()) end(queue_.pop_front());

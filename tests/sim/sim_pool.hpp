@@ -71,7 +71,7 @@ class SimPool final : public detail::Pool, public std::enable_shared_from_this<S
 
   void drain() noexcept override {
     closing_ = true;
-    while (!queue_.empty()) detail::end_before_begun(queue_.pop_front(), "simulated");
+    while (!queue_.empty()) end(queue_.pop_front(), detail::closed_before_begun("simulated"));
   }
   void close(std::move_only_function<void()> closed) noexcept override {
     drain();

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "base/intrusive_queue.hpp"
 #include "loop/kept_timer.hpp"
@@ -17,6 +18,7 @@ namespace leasepool::test {
 class SimScheduler final : public detail::Scheduler {
  public:
   [[nodiscard]] TimePoint now() const noexcept override { return now_ += per_reading; }
+  [[nodiscard]] TimePoint turn_time() const noexcept override { return now_; }
   detail::TimerId call_at(TimePoint deadline, Handler handler) override {
     return deadline == TimePoint::max() ? 0 : timers_.add(deadline, std::move(handler));
   }
@@ -34,10 +36,18 @@ class SimScheduler final : public detail::Scheduler {
   [[nodiscard]] bool on_thread() const noexcept override { return true; }
   [[nodiscard]] bool closed() const noexcept override { return false; }
 
+  [[nodiscard]] bool flush_after_callbacks(const std::shared_ptr<detail::Coalesced>& work) noexcept override {
+    if (!coalesces) return false;
+    coalesced_.push_back(work);
+    return true;
+  }
+
   // One callback that is due now; false when there is none.
   bool step() {
     if (!due_.empty()) {
       due_.pop_front()->run();
+    } else if (!coalesced_.empty()) {
+      for (const auto& work : std::exchange(coalesced_, {})) work->flush();
     } else if (auto handler = timers_.take_due(now_, timers_.mark())) {
       handler();
     } else {
@@ -66,6 +76,7 @@ class SimScheduler final : public detail::Scheduler {
     settle();
   }
   std::function<void()> after_callback;
+  bool coalesces = false;  // as a loop that has more callbacks to run
   Duration per_reading{};  // how much time each reading of the clock takes
   [[nodiscard]] bool idle() const noexcept { return due_.empty() && timers_.empty(); }
   // The same, but for timers that only keep their places.
@@ -75,6 +86,7 @@ class SimScheduler final : public detail::Scheduler {
   mutable TimePoint now_{std::chrono::hours(1)};
   detail::TimerQueue timers_;
   detail::IntrusiveQueue<detail::Deferred> due_;
+  std::vector<std::shared_ptr<detail::Coalesced>> coalesced_;
 };
 
 }  // namespace leasepool::test
