@@ -74,7 +74,7 @@ std::unique_ptr<Job> LeaseRecord::admit(std::unique_ptr<Job> job, const CallSett
     fail_now(std::move(job), Error::out_of_memory());
     return nullptr;
   }
-  add(*job);
+  calls_.add(*job);
   return job;
 }
 
@@ -89,13 +89,13 @@ void LeaseRecord::reserve(Job& job, const CallSettings& settings) {
     state.timer = keep_timer(*scheduler);
     if (state.queue_timeout) watch_queue(job);
   }
-  if (state.timer != 0 || settings.stop.stop_possible()) watched_.emplace(state.id, &job);
+  if (state.timer != 0 || settings.stop.stop_possible()) calls_.watch(job);
   if (job.takes_stop_token()) state.stop = std::stop_source();
   if (settings.stop.stop_possible()) watch_cancellation(job, settings.stop);
 }
 
 void LeaseRecord::let_go(Job& job) noexcept {
-  if (!watched_.empty()) watched_.erase(job.state.id);
+  calls_.unwatch(job);
   scheduler->cancel_timer(job.state.timer);
   job.state.cancellation.reset();
 }
@@ -123,10 +123,10 @@ void LeaseRecord::watch_queue(Job& job) noexcept {
 }
 
 void LeaseRecord::queue_time_out(std::uint64_t job_id) {
-  Job* const waiting = find(job_id);
+  Job* const waiting = calls_.watched(job_id);
   if (waiting == nullptr) return;
   set_kept_timer(*scheduler, waiting->state.timer, kPlaceKept, [] {});
-  if (runs(*waiting)) return;
+  if (has_started(*waiting)) return;
   Error error = Error::make(Errc::timed_out, [&] {
     return description() + ": " + std::string(waiting->function_name()) +
            " waited for CallOptions::queue_timeout = " + in_words(*waiting->state.queue_timeout) +
@@ -136,13 +136,13 @@ void LeaseRecord::queue_time_out(std::uint64_t job_id) {
 }
 
 void LeaseRecord::cancelled_by_token(std::uint64_t job_id) {
-  Job* const job = find(job_id);
+  Job* const job = calls_.watched(job_id);
   if (job == nullptr) return;
   cancel(*job, Error::make(Errc::cancelled, [&] { return cancellation_text(*job); }));
 }
 
 void LeaseRecord::cancel_of_batch(std::uint64_t job_id, const Error& error) const {
-  if (Job* const job = find_in_flight(job_id)) cancel(*job, error);
+  if (Job* const job = calls_.find(job_id)) cancel(*job, error);
 }
 
 void LeaseRecord::cancel(Job& job, const Error& error) const {
@@ -151,13 +151,13 @@ void LeaseRecord::cancel(Job& job, const Error& error) const {
 }
 
 void LeaseRecord::job_started(std::uint64_t job_id, TimePoint started) {
-  Job* const job = find(job_id);
+  Job* const job = calls_.watched(job_id);
   if (job != nullptr && job->state.timeout) watch_run(*job, started);  // its wait is over
 }
 
 // The bound of its wait, which goes on, may have passed meanwhile.
 void LeaseRecord::job_given_back(std::uint64_t job_id) {
-  Job* const job = find(job_id);
+  Job* const job = calls_.watched(job_id);
   if (job == nullptr || job->state.timer == 0) return;
   if (job->state.queue_timeout) return watch_queue(*job);
   set_kept_timer(*scheduler, job->state.timer, kPlaceKept, [] {});
@@ -176,18 +176,18 @@ void LeaseRecord::watch_run(Job& job, TimePoint started) noexcept {
 }
 
 void LeaseRecord::run_nearly_time_out(std::uint64_t job_id) {
-  Job* const job = find(job_id);
-  if (job == nullptr || !runs_still(*job)) return;
+  Job* const job = calls_.watched(job_id);
+  if (job == nullptr || !is_running(*job)) return;
   set_kept_timer(*scheduler, job->state.timer, job->state.run_ends,
                  [self = shared_from_this(), job_id] { self->run_time_out(job_id); });
   pool_->note_stack(*job);
 }
 
 void LeaseRecord::run_time_out(std::uint64_t job_id) {
-  Job* const job = find(job_id);
+  Job* const job = calls_.watched(job_id);
   if (job == nullptr) return;
   set_kept_timer(*scheduler, job->state.timer, kPlaceKept, [] {});
-  if (!runs_still(*job) || job->state.delivered) return;
+  if (!is_running(*job) || job->state.delivered) return;
   const Error error = Error::make(Errc::timed_out, [&] {
     return description() + ": " + std::string(job->function_name()) +
            " ran longer than CallOptions::timeout = " + in_words(*job->state.timeout);
@@ -235,7 +235,7 @@ void LeaseRecord::forget_early(Job& job) noexcept {
 
 void LeaseRecord::job_ended(std::unique_ptr<Job> job) {
   const std::shared_ptr<JobSink> self = std::move(job->state.lease);
-  remove(*job);
+  calls_.remove(*job);
   let_go(*job);
   if (job->state.early_outcome) {  // of which its caller has not heard yet
     Error error = *std::move(job->state.early_outcome);

@@ -60,7 +60,7 @@ std::optional<Error> LeaseRecord::refusal() const noexcept {
                          [&] { return description() + ": its manager was stopped or destroyed; acquire a new one"; });
   }
   const std::size_t limit = call_stats_->max_queued_calls;
-  if (limit != 0 && in_flight_ >= call_stats_->workers_per_pool + limit) {
+  if (limit != 0 && calls_.size() >= call_stats_->workers_per_pool + limit) {
     return Error::make(Errc::queue_full, [&] {
       return description() + ": " + std::to_string(limit) + " calls wait for " +
              std::to_string(call_stats_->workers_per_pool) + " workers already, and max_queued_calls is " +
@@ -88,48 +88,42 @@ void LeaseRecord::extend(Duration duration) {
 }
 
 void LeaseRecord::end_queued(const Error& error) {
-  for (Job* job = first_; job != nullptr;) {
-    Job* const next = job->state.in_flight_next;
-    if (!runs(*job)) (void)pool_->withdraw(*job, error);
-    job = next;
-  }
+  calls_.for_each([&](Job& job) {
+    if (!has_started(job)) (void)pool_->withdraw(job, error);
+  });
 }
 
 void LeaseRecord::interrupt_running(const Error& error, Ended ended) {
-  for (Job* job = first_; job != nullptr;) {
-    Job* const next = job->state.in_flight_next;
-    if (runs(*job) && (ended == Ended::are_included || !has_ended(*job))) (void)pool_->interrupt(*job, error);
-    job = next;
-  }
+  calls_.for_each([&](Job& job) {
+    if (has_started(job) && (ended == Ended::are_included || !has_ended(job))) (void)pool_->interrupt(job, error);
+  });
 }
 
 void LeaseRecord::note_stacks() const {
   if (!pool_->can_note_stacks()) return;
-  for (const Job* job = first_; job != nullptr; job = job->state.in_flight_next) {
-    if (runs(*job)) pool_->note_stack(*job);
-  }
+  calls_.for_each([&](const Job& job) {
+    if (has_started(job)) pool_->note_stack(job);
+  });
 }
 
 bool LeaseRecord::runs_something() const noexcept {
-  for (const Job* job = first_; job != nullptr; job = job->state.in_flight_next) {
-    if (runs_still(*job)) return true;
-  }
-  return false;
+  bool any = false;
+  calls_.for_each_while([&](const Job& job) { return !(any = is_running(job)); });
+  return any;
 }
 
 std::string LeaseRecord::names_of_running() const {
   std::string names;
-  for (const Job* job = first_; job != nullptr; job = job->state.in_flight_next) {
-    if (!runs_still(*job)) continue;
-    names += (names.empty() ? "" : ", ") + std::string(job->function_name());
-  }
+  calls_.for_each([&](const Job& job) {
+    if (is_running(job)) names += (names.empty() ? "" : ", ") + std::string(job.function_name());
+  });
   return names;
 }
 
 void LeaseRecord::give_up_running(const Error& error, Ended ended) noexcept {
-  for (Job* job = first_; job != nullptr; job = job->state.in_flight_next) {
-    if (ended == Ended::are_included || !has_ended(*job)) tell_early(*job, error);
-  }
+  calls_.for_each([&](Job& job) {
+    if (ended == Ended::are_included || !has_ended(job)) tell_early(job, error);
+  });
 }
 
 void LeaseRecord::give_up_soon(const Error& error) noexcept {
@@ -142,7 +136,7 @@ void LeaseRecord::give_up_on_running() { give_up_running(*gives_up_); }
 void LeaseRecord::count(const Job& job) noexcept {
   const Error* const error = job.error();
   error == nullptr ? void(++call_stats_->completed) : call_stats_->count_failure(*error);
-  if (!runs(job)) return;
+  if (!has_started(job)) return;
   const TimePoint started = job.state.started.load(std::memory_order_relaxed);
   call_stats_->wait.record(started - job.state.submitted);
   const TimePoint ended = job.state.ended.load(std::memory_order_relaxed);
@@ -159,52 +153,19 @@ LeaseStats LeaseRecord::stats(TimePoint now) const {
                    .draining = state_ == LeaseState::released};
   // Calls start in order or nearly so, so those that run are among the oldest.
   std::size_t left = call_stats_->workers_per_pool;
-  for (const Job* job = first_; job != nullptr && left > 0; job = job->state.in_flight_next) {
-    if (!runs(*job)) {
-      if (!job->state.of_batch) --left;
-      continue;
+  calls_.for_each_while([&](const Job& job) {
+    if (left == 0) return false;
+    if (has_started(job)) {
+      stats.running.push_back({.call_id = job.state.id,
+                               .function = std::string(job.function_name()),
+                               .running_for = now - job.state.started.load(std::memory_order_relaxed)});
     }
-    --left;
-    stats.running.push_back({.call_id = job->state.id,
-                             .function = std::string(job->function_name()),
-                             .running_for = now - job->state.started.load(std::memory_order_relaxed)});
-  }
+    if (has_started(job) || !job.state.of_batch) --left;
+    return true;
+  });
   stats.calls_running = stats.running.size();
-  stats.calls_queued = in_flight_ - stats.calls_running;
+  stats.calls_queued = calls_.size() - stats.calls_running;
   return stats;
-}
-
-void LeaseRecord::add(Job& job) noexcept {
-  job.state.in_flight_previous = last_;
-  (last_ == nullptr ? first_ : last_->state.in_flight_next) = &job;
-  last_ = &job;
-  ++in_flight_;
-}
-
-void LeaseRecord::remove(Job& job) noexcept {
-  JobState& state = job.state;
-  (state.in_flight_previous == nullptr ? first_ : state.in_flight_previous->state.in_flight_next) =
-      state.in_flight_next;
-  (state.in_flight_next == nullptr ? last_ : state.in_flight_next->state.in_flight_previous) = state.in_flight_previous;
-  --in_flight_;
-}
-
-// They stand in the order of their ids. Who cancels many goes mostly from one end to the other.
-Job* LeaseRecord::find_in_flight(std::uint64_t job_id) const noexcept {
-  Job* older = first_;
-  Job* newer = last_;
-  while (older != nullptr && older->state.id <= job_id && newer->state.id >= job_id) {
-    if (older->state.id == job_id) return older;
-    if (newer->state.id == job_id) return newer;
-    older = older->state.in_flight_next;
-    newer = newer->state.in_flight_previous;
-  }
-  return nullptr;
-}
-
-Job* LeaseRecord::find(std::uint64_t job_id) const noexcept {
-  const auto found = watched_.find(job_id);
-  return found == watched_.end() ? nullptr : found->second;
 }
 
 }  // namespace leasepool::detail

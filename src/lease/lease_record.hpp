@@ -8,11 +8,11 @@
 #include <optional>
 #include <source_location>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "base/intrusive_queue.hpp"
+#include "lease/call_table.hpp"
 #include "leasepool/detail/job.hpp"
 #include "leasepool/histogram.hpp"
 #include "leasepool/lease.hpp"
@@ -32,16 +32,6 @@ enum class LeaseState {
 };
 
 struct PoolSlot;
-
-// Whether its function has begun, and whether it also has not returned.
-[[nodiscard]] inline bool runs(const Job& job) noexcept {
-  return job.state.started.load(std::memory_order_relaxed) != TimePoint{};
-}
-// In time for any deadline that passes now.
-[[nodiscard]] inline bool has_ended(const Job& job) noexcept {
-  return job.state.ended.load(std::memory_order_relaxed) != TimePoint{};
-}
-[[nodiscard]] inline bool runs_still(const Job& job) noexcept { return runs(job) && !has_ended(job); }
 
 // What the manager counts over all leases, and its limits on each.
 struct CallStats {
@@ -150,7 +140,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   [[nodiscard]] bool runs_something() const noexcept;
   [[nodiscard]] std::string names_of_running() const;
 
-  [[nodiscard]] bool idle() const noexcept { return in_flight_ == 0; }
+  [[nodiscard]] bool idle() const noexcept { return calls_.empty(); }
   [[nodiscard]] LeaseStats stats(TimePoint now) const;
   [[nodiscard]] std::string description() const;
   // Why it takes no calls; none while it does.
@@ -188,22 +178,13 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void forget_early(Job& job) noexcept;
   void give_up_on_running();
   void count(const Job& job) noexcept;
-  void add(Job& job) noexcept;
-  void remove(Job& job) noexcept;
-  // A call in flight, of those that are watched; null if it has ended.
-  [[nodiscard]] Job* find(std::uint64_t job_id) const noexcept;
-  // The same of all, by looking through them.
-  [[nodiscard]] Job* find_in_flight(std::uint64_t job_id) const noexcept;
 
   LeaseObserver* observer_;
   const std::shared_ptr<CallStats> call_stats_;
   const std::shared_ptr<Pool> pool_;
   LeaseState state_ = LeaseState::active;
-  Job* first_ = nullptr;  // in flight, oldest first
-  Job* last_ = nullptr;
-  std::size_t in_flight_ = 0;
-  std::unordered_map<std::uint64_t, Job*> watched_;  // those with a time-out or a stop token
-  Job* first_early_ = nullptr;                       // of those whose callers are to be told before they end, in order
+  CallTable calls_;             // in flight; watched are those with a time-out or a stop token
+  Job* first_early_ = nullptr;  // of those whose callers are to be told before they end, in order
   Job* last_early_ = nullptr;
   std::optional<Error> gives_up_;  // what the callers of what still runs are told next
   DeferredMember<LeaseRecord, &LeaseRecord::tell_those_early> tells_early_;

@@ -14,8 +14,6 @@ namespace {
 // has begun by then.
 constexpr Duration kSlow = 5 * WorkerPort::kMaxPrefetchWait;
 
-bool has_started(const Job& job) noexcept { return job.state.started.load(std::memory_order_relaxed) != TimePoint{}; }
-
 void mark_started(Job& job, TimePoint started) {
   job.state.started.store(started, std::memory_order_relaxed);
   if (job.state.reports_start) job.state.lease->job_started(job.state.id, started);

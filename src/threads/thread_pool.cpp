@@ -200,7 +200,7 @@ void ThreadPool::flush() {
 }
 
 bool ThreadPool::withdraw(Job& job, Error error) {
-  if (job.state.started.load(std::memory_order_relaxed) != TimePoint{}) return false;
+  if (has_started(job)) return false;
   const bool flushed = !job.state.waits_in_pool;
   std::unique_ptr<Job> taken = flushed ? shared_->ready.recall(job) : queue_.remove(job);
   if (!taken) return false;  // a thread has it

@@ -121,6 +121,16 @@ class Job : public Deliverable {
   JobState state;
 };
 
+// Whether its function has begun.
+[[nodiscard]] inline bool has_started(const Job& job) noexcept {
+  return job.state.started.load(std::memory_order_relaxed) != TimePoint{};
+}
+// Whether it has returned, in time for any deadline that passes now.
+[[nodiscard]] inline bool has_ended(const Job& job) noexcept {
+  return job.state.ended.load(std::memory_order_relaxed) != TimePoint{};
+}
+[[nodiscard]] inline bool is_running(const Job& job) noexcept { return has_started(job) && !has_ended(job); }
+
 // Hands a job to the lease in which it ends.
 inline void end_at_lease(std::unique_ptr<Job> job) {
   JobSink& lease = *job->state.lease;
