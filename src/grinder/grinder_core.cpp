@@ -108,8 +108,7 @@ void GrinderCore::cancel_everything(std::string_view reason) {
 // Nobody waits for what a thread still runs.
 void GrinderCore::cancel_batch(Batch& batch, const Error& error) const {
   LeaseRecord& lease = *batch.lease.record();
-  lease.end_queued(error);
-  lease.interrupt_running(error);
+  lease.pool()->abort(error, Ended::are_included);
   lease.give_up_running(error);
 }
 

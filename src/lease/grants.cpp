@@ -231,10 +231,11 @@ void ManagerCore::revoke(LeaseRecord& record) {
   lease->set_state(LeaseState::revoked);
   ++leases_revoked_;
   const Error error = *lease->refusal();
-  lease->end_queued(error);
+  const std::shared_ptr<Pool> pool = slot->pool;
+  pool->drain(error);
   retire(slot);  // before its workers are killed, so that it does not replace them
-  lease->interrupt_running(error, LeaseRecord::Ended::are_spared);
-  if (lease->gives_up_at_expiry) lease->give_up_running(error, LeaseRecord::Ended::are_spared);
+  pool->abort(error, Ended::are_spared);
+  if (lease->gives_up_at_expiry) lease->give_up_running(error, Ended::are_spared);
   resize_soon();
   log(LogLevel::warning, [&] {
     return error.message() + "; acquired at " + lease->where.file_name() + ":" + std::to_string(lease->where.line()) +

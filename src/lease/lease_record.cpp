@@ -87,18 +87,6 @@ void LeaseRecord::extend(Duration duration) {
   observer_->extend_lease(*this, duration);
 }
 
-void LeaseRecord::end_queued(const Error& error) {
-  calls_.for_each([&](Job& job) {
-    if (!has_started(job)) (void)pool_->withdraw(job, error);
-  });
-}
-
-void LeaseRecord::interrupt_running(const Error& error, Ended ended) {
-  calls_.for_each([&](Job& job) {
-    if (has_started(job) && (ended == Ended::are_included || !has_ended(job))) (void)pool_->interrupt(job, error);
-  });
-}
-
 void LeaseRecord::note_stacks() const {
   if (!pool_->can_note_stacks()) return;
   calls_.for_each([&](const Job& job) {

@@ -123,13 +123,6 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void set_state(LeaseState state) noexcept { state_ = state; }
   [[nodiscard]] LeaseState state() const noexcept { return state_; }
 
-  // Ends what waits for a worker.
-  void end_queued(const Error& error);
-  // A call whose function has ended may have its result still to be decoded, or be on its way here.
-  enum class Ended { are_spared, are_included };
-
-  // Ends what runs, where the pool can; what it cannot runs on and delivers when it ends.
-  void interrupt_running(const Error& error, Ended ended = Ended::are_included);
   // Has it noted where what runs is, where the pool can, for the error of a later interrupt.
   void note_stacks() const;
   // Tells the callers of what still runs; the functions run on, and what they give is dropped.

@@ -281,7 +281,7 @@ void ManagerCore::begin_stop() {
 void ManagerCore::orphan(LeaseRecord& record) {
   scheduler_->cancel_timer(std::exchange(record.expiry_timer, 0));
   record.set_state(LeaseState::orphaned);
-  record.end_queued(Error::make(Errc::cancelled, [&] {
+  record.pool()->drain(Error::make(Errc::cancelled, [&] {
     return record.description() + ": the call had not begun when the manager was stopped or destroyed";
   }));
 }
@@ -296,7 +296,7 @@ void ManagerCore::stop_timed_out() {
         return lease->description() + ": the call still ran when stop_timeout = " + in_words(options_.stop_timeout) +
                " had passed after stop()";
       });
-      lease->interrupt_running(error);
+      pool->abort(error, Ended::are_included);
       lease->give_up_running(error);
       log_abandoned(*lease, "stop");
     }
@@ -346,7 +346,8 @@ void ManagerCore::shut_down() noexcept {
   for (PoolSlot& slot : pools_) {
     if (slot.lease) orphan(*slot.lease);
     end_lending(slot);
-    slot.pool->drain();  // all of them, as the loop goes on for one while another closes
+    // All of them, as the loop goes on for one while another closes.
+    slot.pool->drain(closed_before_begun(options_.name_prefix));
   }
   idle_.clear();
   retired_.splice(retired_.end(), pools_);
@@ -360,7 +361,7 @@ void ManagerCore::shut_down() noexcept {
       return retired.lease->description() + ": the call was running when the manager was destroyed";
     });
     retired.lease->forget_observer();
-    retired.lease->interrupt_running(cancelled);
+    retired.pool->abort(cancelled, Ended::are_included);
     retired.pool->close_now(deadline);
     log_abandoned(*retired.lease, "the manager's destructor");
     // Calls that ended meanwhile come with the next turn, and before this: who is left then has not.

@@ -237,10 +237,18 @@ bool Dispatcher::withdraw(Job& job, Error error) {
   return true;
 }
 
+void Dispatcher::end_waiting(const Error& error) {
+  IntrusiveQueue<Job> waiting;
+  for (WorkerPort* const worker : workers_) {
+    waiting = in_order(std::move(waiting), worker->recall_first(worker->jobs_waiting()));
+  }
+  waiting = in_order(std::move(waiting), std::move(queue_));
+  while (!waiting.empty()) end_at_lease(waiting.pop_front(), error);
+}
+
 void Dispatcher::refuse(const Error& error) {
   if (!refusal_) refusal_ = error;
-  while (!queue_.empty()) end_at_lease(queue_.pop_front(), *refusal_);
-  for (WorkerPort* const worker : workers_) recall_from(*worker);
+  end_waiting(*refusal_);
 }
 
 void Dispatcher::close() noexcept {

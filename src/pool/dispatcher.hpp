@@ -52,6 +52,9 @@ class Dispatcher final : public Coalesced, public std::enable_shared_from_this<D
   void recall_from(WorkerPort& worker);
   void requeue_front(std::unique_ptr<Job> job);
 
+  // Ends what no worker has begun, the oldest first.
+  void end_waiting(const Error& error);
+
   // From now on hands nothing over: what waits ends with the error, and so does what is submitted or recalled. The
   // first error stays.
   void refuse(const Error& error);

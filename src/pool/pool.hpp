@@ -57,10 +57,13 @@ struct PoolOptions {
   std::size_t decode_thread_threshold = SIZE_MAX;
 };
 
-// Loop thread only. A job may start and end inside the call that hands it over, withdraws it or interrupts it: its sink
-// expects that, and tells callers through the scheduler, later. `ready` and `closed` never come inside the call that
-// they are given to. Shared, because what is in flight keeps it alive; its user calls close() or close_now() before
-// letting go. tests/pool/conformance_test.cpp holds every pool to this.
+// Calls whose function has returned, and whose result is still to be decoded or on its way to the loop.
+enum class Ended { are_spared, are_included };
+
+// Loop thread only. A job may start and end inside the call that hands it over, withdraws, interrupts or aborts it: its
+// sink expects that, and tells callers through the scheduler, later. `ready` and `closed` never come inside the call
+// that they are given to. Shared, because what is in flight keeps it alive; its user calls close() or close_now()
+// before letting go. tests/pool/conformance_test.cpp holds every pool to this.
 class Pool {
  public:
   virtual ~Pool() = default;
@@ -96,9 +99,13 @@ class Pool {
   // It cannot have workers any more: what waits has failed with pool_broken, and so does what is submitted.
   [[nodiscard]] virtual bool broken() const noexcept { return false; }
 
-  // Takes no more jobs, and hands none to a worker: what waits ends as cancelled, and so does what comes back from a
-  // worker that had not begun it. May be repeated; each way of closing begins with it.
-  virtual void drain() noexcept = 0;
+  // Ends every job: what waits, the oldest first, and what runs, as interrupt() does, but for the lot of them. Where
+  // the function has returned, the result is on its way: that is spared, or ends too.
+  virtual void abort(const Error& error, Ended ended) = 0;
+
+  // Takes no more jobs, and hands none to a worker: what waits ends with the error, and so does what comes back from a
+  // worker that had not begun it. May be repeated, and then the first error stays; each way of closing begins with it.
+  virtual void drain(const Error& error) noexcept = 0;
 
   // Drains; `closed` is called when the jobs that run have ended and every worker is gone. Once, and not after a failed
   // start; while it starts, too, and then `ready` is not called.
@@ -111,7 +118,7 @@ class Pool {
   virtual void close_now(TimePoint deadline) noexcept = 0;
 };
 
-// Why a pool that drains hands a job to no worker.
+// With which a pool drains that is closed.
 inline Error closed_before_begun(const std::string& pool) noexcept {
   return Error::make(Errc::cancelled, [&] { return pool + " closed before the call began"; });
 }

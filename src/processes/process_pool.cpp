@@ -51,20 +51,6 @@ ProcessPool::ProcessPool(LoopCore& loop, PoolOptions options)
 
 ProcessPool::~ProcessPool() { check(workers_.empty() && !spawner_, "a process pool is closed before it is destroyed"); }
 
-// In the order of their ids, as some go, and others come, while we look at them.
-template <class Action>
-void ProcessPool::for_each_worker(const Action& action) {
-  const std::uint64_t end = workers_.empty() ? 0 : workers_.back()->id() + 1;
-  for (std::uint64_t next = 0; next < end;) {
-    const auto found = std::ranges::find_if(workers_, [&](const auto& worker) { return worker->id() >= next; });
-    if (found == workers_.end() || (*found)->id() >= end) return;
-    // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): it may go from the list meanwhile
-    const std::shared_ptr<Worker> worker = *found;
-    next = worker->id() + 1;
-    action(*worker);
-  }
-}
-
 void ProcessPool::start(std::move_only_function<void(Result<void>)> ready) {
   check(!spawner_, "a process pool starts once");
   backoff_.keep();
@@ -394,16 +380,16 @@ void ProcessPool::give_up(Worker& worker) {
   worker.forget();
 }
 
-void ProcessPool::drain() noexcept {
+void ProcessPool::drain(const Error& error) noexcept {
   closing_ = true;
   ready_.reset();
-  dispatcher_->refuse(closed_before_begun(options_.name));
+  dispatcher_->refuse(error);
 }
 
 void ProcessPool::close(std::move_only_function<void()> closed) noexcept {
   check(!std::exchange(close_asked_, true), "a pool is closed once");
   closed_ = std::move(closed);
-  drain();
+  drain(closed_before_begun(options_.name));
   for_each_worker([this](Worker& worker) {
     if (!worker.ready()) {
       worker.kill();
@@ -465,10 +451,11 @@ void ProcessPool::forget_unanswered() {
 
 void ProcessPool::close_now(TimePoint /*deadline*/) noexcept {
   const auto self = shared_from_this();
-  drain();
+  drain(closed_before_begun(options_.name));
   closed_ = {};
   kill_workers();
-  end_decodings();
+  end_decodings(
+      Error::make(Errc::cancelled, [&] { return options_.name + " closed before the call's result was decoded"; }));
   for_each_worker([](Worker& worker) { worker.hear_it_again(); });  // its end
   (void)loop_.settle([this] { return workers_.empty(); }, deadline_after(loop_.now(), kKillPatience));
   if (decoding_thread_) decoding_thread_->wait_for_task(kAbandonPatience);

@@ -2,6 +2,7 @@
 // was running and is replaced; a call that it had not begun goes to another.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <concepts>
 #include <deque>
@@ -47,7 +48,8 @@ class ProcessPool final : public Pool,
   [[nodiscard]] bool can_note_stacks() const noexcept override { return true; }
   void note_stack(const Job& job) override;
   [[nodiscard]] bool broken() const noexcept override { return broken_.has_value(); }
-  void drain() noexcept override;
+  void abort(const Error& error, Ended ended) override;
+  void drain(const Error& error) noexcept override;
   void close(std::move_only_function<void()> closed) noexcept override;
   void kill() override;
   void close_now(TimePoint deadline) noexcept override;
@@ -93,8 +95,9 @@ class ProcessPool final : public Pool,
   [[nodiscard]] std::shared_ptr<Decoding> decoding_of(const Job& job) const noexcept;
   [[nodiscard]] std::unique_ptr<Job> take_job_from(const std::shared_ptr<Decoding>& decoding) noexcept;
   void abandon(const std::shared_ptr<Decoding>& decoding) noexcept;
-  void end_decodings() noexcept;
+  void end_decodings(const Error& error) noexcept;
   void kill_abandoned(Worker& worker);
+  [[nodiscard]] static Error with_noted_stack(Error error, const Worker& worker, const Job& job) noexcept;
   void requeue_or_fail(const Worker& worker, std::unique_ptr<Job> job);
   [[nodiscard]] Error crash_error(const Worker& worker, const Job& job) const noexcept;
   [[nodiscard]] std::shared_ptr<Worker> find(std::uint64_t worker_id) const;
@@ -146,5 +149,19 @@ class ProcessPool final : public Pool,
   bool closing_ = false;      // it is being closed, or could not start
   bool close_asked_ = false;  // by its user, which may come while a failed start is on its way to `ready`
 };
+
+// In the order of their ids, as some go, and others come, while we look at them.
+template <class Action>
+void ProcessPool::for_each_worker(const Action& action) {
+  const std::uint64_t end = workers_.empty() ? 0 : workers_.back()->id() + 1;
+  for (std::uint64_t next = 0; next < end;) {
+    const auto found = std::ranges::find_if(workers_, [&](const auto& worker) { return worker->id() >= next; });
+    if (found == workers_.end() || (*found)->id() >= end) return;
+    // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): it may go from the list meanwhile
+    const std::shared_ptr<Worker> worker = *found;
+    next = worker->id() + 1;
+    action(*worker);
+  }
+}
 
 }  // namespace leasepool::detail

@@ -45,14 +45,7 @@ bool ProcessPool::interrupt(Job& job, Error error) {
   Worker* const running = holder_of(job);
   check(running != nullptr, "a job that runs is with one of the pool's workers");
   const auto worker = running->shared_from_this();
-  try {
-    if (StackTrace stack = worker->noted_stack(job); !stack.empty()) {
-      const std::string where = "; late in its time it was in " + in_a_line(stack);
-      error = error.with_message(error.message() + where)
-                  .with_details(std::make_shared<ErrorDetails>(ErrorDetails{.crash = {}, .stack = std::move(stack)}));
-    }
-  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): then the error says less
-  }
+  error = with_noted_stack(std::move(error), *worker, job);
   dispatcher_->recall_from(*worker);
   std::unique_ptr<Job> taken = worker->take_job(job);
   if (!worker->has_jobs()) kill_abandoned(*worker);  // else it is between two calls
@@ -60,6 +53,36 @@ bool ProcessPool::interrupt(Job& job, Error error) {
   spawn_missing_workers();
   dispatcher_->dispatch();
   return true;
+}
+
+Error ProcessPool::with_noted_stack(Error error, const Worker& worker, const Job& job) noexcept {
+  try {
+    StackTrace stack = worker.noted_stack(job);
+    if (stack.empty()) return error;
+    const std::string where = "; late in its time it was in " + in_a_line(stack);
+    return error.with_message(error.message() + where)
+        .with_details(std::make_shared<ErrorDetails>(ErrorDetails{.crash = {}, .stack = std::move(stack)}));
+  } catch (const std::bad_alloc&) {  // then the error says less
+    return error;
+  }
+}
+
+// What a worker has begun ends with it, and it does so in one kill, however many calls that are.
+void ProcessPool::abort(const Error& error, Ended ended) {
+  dispatcher_->end_waiting(error);
+  if (ended == Ended::are_included) end_decodings(error);
+  for_each_worker([&](Worker& worker) {
+    auto begun = worker.take_jobs();
+    if (begun.empty()) return;
+    kill_abandoned(worker);
+    while (!begun.empty()) {
+      auto job = begun.pop_front();
+      Error told = with_noted_stack(error, worker, *job);
+      end_at_lease(std::move(job), std::move(told));
+    }
+  });
+  spawn_missing_workers();
+  dispatcher_->dispatch();
 }
 
 void ProcessPool::requeue_or_fail(const Worker& worker, std::unique_ptr<Job> job) {

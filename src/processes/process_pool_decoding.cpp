@@ -79,14 +79,12 @@ void ProcessPool::abandon(const std::shared_ptr<Decoding>& decoding) noexcept {
   if (decoding->abandon()) (void)decoding_thread_->add(decoding);
 }
 
-void ProcessPool::end_decodings() noexcept {
+void ProcessPool::end_decodings(const Error& error) noexcept {
   while (!decodings_.empty()) {
     const auto decoding = decodings_.back();
     auto taken = take_job_from(decoding);
     abandon(decoding);
-    end_at_lease(std::move(taken), Error::make(Errc::cancelled, [&] {
-                   return options_.name + " closed before the call's result was decoded";
-                 }));
+    end_at_lease(std::move(taken), error);
   }
 }
 

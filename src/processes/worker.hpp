@@ -97,7 +97,7 @@ class Worker final : public ChannelOwner, public WorkerPort, public std::enable_
 
   // Takes jobs away, so that their outcomes are the caller's to make up: one, or all.
   [[nodiscard]] std::unique_ptr<Job> take_job(const Job& job);
-  [[nodiscard]] IntrusiveQueue<Job> take_jobs() noexcept { return sent_.forget_all(); }
+  [[nodiscard]] IntrusiveQueue<Job> take_jobs() noexcept;
 
   // One of its results that was decoded beside the loop is done, or nobody waits for it.
   void decoding_ended();

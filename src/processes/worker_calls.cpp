@@ -90,6 +90,11 @@ std::unique_ptr<Job> Worker::take_job(const Job& job) {
   return sent_.forget(job);
 }
 
+IntrusiveQueue<Job> Worker::take_jobs() noexcept {
+  if (const Job* const job = sent_.running(); job != nullptr) remember(*job, sent_.function_of(job->state.id));
+  return sent_.forget_all();
+}
+
 std::unique_ptr<Job> Worker::recall(const Job& job) noexcept {
   auto taken = sent_.recall(job.state.id);
   if (taken) --calls_;

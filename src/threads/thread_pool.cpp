@@ -171,6 +171,7 @@ void ThreadPool::enqueue(std::unique_ptr<Job> job) {
   }
   job->state.pool = this;
   job->state.waits_in_pool = true;
+  last_id_ = std::max(last_id_, job->state.id);
   queue_.push_back(std::move(job));
   shared_->waiting.store(queue_.size(), std::memory_order_relaxed);
   scheduler_.begin_busy_poll(options_.spin);
@@ -229,7 +230,8 @@ bool ThreadPool::interrupt(Job& job, Error /*error*/) {
 
 bool ThreadPool::would_wait_for_itself() const noexcept {
   if (current_pool != shared_.get()) return false;
-  const auto free = std::ranges::count_if(shared_->threads, [](const ThreadState& thread) { return !thread.busy; });
+  const auto free =
+      std::ranges::count_if(shared_->threads, [](const ThreadState& thread) { return thread.running == nullptr; });
   return static_cast<std::size_t>(free) <= shared_->ready.size() + shared_->waiting;
 }
 
@@ -249,11 +251,12 @@ void ThreadPool::thread_main(const std::shared_ptr<Shared>& shared, const Initia
       free_since = {};
     }
     if (!job) break;
-    own.busy.store(true, std::memory_order_release);
+    own.running.store(job.get());
+    if (job->state.id <= shared->aborted_through.load()) job->state.stop.request_stop();
     run_job(*shared, *job, free_since == TimePoint{} ? monotonic_now() : free_since);
     free_since = monotonic_now();
     job->state.ended.store(free_since, std::memory_order_relaxed);
-    own.busy.store(false, std::memory_order_release);
+    own.running.store(nullptr, std::memory_order_release);
     shared->inbox->hand_back(own.handed_back, std::move(job));
   }
   {
@@ -321,10 +324,8 @@ void ThreadPool::job_ended(std::unique_ptr<Job> job) {
   end_at_lease(std::move(job));
 }
 
-void ThreadPool::drain() noexcept {
-  closing_ = true;
-  ready_ = {};
-  const Error error = closed_before_begun(options_.name);
+// What no thread has taken.
+void ThreadPool::end_waiting(const Error& error) {
   const auto end = [&](std::unique_ptr<Job> job) {
     scheduler_.end_busy_poll(options_.spin);
     end_at_lease(std::move(job), error);
@@ -332,6 +333,21 @@ void ThreadPool::drain() noexcept {
   for (; auto job = shared_->ready.pop(); --under_way_) end(std::move(job));
   while (!queue_.empty()) end(queue_.pop_front());
   shared_->waiting.store(0, std::memory_order_relaxed);
+}
+
+// A thread says what it runs, and then looks whether that was aborted: one of the two sees the other.
+void ThreadPool::abort(const Error& error, Ended /*ended*/) {
+  end_waiting(error);
+  shared_->aborted_through.store(last_id_);
+  for (const ThreadState& thread : shared_->threads) {
+    if (Job* const job = thread.running.load(); job != nullptr) job->state.stop.request_stop();
+  }
+}
+
+void ThreadPool::drain(const Error& error) noexcept {
+  closing_ = true;
+  ready_ = {};
+  end_waiting(error);
   announce_end();
 }
 
@@ -339,7 +355,7 @@ void ThreadPool::close(std::move_only_function<void()> closed) noexcept {
   check(tells_of_close_ != nullptr && !closed_, "a pool is closed once");
   closed_ = std::move(closed);
   self_ = shared_from_this();
-  drain();
+  drain(closed_before_begun(options_.name));
   if (finished_threads_ == threads_.size()) finish_close();
 }
 
@@ -364,7 +380,7 @@ void ThreadPool::kill() {
 }
 
 void ThreadPool::close_now(TimePoint deadline) noexcept {
-  drain();
+  drain(closed_before_begun(options_.name));
   bool all_finished = false;
   {
     std::unique_lock lock(shared_->mutex);

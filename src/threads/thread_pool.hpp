@@ -40,7 +40,8 @@ class ThreadPool final : public Pool,
   bool withdraw(Job& job, Error error) override;
   bool interrupt(Job& job, Error error) override;
   [[nodiscard]] bool would_wait_for_itself() const noexcept override;
-  void drain() noexcept override;
+  void abort(const Error& error, Ended ended) override;
+  void drain(const Error& error) noexcept override;
   void close(std::move_only_function<void()> closed) noexcept override;
   void kill() override;
   void close_now(TimePoint deadline) noexcept override;
@@ -52,7 +53,7 @@ class ThreadPool final : public Pool,
  private:
   // Written by its thread alone.
   struct alignas(64) ThreadState {
-    std::atomic<bool> busy = false;  // runs a job
+    std::atomic<Job*> running = nullptr;  // the loop may look at it: it alone destroys jobs
     const std::shared_ptr<HandedBack> handed_back = std::make_shared<HandedBack>();
     std::unique_ptr<Notice<void>> is_initialized{};  // null without an initializer
     std::unique_ptr<Deferred> has_finished{};
@@ -67,9 +68,10 @@ class ThreadPool final : public Pool,
     const std::shared_ptr<ThreadLogRoute> log;
     const Duration spin;
     std::vector<ThreadState> threads;
-    SpmcRing<Job, 256> ready;              // jobs that a thread may take
-    Parking parking;                       // of threads that have none
-    std::atomic<std::size_t> waiting = 0;  // jobs for which the ring has no room
+    SpmcRing<Job, 256> ready;                        // jobs that a thread may take
+    Parking parking;                                 // of threads that have none
+    std::atomic<std::size_t> waiting = 0;            // jobs for which the ring has no room
+    std::atomic<std::uint64_t> aborted_through = 0;  // the id of the last job of which an abort asks to stop
     std::atomic<bool> closing = false;
     std::mutex mutex;
     std::condition_variable finished;  // a thread has left its loop
@@ -89,6 +91,7 @@ class ThreadPool final : public Pool,
   void enqueue(std::unique_ptr<Job> job);
   void job_left();
   void announce_end();
+  void end_waiting(const Error& error);
   void thread_finished();
   void finish_close();
 
@@ -98,6 +101,7 @@ class ThreadPool final : public Pool,
   const std::shared_ptr<Shared> shared_;
   IntrusiveQueue<Job> queue_;  // what waits for others, or has no room in the ring
   std::size_t under_way_ = 0;  // jobs that were handed over and are not back
+  std::uint64_t last_id_ = 0;  // of those that were submitted
   SubmitCoalescer coalescer_{scheduler_};
   std::vector<std::thread> threads_;
   std::unique_ptr<Notice<void>> ready_;  // while starting

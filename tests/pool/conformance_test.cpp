@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <ranges>
 #include <stop_token>
 #include <thread>
 #include <type_traits>
@@ -247,11 +248,12 @@ TEST_CASE("a pool that drains ends what waits inside drain(), and what runs come
   std::vector<std::shared_ptr<Call<pid_t>>> waiting;
   constexpr std::size_t kWaiting = 400;  // more than fit where workers take them from
   while (waiting.size() < kWaiting) waiting.push_back(subject.submit());
-  subject.call([&] { subject.pool().drain(); });
-  CHECK(std::ranges::count_if(waiting, [](const auto& call) { return call->code() == Errc::cancelled; }) == kWaiting);
+  subject.call([&] { subject.pool().drain({Errc::lease_expired, "too late"}); });
+  CHECK(std::ranges::count_if(waiting, [](const auto& call) { return call->code() == Errc::lease_expired; }) ==
+        kWaiting);
   CHECK(reports.ended.size() == kWaiting);
   CHECK(std::ranges::all_of(reports.ended, &Reports::Report::inside));
-  subject.call([&] { subject.pool().drain(); });
+  subject.call([&] { subject.pool().drain({Errc::lease_expired, "too late"}); });
   int closed = 0;
   subject.close([&] { ++closed; });
   REQUIRE(subject.let_end([&] { return closed == 1; }));
@@ -259,6 +261,30 @@ TEST_CASE("a pool that drains ends what waits inside drain(), and what runs come
   CHECK(std::ranges::all_of(waiting, [](const auto& call) { return call->deliveries == 1; }));
   CHECK(reports.started.size() == kWorkers);
   subject.gone();
+}
+
+TEST_CASE("abort() ends what waits, the oldest first, and what runs where that can be killed; the pool serves on",
+          "[conformance]") {
+  Subject subject(every_kind());
+  Reports& reports = *subject.reports;
+  const auto running = subject.fill();
+  std::vector<std::shared_ptr<Call<pid_t>>> waiting;
+  constexpr std::size_t kWaiting = 400;  // more than fit where workers take them from
+  while (waiting.size() < kWaiting) waiting.push_back(subject.submit());
+  subject.call([&] { subject.pool().abort({Errc::lease_expired, "too late"}, detail::Ended::are_included); });
+  const std::size_t ended = kWaiting + (subject.kills() ? kWorkers : 0);
+  CHECK(reports.ended.size() == ended);
+  CHECK(std::ranges::all_of(reports.ended, &Reports::Report::inside));
+  CHECK(std::ranges::is_sorted(reports.ended | std::views::take(kWaiting), {}, &Reports::Report::job_id));
+  CHECK(std::ranges::all_of(waiting, [](const auto& call) { return call->code() == Errc::lease_expired; }));
+  for (const auto& call : running) {
+    if (subject.kills()) CHECK(call->code() == Errc::lease_expired);
+  }
+  const auto next = subject.submit();
+  REQUIRE(subject.let_end([&] { return next->ended() && running[0]->ended() && running[1]->ended(); }));
+  CHECK(next->succeeded());
+  CHECK(std::ranges::all_of(running, [](const auto& call) { return call->deliveries == 1; }));
+  CHECK(std::ranges::all_of(waiting, [](const auto& call) { return call->deliveries == 1; }));
 }
 
 TEST_CASE("a pool that closes says so later, and not before what runs has ended", "[conformance]") {

@@ -85,7 +85,7 @@ class Sequence {
   void step() {
     switch (pick(12)) {
       case 0: return submit_batch();
-      case 1: return withdraw();
+      case 1: return one_in(8) ? dispatcher_->end_waiting(Error(Errc::cancelled, "aborted")) : withdraw();
       case 2: return time_out();
       case 3: return crashes_ && one_in(3) ? crash() : advance(std::chrono::microseconds(pick(50)));
       case 4: return advance(std::chrono::milliseconds(pick(8)));

@@ -69,12 +69,20 @@ class SimPool final : public detail::Pool, public std::enable_shared_from_this<S
     return true;
   }
 
-  void drain() noexcept override {
+  void abort(const Error& error, detail::Ended /*ended*/) override {
+    end_waiting(error);
+    if (!world_.kills) {
+      for (const auto& job : busy_) job->state.stop.request_stop();
+      return;
+    }
+    for (auto begun = std::exchange(busy_, {}); auto& job : begun) end(std::move(job), error);
+  }
+  void drain(const Error& error) noexcept override {
     closing_ = true;
-    while (!queue_.empty()) end(queue_.pop_front(), detail::closed_before_begun("simulated"));
+    end_waiting(error);
   }
   void close(std::move_only_function<void()> closed) noexcept override {
-    drain();
+    drain(detail::closed_before_begun("simulated"));
     closed_ = std::move(closed);
     finish_if_idle();
   }
@@ -83,7 +91,7 @@ class SimPool final : public detail::Pool, public std::enable_shared_from_this<S
     if (closed_) scheduler_.defer(std::exchange(closed_, {}));
   }
   void close_now(TimePoint /*deadline*/) noexcept override {
-    drain();
+    drain(detail::closed_before_begun("simulated"));
     closed_ = {};
     if (world_.kills) busy_.clear();
   }
@@ -148,6 +156,9 @@ class SimPool final : public detail::Pool, public std::enable_shared_from_this<S
     const auto lease = job->state.lease;
     lease->job_ended(std::move(job));
     finish_if_idle();
+  }
+  void end_waiting(const Error& error) {
+    while (!queue_.empty()) end(queue_.pop_front(), error);
   }
   void finish_if_idle() {
     const MemoryPause pause;
