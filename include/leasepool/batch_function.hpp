@@ -39,7 +39,7 @@ struct BatchCallOf {
 
 }  // namespace detail
 
-/// The verbs for the items of a batch function: what WorkGrinder::batch() gives; submit(argument) and so on. Copies
+/// The verbs for the items of a batch function: what WorkGrinder::batch() returns; submit(argument) and so on. Copies
 /// share their batches, two of WorkGrinder::batch() do not. May outlive the grinder: items then fail with not_started.
 template <class Arg, class R>
 class BatchVerbs : public detail::ItemVerbs<BatchVerbs<Arg, R>, detail::BatchCallOf<Arg, R>::template Item> {

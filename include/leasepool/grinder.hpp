@@ -38,8 +38,8 @@ class CallVerbs : public ItemVerbs<Verbs, CallOf> {
 
 }  // namespace detail
 
-/// The verbs of a grinder with options of an item: what WorkGrinder::with() gives. May outlive the grinder: items then
-/// fail with not_started.
+/// The verbs of a grinder with options of an item: what WorkGrinder::with() returns. May outlive the grinder: items
+/// then fail with not_started.
 class GrinderCalls : public detail::CallVerbs<GrinderCalls> {
  public:
   GrinderCalls(std::shared_ptr<detail::GrinderCore> grinder, detail::ItemSettings settings)

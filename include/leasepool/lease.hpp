@@ -51,7 +51,7 @@ void submit_job_from_thread(const std::shared_ptr<LeaseRecord>& record, std::uni
 
 }  // namespace detail
 
-/// The verbs of a lease with options of one call: what ExecutorLease::with() gives. Keeps the lease's pool reachable,
+/// The verbs of a lease with options of one call: what ExecutorLease::with() returns. Keeps the lease's pool reachable,
 /// not the lease: once that is released, calls fail with lease_expired.
 class LeaseCalls {
  public:
@@ -173,7 +173,7 @@ class ExecutorLease {
   /// The verbs, cancelled when a stop is requested of the token (from any thread).
   [[nodiscard]] LeaseCalls with(std::stop_token token) const { return calls().with(std::move(token)); }
 
-  /// Gives the pool back; calls that still run end first and deliver. Idempotent.
+  /// Returns the pool; calls that still run end first and deliver. Idempotent.
   void release();
 
   /// Moves both deadlines to `duration` from now. Throws lease_expired when the lease is over,

@@ -58,7 +58,7 @@ class PendingAwaiter {
 
 }  // namespace detail
 
-/// What WorkGrinder::enqueue() gives. Loop thread only; move-only; may outlive the grinder and the loop. Dropping it
+/// What WorkGrinder::enqueue() returns. Loop thread only; move-only; may outlive the grinder and the loop. Dropping it
 /// detaches: the item still runs, and nobody hears of it.
 template <class R>
 class Pending {
@@ -82,7 +82,7 @@ class Pending {
     if (item_) detail::cancel_item(item_);
   }
 
-  /// co_await, once: gives the function's result, or throws what it threw or LeasePoolError.
+  /// co_await, once: returns the function's result, or throws what it threw or LeasePoolError.
   auto operator co_await() {
     if (!outcome_ || std::exchange(outcome_->awaited, true)) {
       throw std::logic_error("leasepool: a Pending is awaited once, and this one was, or was moved from");

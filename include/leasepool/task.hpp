@@ -159,7 +159,7 @@ Task<T> TaskPromise<T>::get_return_object() noexcept {
   return Task<T>(std::coroutine_handle<TaskPromise<T>>::from_promise(*this));
 }
 
-// What co_await asks of an awaitable: itself, or what its operator co_await gives.
+// What co_await asks of an awaitable: itself, or what its operator co_await returns.
 template <class A>
 decltype(auto) awaiter_of(A& awaitable) {
   if constexpr (requires { awaitable.operator co_await(); }) {
@@ -272,7 +272,7 @@ class WhenAllVector {
 
 }  // namespace detail
 
-/// Starts all awaitables, ends when all have ended, and gives a tuple of their results (std::monostate for void).
+/// Starts all awaitables, ends when all have ended, and returns a tuple of their results (std::monostate for void).
 /// When some throw, the first of them in argument order is rethrown, after all have ended.
 template <class... A>
   requires(detail::CanBeAwaited<A> && ...)
@@ -281,7 +281,7 @@ auto when_all(A&&... awaitables) {
       detail::make_branch<std::decay_t<A>>(std::forward<A>(awaitables))...);
 }
 
-/// The same for any number of tasks of one type: gives a vector of results (nothing for Task<void>).
+/// The same for any number of tasks of one type: returns a vector of results (nothing for Task<void>).
 template <class T>
 auto when_all(std::vector<Task<T>> tasks) {
   std::vector<detail::Branch<T>> branches;

@@ -48,7 +48,7 @@ class AdaptiveSpin {
 
   [[nodiscard]] Duration bound() const noexcept { return bound_; }
 
-  // Looks until `ready()` says so, for as long as that paid lately, and at most until the deadline. Gives whether it
+  // Looks until `ready()` says so, for as long as that paid lately, and at most until the deadline. Returns whether it
   // became ready; if not, the caller sleeps, and then says for how long.
   template <class Ready>
   bool spin(const Ready& ready, TimePoint deadline = kNever) noexcept {

@@ -20,7 +20,7 @@ inline void futex_wait(const std::uint32_t* word, std::uint32_t value, FutexBits
 }
 
 // Wakes up to `count` threads that sleep on the word with one of the bits, in the order in which they went to sleep;
-// gives how many.
+// returns how many.
 inline long futex_wake(const std::uint32_t* word, int count = INT_MAX, FutexBits bits = kAnyFutexBit) noexcept {
   return ::syscall(SYS_futex, word, FUTEX_WAKE_BITSET_PRIVATE, count, nullptr, nullptr, bits);
 }

@@ -108,7 +108,7 @@ class IntrusiveMailbox {
   IntrusiveMailbox& operator=(const IntrusiveMailbox&) = delete;
   ~IntrusiveMailbox() { (void)close(); }
 
-  // Any thread. Gives the element back when closed, else null.
+  // Any thread. Returns the element when closed, else null.
   [[nodiscard]] std::unique_ptr<T> push(std::unique_ptr<T> element) noexcept {
     T* head = head_.load();
     do {
@@ -126,7 +126,7 @@ class IntrusiveMailbox {
   [[nodiscard]] IntrusiveQueue<T> take_all() noexcept {
     return head_.load() == closed() ? IntrusiveQueue<T>() : oldest_first(head_.exchange(nullptr));
   }
-  // The consumer: refuses pushes from now on, and gives what is left.
+  // The consumer: refuses pushes from now on, and returns what is left.
   [[nodiscard]] IntrusiveQueue<T> close() noexcept {
     T* const head = head_.exchange(closed());
     return head == closed() ? IntrusiveQueue<T>() : oldest_first(head);

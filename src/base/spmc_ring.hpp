@@ -26,7 +26,7 @@ class SpmcRing {
     }
   }
 
-  // The producer. Gives the element back when there is no room. Consumers see it at the next publish().
+  // The producer. Returns the element when there is no room. Consumers see it at the next publish().
   [[nodiscard]] std::unique_ptr<T> push(std::unique_ptr<T> element) noexcept {
     std::atomic<T*>& place = places_[pushed_ % kPlaces];
     // A place that is not null belongs to a consumer that has claimed it and not yet emptied it.
@@ -70,7 +70,7 @@ class SpmcRing {
   }
 
  private:
-  // The producer: gives the head. A place there that is empty and nobody has claimed was taken back; consumers may be
+  // The producer: returns the head. A place there that is empty and nobody has claimed was taken back; consumers may be
   // too busy to come by.
   std::uint64_t pass_over_taken_back() noexcept {
     std::uint64_t head = head_.load(std::memory_order_acquire);

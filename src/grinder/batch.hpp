@@ -30,7 +30,7 @@ class BatchQueue {
  public:
   explicit BatchQueue(BatchRules rules) : rules_(rules) {}
 
-  // Times do not go back from one item to the next. Gives the item's id. Throws std::bad_alloc, and then the item is
+  // Times do not go back from one item to the next. Returns the item's id. Throws std::bad_alloc, and then the item is
   // left where it was.
   template <class I>
   std::uint64_t add(I&& item, TimePoint now, int priority) {

@@ -61,7 +61,7 @@ struct CallStats {
 // The manager, as its leases know it. Loop thread only.
 class LeaseObserver {
  public:
-  // The handle gave it back.
+  // The handle was released or destroyed.
   virtual void lease_released(LeaseRecord& record) = 0;
   // Released, and its last call has ended.
   virtual void lease_drained(LeaseRecord& record) = 0;
@@ -125,7 +125,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
 
   // Has it noted where what runs is, where the pool can, for the error of a later interrupt.
   void note_stacks() const;
-  // Tells the callers of what still runs; the functions run on, and what they give is dropped.
+  // Tells the callers of what still runs; the functions run on, and what they return is dropped.
   void give_up_running(const Error& error, Ended ended = Ended::are_included) noexcept;
   // The same in the loop's next turn, when it has taken in what has ended by then.
   void give_up_soon(const Error& error) noexcept;

@@ -64,7 +64,7 @@ class SentCalls {
   [[nodiscard]] bool is_due(std::uint64_t call_id) const noexcept;
   // Of a call that was sent.
   [[nodiscard]] FunctionId function_of(std::uint64_t call_id) const noexcept;
-  // The one that is due was answered: gives its job, if somebody waits for it.
+  // The one that is due was answered: returns its job, if somebody waits for it.
   std::unique_ptr<Job> answered() noexcept;
   // Nobody waits for a call's answer any more; should it come, it is dropped.
   std::unique_ptr<Job> forget(const Job& job) noexcept;
@@ -73,7 +73,7 @@ class SentCalls {
   // Whether somebody waits for any.
   [[nodiscard]] bool wanted() const noexcept;
 
-  // It could not be sent, and another frame takes its place in the line. Gives its job, which stays here until the
+  // It could not be sent, and another frame takes its place in the line. Returns its job, which stays here until the
   // worker has passed that place; null if nobody waits for it any more.
   Job* refuse(std::uint64_t number) noexcept;
   // Whether the one that is due was.

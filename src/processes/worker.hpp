@@ -42,7 +42,7 @@ class WorkerOwner {
   // Prepares to decode a result beside the loop; null where it is to be decoded here.
   virtual std::shared_ptr<Decoding> prepare_decoding(const Worker& worker, const Job& job,
                                                      const Frame& frame) noexcept = 0;
-  // What was prepared, begun: the job goes on to its end from there. Gives it back if it has come to its end already.
+  // What was prepared, begun: the job goes on to its end from there. Returns it if it has come to its end already.
   virtual std::unique_ptr<Job> begin_decoding(const std::shared_ptr<Decoding>& decoding,
                                               std::unique_ptr<Job> job) noexcept = 0;
   // It is dead, or about to be: a replacement can be made. Once, before worker_gone.
@@ -168,7 +168,7 @@ class Worker final : public ChannelOwner, public WorkerPort, public std::enable_
   void give_up(std::string_view reason, std::string_view what = {});
   void initialize();
   void initialized(const Frame& frame);
-  // Gives what is wrong with the outcome itself.
+  // Returns what is wrong with the outcome itself.
   std::optional<std::string> take_outcome(Job& job, const Frame& frame) const;
   void accept_outcome(const Frame& frame);
   void accept_refusal();

@@ -11,7 +11,8 @@ namespace leasepool::detail {
 int landlock_abi() noexcept;
 
 // Lets the calling thread, and those that it starts, touch what is below these paths and no other file; neither connect
-// nor bind, and signal nobody, where the kernel's version goes that far. Needs no_new_privs. Gives what failed and why.
+// nor bind, and signal nobody, where the kernel's version goes that far. Needs no_new_privs. Returns what failed and
+// why.
 std::optional<std::string> enter_landlock(int abi, const std::vector<std::string>& readable,
                                           const std::vector<std::string>& writable);
 

@@ -21,7 +21,7 @@ struct SandboxPaths {
 // "Sandbox::compute()".
 std::string sandbox_name(Sandbox::Profile profile);
 
-// For good. Notes what is in force in `status`, and later there, for which system call the worker dies. Gives why it
+// For good. Notes what is in force in `status`, and later there, for which system call the worker dies. Returns why it
 // cannot be entered: `unsupported` where the system lacks a part of it.
 std::optional<Error> enter_sandbox(const WorkerSettings& settings, const SandboxPaths& paths, WorkerStatus& status);
 

@@ -18,7 +18,7 @@ struct FilterOptions {
 // What is missing for a filter, in words for an error; nothing where there can be one.
 std::optional<std::string> missing_for_filter();
 
-// Puts the filter into force for all threads of the process. Gives what failed and why.
+// Puts the filter into force for all threads of the process. Returns what failed and why.
 std::optional<std::string> enter_filter(const FilterOptions& options);
 
 // "openat()"; of a number that has no name here: "system call 999".

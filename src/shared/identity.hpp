@@ -55,7 +55,7 @@ struct WantedIdentity {
   int root = -1;        // the root directory; -1 where it is its own
 };
 
-// For good. Gives why it cannot be done (unsupported). Throws std::bad_alloc.
+// For good. Returns why it cannot be done (unsupported). Throws std::bad_alloc.
 std::optional<Error> take_on(const WantedIdentity& wanted);
 
 }  // namespace leasepool::detail

@@ -63,7 +63,7 @@ class ByteRingReader {
 
   // Notes how much there is by now. Throws DecodeError when the writer says that it has written what cannot be there.
   void look();
-  // Copies of what look() saw; gives how many bytes that were, none if there are no more.
+  // Copies of what look() saw; returns how many bytes that were, none if there are no more.
   std::size_t read(std::span<std::byte> into) noexcept;
 
   // False if there is something to read now, and then the reader does not sleep.

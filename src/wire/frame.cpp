@@ -152,7 +152,7 @@ void FrameDecoder::drop(Descriptors& descriptors) const noexcept {
   if (!descriptors.empty()) close_(std::exchange(descriptors, {}));
 }
 
-// Gives what came with the frame: of those behind it none, however few it has.
+// Returns what came with the frame: of those behind it none, however few it has.
 FrameDecoder::Arrival FrameDecoder::give_descriptors(std::size_t announced) {
   if (announced == 0 || arrived_ == 0) return {};
   const Arrival arrival = arrivals_.front();

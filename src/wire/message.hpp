@@ -20,7 +20,7 @@ class Message {
   // To be received with MSG_CMSG_CLOEXEC, and nothing else be done before arrived() if bytes came.
   [[nodiscard]] msghdr* to_receive(std::span<std::byte> into) noexcept;
 
-  // Appends the descriptors that came, for which there must be room: kMaxDescriptors at most. Gives whether more were
+  // Appends the descriptors that came, for which there must be room: kMaxDescriptors at most. Returns whether more were
   // sent, for which this process had none.
   [[nodiscard]] bool arrived(Descriptors& descriptors) noexcept;
 

@@ -51,7 +51,7 @@ bool close_ranges(const Kept& kept) noexcept {
   return ::syscall(SYS_close_range, from, ~0U, 0) == 0;
 }
 
-// What one call of getdents64() gave. Gives how many were closed.
+// What one call of getdents64() returned. Returns how many were closed.
 int close_listed(std::span<const std::byte> entries, const Kept& kept, int directory) noexcept {
   int closed = 0;
   while (!entries.empty()) {

@@ -299,7 +299,7 @@ void WorkerChannel::end_without_channel(int error) const {
   ::_exit(kChannelBroken);
 }
 
-// Gives the errno for which the kernel refused the descriptors; then nothing has been sent.
+// Returns the errno for which the kernel refused the descriptors; then nothing has been sent.
 int WorkerChannel::send(const Reply& reply) {
   std::span<const std::byte> left = reply.frame.view();
   if (!reply.descriptors.empty()) {

@@ -10,7 +10,7 @@
 
 namespace leasepool::detail {
 
-// Sets all limits; that of CPU time is to be renewed for each call. Gives what could not be set and why.
+// Sets all limits; that of CPU time is to be renewed for each call. Returns what could not be set and why.
 std::optional<std::string> set_limits(const WorkerSettings& settings);
 
 // Lets the process use so many more seconds of CPU time, from now on. SIGXCPU then ends it. 0 or an errno.

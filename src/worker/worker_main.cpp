@@ -73,7 +73,7 @@ class WorkerProcess {
         settings_(settings),
         channel_(std::move(channel), status_, std::move(status_file), settings_) {}
 
-  // Gives what could not be set, or had.
+  // Returns what could not be set, or had.
   std::optional<Error> get_ready(std::optional<Error> failure);
   void say_hello() const { channel_.send(empty_frame(FrameType::hello)); }
   void serve();

@@ -8,7 +8,7 @@
 
 namespace leasepool::detail {
 
-// Gives what could not be set and why. Of crashes in a process whose handlers are refused there are no stacks.
+// Returns what could not be set and why. Of crashes in a process whose handlers are refused there are no stacks.
 std::optional<Error> set_up_worker_process(WorkerStatus& status);
 
 // Its two steps for whoever else sets something up in it: a descriptor in the place of another (0 or an errno), and the

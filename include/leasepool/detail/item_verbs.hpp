@@ -66,7 +66,7 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
     submit_with_callback("submit_when_room_async", WithoutRoom::wait, std::forward<Rest>(arguments_and_callback)...);
   }
 
-  /// Queues the item now; gives a Pending, to be awaited later, cancelled, or dropped.
+  /// Queues the item now; returns a Pending, to be awaited later, cancelled, or dropped.
   template <class... A>
     requires PossibleCall<OfCall<A...>>
   auto enqueue(A&&... arguments) const {

@@ -89,7 +89,7 @@ class Job : public Deliverable {
   // Runs the function here and keeps what came of it.
   virtual void run() noexcept = 0;
 
-  // Appends the encoded arguments, and puts duplicates of their descriptors into `descriptors`; gives the function's
+  // Appends the encoded arguments, and puts duplicates of their descriptors into `descriptors`; returns the function's
   // id, or why it cannot go to another process. May be repeated: the job keeps its arguments until it is delivered.
   virtual Result<FunctionId> encode(Bytes& out, Descriptors& descriptors, std::size_t limit) const = 0;
 
