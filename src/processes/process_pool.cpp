@@ -121,7 +121,7 @@ void ProcessPool::spawn_worker() {
 
 void ProcessPool::start_took_too_long(std::uint64_t worker_id) {
   const auto worker = find(worker_id);
-  if (!worker || worker->ready() || worker->dying()) return;
+  if (!worker || worker->came_up() || worker->dying()) return;
   retire(*worker);
   worker->kill();
   worker_failed_to_start("a worker was not ready within worker_start_timeout = " +
@@ -255,7 +255,7 @@ void ProcessPool::worker_finished(Worker& worker, std::unique_ptr<Job> job) {
 // One at a time, so that a pool whose workers started together does not lose them together.
 bool ProcessPool::is_due_for_recycling(const Worker& worker) const noexcept {
   return worker.due_for_recycling() && !worker.dying() && live_ == options_.workers &&
-         std::ranges::all_of(workers_, [](const auto& other) { return other->dying() || other->ready(); });
+         std::ranges::all_of(workers_, [](const auto& other) { return other->dying() || other->came_up(); });
 }
 
 void ProcessPool::recycle(Worker& worker) {
@@ -268,7 +268,7 @@ void ProcessPool::recycle(Worker& worker) {
 void ProcessPool::worker_dying(Worker& worker) {
   retire(worker);
   dispatcher_->recall_from(worker);
-  if (closing_ || !worker.ready()) return;  // one that did not come up is replaced when it has been counted as such
+  if (closing_ || !worker.came_up()) return;  // one that did not come up is replaced when it has been counted as such
   ++options_.totals->workers_crashed;
   note_death();
   const Job* const job = worker.job();
@@ -283,8 +283,8 @@ void ProcessPool::worker_gone(Worker& worker, std::unique_ptr<Job> job) {
   const auto place = std::ranges::find_if(workers_, [&](const auto& known) { return known.get() == &worker; });
   const std::shared_ptr<Worker> gone = std::move(*place);
   workers_.erase(place);
-  if (!gone->killed_by_us() && !closing_) {
-    if (!gone->ready()) {
+  if (!gone->ended_by_us() && !closing_) {
+    if (!gone->came_up()) {
       failed_to_start(*gone);
     } else if (!job) {
       log(LogLevel::warning, [&] { return options_.name + ": idle " + gone->describe_end(); });
@@ -391,7 +391,7 @@ void ProcessPool::close(std::move_only_function<void()> closed) noexcept {
   closed_ = std::move(closed);
   drain(closed_before_begun(options_.name));
   for_each_worker([this](Worker& worker) {
-    if (!worker.ready()) {
+    if (!worker.came_up()) {
       worker.kill();
     } else if (worker.idle() && !worker.dying()) {
       retire(worker);

@@ -17,6 +17,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/check.hpp"
 #include "base/clock.hpp"
 #include "base/signal_text.hpp"
 #include "leasepool/detail/serialize.hpp"
@@ -151,14 +152,32 @@ void Worker::spawned(SpawnedProcess process) {
   pid_ = process.pid;
   pidfd_ = std::move(process.pidfd);
   if (!watch_death()) return;
-  if (killed_ || !failure_.empty()) return send_sigkill();  // wanted before there was anything to kill
+  if (ended_by_us_ || !failure_.empty()) return send_sigkill();  // wanted before there was anything to kill
   if (said_hello_) greet();
 }
 
 // It is there, and can be killed.
-void Worker::greet() {
-  if (initializer_) return initialize();
-  if (!dying_ && owner_ != nullptr) owner_->worker_ready(*this);
+void Worker::greet() { initializer_ ? initialize() : come_up(); }
+
+void Worker::enter(WorkerState next) noexcept {
+  const bool next_in_line = static_cast<int>(next) == static_cast<int>(state_) + 1;
+  const bool fails_to_start = state_ == WorkerState::starting && next == WorkerState::dying;
+  check(next_in_line || fails_to_start, "a worker starts, serves, dies and is gone, in this order");
+  state_ = next;
+}
+
+void Worker::come_up() {
+  if (dying()) return;
+  check(said_hello_ && pidfd_ && !initializer_, "a worker that serves is known and initialized");
+  enter(WorkerState::serving);
+  came_up_ = true;
+  if (owner_ != nullptr) owner_->worker_ready(*this);
+}
+
+bool Worker::begin_dying() noexcept {
+  if (dying()) return false;
+  enter(WorkerState::dying);
+  return true;
 }
 
 void Worker::not_spawned(std::string_view reason) {
@@ -191,11 +210,12 @@ void Worker::cannot_watch() {
 
 void Worker::died() {
   if (std::exchange(dead_, true)) return;
+  const bool is_news = begin_dying();
   reap_if_child();
   loop_.cancel_timer(std::exchange(death_timer_, 0));
   channel_->finish();
   if (!exit_known_ && owner_ != nullptr) await_exit_status();
-  if (!std::exchange(dying_, true) && owner_ != nullptr) owner_->worker_dying(*this);
+  if (is_news && owner_ != nullptr) owner_->worker_dying(*this);
   check_gone();
 }
 
@@ -232,6 +252,7 @@ void Worker::forget_exit_status() {
 }
 
 void Worker::forget() {
+  (void)begin_dying();
   loop_.ring().cancel(std::exchange(death_watch_, 0));
   loop_.cancel_timer(std::exchange(death_timer_, 0));
   dead_ = true;
@@ -241,8 +262,8 @@ void Worker::forget() {
 }
 
 void Worker::check_gone() {
-  if (gone_ || !dead_ || !channel_ended_ || !exit_known_) return;
-  gone_ = true;
+  if (state_ == WorkerState::gone || !dead_ || !channel_ended_ || !exit_known_) return;
+  enter(WorkerState::gone);
   loop_.cancel_timer(exit_status_timer_);
   loop_.cancel_timer(std::exchange(give_back_timer_, 0));
   channel_->let_go();
@@ -256,7 +277,7 @@ void Worker::check_gone() {
 }
 
 void Worker::frame_received(const Frame& frame) {
-  if (killed_ || !failure_.empty()) return;  // its job was taken away, or nothing it says is believed any more
+  if (ended_by_us_ || !failure_.empty()) return;  // its job was taken away, or nothing it says is believed any more
   if (frame.lost_descriptors != 0 && !frame.lost_here)
     return violated("a frame with fewer descriptors than it announces");
   switch (frame.type) {
@@ -332,7 +353,7 @@ void Worker::note_failure(std::string_view reason, std::string_view what) noexce
 void Worker::give_up(std::string_view reason, std::string_view what) {
   note_failure(reason, what);
   send_sigkill();
-  if (!std::exchange(dying_, true) && owner_ != nullptr) owner_->worker_dying(*this);
+  if (begin_dying() && owner_ != nullptr) owner_->worker_dying(*this);
 }
 
 void Worker::send_sigkill() noexcept {
@@ -343,14 +364,14 @@ void Worker::send_sigkill() noexcept {
 }
 
 void Worker::kill() noexcept {
-  killed_ = true;
-  dying_ = true;
+  ended_by_us_ = true;
+  (void)begin_dying();
   send_sigkill();
 }
 
 void Worker::close_idle() noexcept {
-  killed_ = true;
-  dying_ = true;
+  ended_by_us_ = true;
+  (void)begin_dying();
   channel_->finish();
 }
 

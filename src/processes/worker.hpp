@@ -62,6 +62,17 @@ class WorkerOwner {
   ~WorkerOwner() = default;
 };
 
+// A worker's life, as its parent knows it:
+//
+//   state     | what it is                             | and then
+//   ----------|----------------------------------------|----------------------------------------------------------
+//   starting  | asked for, forked, or initializing     | serving: it said hello, ran its initializer, and has a pidfd
+//   serving   | it takes calls                         | dying, as from starting: dead, dismissed, killed or given up
+//   dying     | its owner has been told                | gone: process, channel and exit status are all known to have
+//             |                                        | ended
+//   gone      | nothing of it is left                  |
+enum class WorkerState { starting, serving, dying, gone };
+
 // Loop thread only. Shared with its operations in flight.
 class Worker final : public ChannelOwner, public WorkerPort, public std::enable_shared_from_this<Worker> {
  public:
@@ -83,7 +94,9 @@ class Worker final : public ChannelOwner, public WorkerPort, public std::enable_
   [[nodiscard]] std::optional<Error> queue(std::unique_ptr<Job>& job) override;
   void flush() override { channel_->flush(); }
   [[nodiscard]] bool idle() const noexcept override { return sent_.empty(); }
-  [[nodiscard]] bool may_have_more() const noexcept override { return ready() && !dying_ && !due_for_recycling(); }
+  [[nodiscard]] bool may_have_more() const noexcept override {
+    return state_ == WorkerState::serving && !due_for_recycling();
+  }
   [[nodiscard]] bool has_credit() noexcept override { return may_have_more() && sent_.has_credit(); }
   [[nodiscard]] bool is_quick() const noexcept override { return sent_.is_short(); }
   [[nodiscard]] bool is_quick_with(std::size_t more) const noexcept override { return sent_.is_short_with(more); }
@@ -124,10 +137,11 @@ class Worker final : public ChannelOwner, public WorkerPort, public std::enable_
   [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
   // Whether somebody waits for the outcome of anything that it was sent.
   [[nodiscard]] bool has_jobs() const noexcept { return sent_.wanted(); }
-  // It said hello, ran its initializer, and is known as a process.
-  [[nodiscard]] bool ready() const noexcept { return said_hello_ && !initializer_ && pidfd_; }
-  [[nodiscard]] bool dying() const noexcept { return dying_; }
-  [[nodiscard]] bool killed_by_us() const noexcept { return killed_; }
+  // It serves, or did.
+  [[nodiscard]] bool came_up() const noexcept { return came_up_; }
+  // Or gone.
+  [[nodiscard]] bool dying() const noexcept { return state_ >= WorkerState::dying; }
+  [[nodiscard]] bool ended_by_us() const noexcept { return ended_by_us_; }
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   // Empty if it has none, or no descriptor is left for it.
   [[nodiscard]] UniqueFd share_cgroup() const noexcept { return cgroup_ ? cgroup_->share() : UniqueFd(); }
@@ -191,6 +205,10 @@ class Worker final : public ChannelOwner, public WorkerPort, public std::enable_
   void reap_if_child() noexcept;
   void died();
   void check_gone();
+  void enter(WorkerState next) noexcept;
+  void come_up();
+  // False if it did already.
+  bool begin_dying() noexcept;
   [[nodiscard]] bool ran_out_of_memory() const noexcept;
 
   LoopCore& loop_;
@@ -224,14 +242,14 @@ class Worker final : public ChannelOwner, public WorkerPort, public std::enable_
   TimePoint busy_since_{};
   std::uint64_t calls_ = 0;    // that it was sent, without those taken back
   std::size_t decodings_ = 0;  // results of it that are decoded beside the loop
+  WorkerState state_ = WorkerState::starting;
   bool said_hello_ = false;
-  bool killed_ = false;
+  bool came_up_ = false;
+  bool ended_by_us_ = false;  // it was killed or dismissed, and nothing that it says counts any more
   bool kill_sent_ = false;
-  bool dying_ = false;
   bool dead_ = false;
   bool channel_ended_ = false;
-  bool exit_known_ = false;
-  bool gone_ = false;
+  bool exit_known_ = false;  // or nobody is left to tell
   bool oom_killed_ = false;  // the kernel killed something in its cgroup for want of memory
   std::optional<int> wait_status_;
   ResourceUse use_{};

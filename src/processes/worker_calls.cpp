@@ -19,7 +19,8 @@ constexpr std::size_t kMaxDecodings = 2;
 }  // namespace
 
 std::optional<Error> Worker::queue(std::unique_ptr<Job>& job) {
-  check(ready() && !dying_ && (idle() || has_credit()), "a job goes to an idle worker, or to one that has room");
+  check(state_ == WorkerState::serving && (idle() || has_credit()),
+        "a job goes to a worker that serves, and is idle or has credit");
   SentCall sent;
   try {
     Descriptors descriptors;
@@ -138,7 +139,7 @@ void Worker::initialized(const Frame& frame) {
     return give_up("could not be initialized: ", told.message());
   }
   initializer_ = {};
-  if (ready() && !dying_ && owner_ != nullptr) owner_->worker_ready(*this);
+  come_up();
 }
 
 std::optional<std::string> Worker::take_outcome(Job& job, const Frame& frame) const {
@@ -220,7 +221,7 @@ void Worker::descriptors_refused(std::uint64_t number, int error) {
     });
   };
   if (initializing_) return give_up("has no initializer: ", refusal_of(*initializing_).message());
-  if (killed_ || !failure_.empty()) return;
+  if (ended_by_us_ || !failure_.empty()) return;
   if (Job* const job = sent_.refuse(number); job != nullptr) job->fail(refusal_of(*job));
 }
 
