@@ -16,10 +16,6 @@
 
 namespace leasepool::detail {
 
-// Waiting awake for a thread or process that gets up costs more than it spares: a few microseconds of who waits, for
-// some tens of the processor. Now and then that is nothing, so it may take one part in so many of the time.
-constexpr int kSleepsPerWakeUpAwaited = 400;
-
 // How long the end of a loop waits for operations of which the kernel may have dropped the completions.
 constexpr Duration kLostPatience = std::chrono::seconds(1);
 
@@ -234,16 +230,6 @@ void LoopCore::pause() noexcept {
   (void)::nanosleep(&a_while, nullptr);
 }
 
-void LoopCore::begin_busy_poll(Duration spin) noexcept {
-  if (spin <= Duration::zero()) return;
-  spin_.allow(spin);
-  ++busy_polls_;
-}
-
-void LoopCore::end_busy_poll(Duration spin) noexcept {
-  if (spin > Duration::zero()) --busy_polls_;
-}
-
 bool LoopCore::flush_after_callbacks(const std::shared_ptr<Coalesced>& work) noexcept {
   if (!more_deliveries_) return false;
   try {
@@ -256,18 +242,11 @@ bool LoopCore::flush_after_callbacks(const std::shared_ptr<Coalesced>& work) noe
 
 // Looks for a while, where something is expected that may come before this thread could go to sleep and be woken.
 bool LoopCore::busy_poll() {
-  if (busy_polls_ == 0) return false;
-  const TimePoint begin = slow_wake_ ? now() : TimePoint();
-  if (slow_wake_ && begin < may_wait_awake_for_wake_up_) return false;
+  if (!busy_poll_.wanted()) return false;
   (void)ring_.submit_and_reap();
-  const bool came =
-      spin_.spin([this] { return ring_.has_reaped() || !inbox_->empty() || pollers_ready() || ring_.has_unreaped(); },
-                 timers_.earliest());
-  if (slow_wake_) {
-    const TimePoint end = now();
-    may_wait_awake_for_wake_up_ = end + kSleepsPerWakeUpAwaited * (end - begin);
-  }
-  return came;
+  return busy_poll_.run(
+      [this] { return ring_.has_reaped() || !inbox_->empty() || pollers_ready() || ring_.has_unreaped(); },
+      timers_.earliest());
 }
 
 bool LoopCore::pollers_ready() const noexcept {
@@ -307,8 +286,7 @@ void LoopCore::sleep() {
   const int error = ring_.submit_and_wait();
   awake();
   look_at_ring(error);
-  if (busy_polls_ != 0 && !slow_wake_) spin_.slept(monotonic_now() - asleep);
-  slow_wake_ = false;
+  busy_poll_.slept(monotonic_now() - asleep);
 }
 
 // An exception that leaves a callback leaves through here; what has not run yet stays queued for the next turn.

@@ -12,12 +12,12 @@
 #include <thread>
 #include <vector>
 
-#include "base/adaptive_spin.hpp"
 #include "base/clock.hpp"
 #include "base/intrusive_queue.hpp"
 #include "base/process_identity.hpp"
 #include "leasepool/detail/deliverable.hpp"
 #include "leasepool/loop.hpp"
+#include "loop/busy_poll.hpp"
 #include "loop/inbox.hpp"
 #include "loop/loop_client.hpp"
 #include "loop/poller.hpp"
@@ -48,9 +48,9 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   void defer(std::unique_ptr<Deferred> deferred) noexcept override;
   void report(std::unique_ptr<Deferred> deferred) noexcept override;
   void deliver(std::unique_ptr<Deliverable> ended) noexcept override;
-  void begin_busy_poll(Duration spin) noexcept override;
-  void end_busy_poll(Duration spin) noexcept override;
-  void note_slow_wake() noexcept override { slow_wake_ = true; }
+  void begin_busy_poll(Duration spin) noexcept override { busy_poll_.begin(spin); }
+  void end_busy_poll(Duration spin) noexcept override { busy_poll_.end(spin); }
+  void note_slow_wake() noexcept override { busy_poll_.note_slow_wake(); }
   [[nodiscard]] bool flush_after_callbacks(const std::shared_ptr<Coalesced>& work) noexcept override;
   // What is posted may be what ends the loop, before this has returned: so the inbox is held.
   void post(std::unique_ptr<Deferred> deferred) noexcept override {
@@ -146,12 +146,9 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   std::list<Spawned> ended_;
   OperationId doorbell_ = 0;
   PollerList pollers_;
-  std::size_t busy_polls_ = 0;  // completions that are worth looking for
-  AdaptiveSpin spin_{Duration::zero()};
-  bool slow_wake_ = false;                  // since it last slept
-  TimePoint may_wait_awake_for_wake_up_{};  // from then on again
-  std::optional<WakeSet> wake_set_;         // once somebody has asked for poll_fd()
-  bool stop_behind_posts_ = false;          // takes effect when those have run that came before it
+  BusyPoll busy_poll_;
+  std::optional<WakeSet> wake_set_;  // once somebody has asked for poll_fd()
+  bool stop_behind_posts_ = false;   // takes effect when those have run that came before it
   bool stop_requested_ = false;
   bool turning_ = false;
   bool close_asked_ = false;  // while a callback runs
