@@ -139,6 +139,12 @@ class Subject {
     if (is_real()) REQUIRE(wait([] { return shared().holding == static_cast<int>(kWorkers); }));
     return running;
   }
+  // More than fit where workers take them from.
+  std::vector<std::shared_ptr<Call<pid_t>>> queue() {
+    std::vector<std::shared_ptr<Call<pid_t>>> waiting;
+    while (waiting.size() < 400) waiting.push_back(submit());
+    return waiting;
+  }
   void close(std::function<void()> closed) {
     call([&] {
       pool_->close([this, closed = std::move(closed)] {
@@ -245,13 +251,11 @@ TEST_CASE("a pool that drains ends what waits inside drain(), and what runs come
   Subject subject(every_kind());
   Reports& reports = *subject.reports;
   const auto running = subject.fill();
-  std::vector<std::shared_ptr<Call<pid_t>>> waiting;
-  constexpr std::size_t kWaiting = 400;  // more than fit where workers take them from
-  while (waiting.size() < kWaiting) waiting.push_back(subject.submit());
+  const auto waiting = subject.queue();
+  const std::size_t queued = waiting.size();
   subject.call([&] { subject.pool().drain({Errc::lease_expired, "too late"}); });
-  CHECK(std::ranges::count_if(waiting, [](const auto& call) { return call->code() == Errc::lease_expired; }) ==
-        kWaiting);
-  CHECK(reports.ended.size() == kWaiting);
+  CHECK(std::ranges::count_if(waiting, [](const auto& call) { return call->code() == Errc::lease_expired; }) == queued);
+  CHECK(reports.ended.size() == queued);
   CHECK(std::ranges::all_of(reports.ended, &Reports::Report::inside));
   subject.call([&] { subject.pool().drain({Errc::lease_expired, "too late"}); });
   int closed = 0;
@@ -268,14 +272,13 @@ TEST_CASE("abort() ends what waits, the oldest first, and what runs where that c
   Subject subject(every_kind());
   Reports& reports = *subject.reports;
   const auto running = subject.fill();
-  std::vector<std::shared_ptr<Call<pid_t>>> waiting;
-  constexpr std::size_t kWaiting = 400;  // more than fit where workers take them from
-  while (waiting.size() < kWaiting) waiting.push_back(subject.submit());
+  const auto waiting = subject.queue();
+  const std::size_t queued = waiting.size();
   subject.call([&] { subject.pool().abort({Errc::lease_expired, "too late"}, detail::Ended::are_included); });
-  const std::size_t ended = kWaiting + (subject.kills() ? kWorkers : 0);
+  const std::size_t ended = queued + (subject.kills() ? kWorkers : 0);
   CHECK(reports.ended.size() == ended);
   CHECK(std::ranges::all_of(reports.ended, &Reports::Report::inside));
-  CHECK(std::ranges::is_sorted(reports.ended | std::views::take(kWaiting), {}, &Reports::Report::job_id));
+  CHECK(std::ranges::is_sorted(reports.ended | std::views::take(queued), {}, &Reports::Report::job_id));
   CHECK(std::ranges::all_of(waiting, [](const auto& call) { return call->code() == Errc::lease_expired; }));
   for (const auto& call : running) {
     if (subject.kills()) CHECK(call->code() == Errc::lease_expired);
