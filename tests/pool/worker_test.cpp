@@ -305,7 +305,7 @@ TEST_CASE("a worker that was killed before it was spawned is killed then", "[wor
   fixture.spawned();
   fixture.worker->exited(SIGKILL, {});
   CHECK(fixture.until({"gone"}));
-  CHECK(fixture.worker->killed_by_us());
+  CHECK(fixture.worker->ended_by_us());
 }
 
 TEST_CASE("a job whose outcome is no longer wanted can be taken from a worker", "[worker_view][E6]") {
