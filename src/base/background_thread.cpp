@@ -40,6 +40,7 @@ void BackgroundThread::wait_for_task(Duration most) noexcept {
 }
 
 bool BackgroundThread::add(std::shared_ptr<BackgroundTask> task) noexcept {
+  if (::getpid() != process_) return false;  // as above
   BackgroundTask* const added = task.get();
   const std::lock_guard lock(shared_->mutex);
   if (!shared_->running) {

@@ -51,8 +51,9 @@ BackgroundThread& closing_thread() {
 void close_in_background(Descriptors&& descriptors) noexcept {
   if (descriptors.empty()) return;
   try {
+    BackgroundThread& thread = closing_thread();  // first, as it may throw while the descriptors are still here
     const auto closing = std::make_shared<Closing>(std::move(descriptors));
-    if (!closing_thread().add(closing)) closing->run();
+    if (!thread.add(closing)) closing->run();
   } catch (const std::bad_alloc&) {
     close_now(descriptors);
   }
