@@ -118,10 +118,14 @@ void Channel::send_next() {
 
 void Channel::send_wake() {
   static const EmptyFrame kWake = empty_frame(FrameType::wake);
-  sending_ = true;
-  if (sent_of_wake_ == 0) wake_wanted_ = false;  // one that is wanted from now on is another: this one may be read soon
-  send_ = loop_.ring().send(socket_.get(), std::span(kWake).subspan(sent_of_wake_),
-                            [self = shared_from_this()](Completion completion) { self->woke(completion); });
+  try {
+    send_ = loop_.ring().send(socket_.get(), std::span(kWake).subspan(sent_of_wake_),
+                              [self = shared_from_this()](Completion completion) { self->woke(completion); });
+    sending_ = true;
+    if (sent_of_wake_ == 0) wake_wanted_ = false;  // one that is wanted from now on is another: this may be read soon
+  } catch (const std::bad_alloc&) {
+    stop_sending();
+  }
 }
 
 void Channel::woke(Completion completion) {
