@@ -58,7 +58,7 @@ class Reports final : public detail::JobSink {
   std::vector<Report> started, given_back, ended;
 };
 
-// A pool of either kind, started; and what differs between a loop with a kernel and one without.
+// A pool of any kind, started; and what differs between a loop with a kernel and one without.
 class Subject {
  public:
   explicit Subject(Kind kind) : kind_(kind) {
@@ -138,6 +138,11 @@ class Subject {
     REQUIRE(wait([&] { return reports->started.size() == kWorkers; }));
     if (is_real()) REQUIRE(wait([] { return shared().holding == static_cast<int>(kWorkers); }));
     return running;
+  }
+  // Whether a call that can be asked to stop was asked.
+  [[nodiscard]] bool was_asked(const Call<pid_t>& call) const {
+    const std::stop_source& stop = stops_[call.id - 1];
+    return !stop.stop_possible() || stop.stop_requested();
   }
   // More than fit where workers take them from.
   std::vector<std::shared_ptr<Call<pid_t>>> queue() {
@@ -237,6 +242,7 @@ TEST_CASE("a job that runs ends inside interrupt() where that says so, and else 
     CHECK(reports.ended.front().inside);
   } else {
     CHECK_FALSE(running[0]->ended());
+    CHECK(subject.was_asked(*running[0]));
     REQUIRE(subject.let_end([&] { return running[0]->ended(); }));
     CHECK(running[0]->succeeded());
   }
@@ -281,7 +287,8 @@ TEST_CASE("abort() ends what waits, the oldest first, and what runs where that c
   CHECK(std::ranges::is_sorted(reports.ended | std::views::take(queued), {}, &Reports::Report::job_id));
   CHECK(std::ranges::all_of(waiting, [](const auto& call) { return call->code() == Errc::lease_expired; }));
   for (const auto& call : running) {
-    if (subject.kills()) CHECK(call->code() == Errc::lease_expired);
+    const bool told = subject.kills() ? call->code() == Errc::lease_expired : subject.was_asked(*call);
+    CHECK(told);
   }
   const auto next = subject.submit();
   REQUIRE(subject.let_end([&] { return next->ended() && running[0]->ended() && running[1]->ended(); }));

@@ -1,5 +1,6 @@
 // Random sequences of everything that can be done to a dispatcher, and of what its workers may do, against the model.
 // LEASEPOOL_SIM_SEQUENCES sets how many; LEASEPOOL_SIM_SEED replays one.
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <random>
@@ -220,6 +221,7 @@ class Sequence {
     if (refuses) {
       dispatcher_->refuse(Error(Errc::cancelled, "closed"));
       submit();
+      DispatcherModel::require(!model_.calls().contains(last_id_), "what is submitted after a refusal ends at once");
     }
     for (int i = 0; i < 10'000 && !(model_.calls().empty() && scheduler_.nothing_comes()); ++i) {
       scheduler_.advance(1ms);
