@@ -18,8 +18,6 @@ LeaseRecord::LeaseRecord(std::shared_ptr<Scheduler> loop, LeaseObserver& observe
       owner(std::move(grant.owner)),
       where(grant.where),
       granted_at(grant.at),
-      soft_expires_at(grant.soft),
-      hard_expires_at(grant.hard),
       observer_(&observer),
       call_stats_(std::move(call_stats)),
       pool_(std::move(pool)) {}

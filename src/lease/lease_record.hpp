@@ -79,8 +79,6 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
     std::string owner;
     std::source_location where;
     TimePoint at{};
-    TimePoint soft{};
-    TimePoint hard{};
   };
 
   LeaseRecord(std::shared_ptr<Scheduler> loop, LeaseObserver& observer, std::shared_ptr<CallStats> call_stats,
@@ -94,8 +92,8 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   const std::string owner;
   const std::source_location where;
   const TimePoint granted_at;
-  TimePoint soft_expires_at;
-  TimePoint hard_expires_at;
+  TimePoint soft_expires_at{};
+  TimePoint hard_expires_at{};
   TimerId expiry_timer = 0;  // the manager's
   PoolSlot* slot = nullptr;  // the same, as long as the pool is lent to it
 

@@ -304,11 +304,11 @@ void ManagerCore::stop_timed_out() {
   }
 }
 
-// Threads cannot be killed: it names what they go on running.
 LogSink ManagerCore::log_sink() const {
   return [sink = sink_](const LogRecord& record) { sink->write(record); };
 }
 
+// Threads cannot be killed: it names what they go on running.
 void ManagerCore::log_abandoned(const LeaseRecord& lease, const char* by) noexcept {
   if (options_.backend != ExecutorBackend::thread || !lease.runs_something()) return;
   log(LogLevel::warning, [&] {
@@ -344,10 +344,9 @@ void ManagerCore::shut_down() noexcept {
   stop_callbacks_.tell(*scheduler_, {});
 
   for (PoolSlot& slot : pools_) {
-    if (slot.lease) orphan(*slot.lease);
+    // All of them drain first, as the loop goes on for one while another closes.
+    slot.lease ? orphan(*slot.lease) : slot.pool->drain(closed_before_begun(options_.name_prefix));
     end_lending(slot);
-    // All of them, as the loop goes on for one while another closes.
-    slot.pool->drain(closed_before_begun(options_.name_prefix));
   }
   idle_.clear();
   retired_.splice(retired_.end(), pools_);

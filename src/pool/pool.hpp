@@ -103,8 +103,9 @@ class Pool {
   // the function has returned, the result is on its way: that is spared, or ends too.
   virtual void abort(const Error& error, Ended ended) = 0;
 
-  // Takes no more jobs, and hands none to a worker: what waits ends with the error, and so does what comes back from a
-  // worker that had not begun it. May be repeated, and then the first error stays; each way of closing begins with it.
+  // Is given no more jobs, and hands none to a worker: what waits ends with the error, and so does what comes back from
+  // a worker that had not begun it. May be repeated, and then the first error stays; each way of closing begins with
+  // it.
   virtual void drain(const Error& error) noexcept = 0;
 
   // Drains; `closed` is called when the jobs that run have ended and every worker is gone. Once, and not after a failed

@@ -17,7 +17,7 @@ class SubmitCoalescer {
   explicit SubmitCoalescer(Scheduler& scheduler) noexcept : scheduler_(scheduler) {}
 
   // Whether the call that was queued last, of so many, waits: `work` will be asked to hand over what is queued. False:
-  // it is to be handed over now. That is for the first of a submit_coalescer, for one that nothing follows in this
+  // it is to be handed over now. That is for the first of a succession, for one that nothing follows in this
   // turn, and for one that makes them enough.
   [[nodiscard]] bool should_defer(const std::shared_ptr<Coalesced>& work, TimePoint submitted, std::size_t queued) {
     if (submitted - first_ < kQuick && queued % kTogether != 0) {

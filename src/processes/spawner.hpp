@@ -1,5 +1,5 @@
 // Spawner: a pool's connection to the fork server. Asks for workers, and hears what became of them. When the server is
-// killed it connects to its successor.
+// killed it tells its owner, who has it connect to the successor.
 #pragma once
 
 #include <sys/types.h>

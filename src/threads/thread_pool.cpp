@@ -4,10 +4,8 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <csignal>
 #include <new>
 #include <string>
-#include <system_error>
 #include <utility>
 
 #include "base/block_signals.hpp"
