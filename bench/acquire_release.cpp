@@ -67,12 +67,12 @@ void manager_alone(benchmark::State& state) {
   const auto manager = std::make_shared<leasepool::detail::ManagerCore>(
       scheduler, one_pool(), [&](const auto&) { return std::make_shared<SimPool>(*scheduler, world, 2); });
   manager->start([](const Result<void>&) {});
-  scheduler->settle();
+  scheduler->run_until_idle();
   for (auto _ : state) {
     (void)manager->acquire(
         {.owner = "bench", .lease_duration = std::chrono::hours(1), .wait = true, .timeout = {}, .where = {}},
         [](const Result<ExecutorLease>&) {});
-    scheduler->settle();
+    scheduler->run_until_idle();
   }
   manager->shut_down();
 }

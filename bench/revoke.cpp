@@ -34,7 +34,7 @@ class Manager {
     core_ = std::make_shared<leasepool::detail::ManagerCore>(
         scheduler_, options, [this](const auto&) { return std::make_shared<SimPool>(*scheduler_, world_, 1); });
     core_->start([](const Result<void>&) {});
-    scheduler_->settle();
+    scheduler_->run_until_idle();
     for (std::size_t i = 0; i < others; ++i) others_.push_back(acquire(24h * 365));
   }
   Manager(const Manager&) = delete;
@@ -45,7 +45,7 @@ class Manager {
     ExecutorLease got;
     (void)core_->acquire({.owner = "bench", .lease_duration = duration, .wait = true, .timeout = {}, .where = {}},
                          [&](Result<ExecutorLease> lease) { got = std::move(*lease); });
-    scheduler_->settle();
+    scheduler_->run_until_idle();
     return got;
   }
   void advance(leasepool::Duration by) { scheduler_->advance(by); }

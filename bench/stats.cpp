@@ -23,7 +23,7 @@ struct ManyLeases {
     manager = std::make_shared<leasepool::detail::ManagerCore>(
         scheduler, options, [this](const auto&) { return std::make_shared<SimPool>(*scheduler, world, 4); });
     manager->start([](const leasepool::Result<void>&) {});
-    scheduler->settle();
+    scheduler->run_until_idle();
     for (std::size_t i = 0; i < count; ++i) {
       (void)manager->acquire(
           {.owner = "owner " + std::to_string(i),
@@ -33,7 +33,7 @@ struct ManyLeases {
            .where = {}},
           [this](leasepool::Result<leasepool::ExecutorLease> lease) { leases.push_back(std::move(*lease)); });
     }
-    scheduler->settle();
+    scheduler->run_until_idle();
   }
   ManyLeases(const ManyLeases&) = delete;
   ManyLeases& operator=(const ManyLeases&) = delete;

@@ -93,14 +93,14 @@ void measure_revocation(std::size_t count, std::size_t passes, Costs& costs) {
     costs.begin_pass(pass);
     Stopwatch clock(Clock::cpu);
     manager->start([](const Result<void>&) {});
-    scheduler->settle();
+    scheduler->run_until_idle();
     costs.add("start a pool", clock.lap(count));
     std::vector<ExecutorLease> leases;
     for (std::size_t i = 0; i < count; ++i) {
       (void)manager->acquire({.owner = "holder", .lease_duration = 1s, .wait = true, .timeout = {}, .where = {}},
                              [&](Result<ExecutorLease> lease) { leases.push_back(std::move(*lease)); });
     }
-    scheduler->settle();
+    scheduler->run_until_idle();
     if (leases.size() != count) std::abort();
     clock = Stopwatch(Clock::cpu);
     scheduler->advance(1s);
@@ -109,7 +109,7 @@ void measure_revocation(std::size_t count, std::size_t passes, Costs& costs) {
     bool stopped = false;
     clock = Stopwatch(Clock::cpu);
     manager->stop([&](const Result<void>&) { stopped = true; });
-    scheduler->settle();
+    scheduler->run_until_idle();
     costs.add("stop a pool", clock.lap(count));
     if (!stopped) std::abort();
   }

@@ -57,7 +57,7 @@ Slab& slab_of(void* block) noexcept {
   return *reinterpret_cast<Slab*>(static_cast<std::byte*>(block) - address % kSlabSize);
 }
 
-void let_go(void* block, std::uint32_t blocks = 1) noexcept {
+void release_blocks(void* block, std::uint32_t blocks = 1) noexcept {
   Slab& slab = slab_of(block);
   if (slab.held.fetch_sub(blocks, std::memory_order_acq_rel) == blocks) ::operator delete(&slab, kSlabAlignment);
 }
@@ -86,12 +86,12 @@ class FreeBlocks {
     ++count_;
     return true;
   }
-  void let_go_of_all() noexcept {
+  void release_all_blocks() noexcept {
     while (Block* const block = first_) {
       first_ = block->next;
-      let_go(block);
+      release_blocks(block);
     }
-    if (uncut_ != 0) let_go(rest_, uncut_);
+    if (uncut_ != 0) release_blocks(rest_, uncut_);
   }
 
  private:
@@ -126,7 +126,7 @@ constinit thread_local BlocksBySize* own_blocks = nullptr;
 
 BlocksBySize::~BlocksBySize() {
   own_blocks = nullptr;
-  for (FreeBlocks& blocks : of_steps) blocks.let_go_of_all();
+  for (FreeBlocks& blocks : of_steps) blocks.release_all_blocks();
 }
 
 void have_blocks() {
@@ -153,7 +153,7 @@ void free_job(void* block, std::size_t size) noexcept {
   // as the thread lives: a slab for each thread that ever was.
   const bool own = own_blocks != nullptr && slab_of(block).owner == own_blocks->owner;
   if (own && own_blocks->of_steps[step].keep(block, (step + 1) * kStep)) return;
-  let_go(block);
+  release_blocks(block);
 }
 
 }  // namespace leasepool::detail

@@ -50,14 +50,14 @@ void GrinderCore::keep_timers() {
     age_timer_.keep();
     stop_timer_.keep();
   } catch (const std::bad_alloc&) {
-    age_timer_.let_go();
+    age_timer_.disarm();
     throw;
   }
 }
 
-void GrinderCore::let_timers_go() noexcept {
-  age_timer_.let_go();
-  stop_timer_.let_go();
+void GrinderCore::disarm_timers() noexcept {
+  age_timer_.disarm();
+  stop_timer_.disarm();
 }
 
 void GrinderCore::stop(bool cancel_pending, DoneCallback done) {
@@ -117,7 +117,7 @@ void GrinderCore::finish_stop_if_empty() {
   phase_ = Phase::stopped;
   stop_timer_.unset();
   stop_callbacks_.tell(*scheduler_, {});
-  if (start_callbacks_.empty()) return let_timers_go();
+  if (start_callbacks_.empty()) return disarm_timers();
   phase_ = Phase::running;
   start_callbacks_.tell(*scheduler_, {});
 }
@@ -130,7 +130,7 @@ void GrinderCore::shut_down() noexcept {
   phase_ = Phase::stopped;
   batches_.clear();  // gives the leases back
   while (!requests_.empty()) take_back_request();
-  let_timers_go();
+  disarm_timers();
   start_callbacks_.tell(*scheduler_, {});
   stop_callbacks_.tell(*scheduler_, {});
 }

@@ -77,7 +77,7 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   // Life.
   void begin_stop();
   void keep_timers();
-  void let_timers_go() noexcept;
+  void disarm_timers() noexcept;
   void cancel_everything(std::string_view reason);
   void stop_timed_out();
   void cancel_batch(Batch& batch, const Error& error) const;

@@ -70,7 +70,7 @@ std::unique_ptr<Job> LeaseRecord::admit(std::unique_ptr<Job> job, const CallSett
   try {
     reserve(*job, settings);
   } catch (const std::bad_alloc&) {
-    let_go(*job);
+    forget(*job);
     fail_now(std::move(job), Error::out_of_memory());
     return nullptr;
   }
@@ -94,7 +94,7 @@ void LeaseRecord::reserve(Job& job, const CallSettings& settings) {
   if (settings.stop.stop_possible()) watch_cancellation(job, settings.stop);
 }
 
-void LeaseRecord::let_go(Job& job) noexcept {
+void LeaseRecord::forget(Job& job) noexcept {
   calls_.unwatch(job);
   scheduler->cancel_timer(job.state.timer);
   job.state.cancellation.reset();
@@ -236,7 +236,7 @@ void LeaseRecord::forget_early(Job& job) noexcept {
 void LeaseRecord::job_ended(std::unique_ptr<Job> job) {
   const std::shared_ptr<JobSink> self = std::move(job->state.lease);
   calls_.remove(*job);
-  let_go(*job);
+  forget(*job);
   if (job->state.early_outcome) {  // of which its caller has not heard yet
     Error error = *std::move(job->state.early_outcome);
     forget_early(*job);

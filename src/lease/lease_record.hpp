@@ -152,7 +152,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   [[nodiscard]] std::unique_ptr<Job> admit(std::unique_ptr<Job> job, const CallSettings& settings,
                                            TimePoint now) noexcept;
   void reserve(Job& job, const CallSettings& settings);
-  void let_go(Job& job) noexcept;
+  void forget(Job& job) noexcept;
   void add_lease_context(Job& job) const noexcept;
   [[nodiscard]] std::string cancellation_text(const Job& job) const;
   void watch_cancellation(Job& job, const std::stop_token& token);

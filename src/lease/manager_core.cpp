@@ -48,7 +48,7 @@ void ManagerCore::keep_timers() {
     check_timer_.keep();
     stop_timer_.keep();
   } catch (const std::bad_alloc&) {
-    check_timer_.let_go();
+    check_timer_.disarm();
     throw;
   }
 }
@@ -326,16 +326,16 @@ void ManagerCore::finish_stop_if_empty() {
   stop_callbacks_.tell(*scheduler_, {});
   stop_timer_.unset();
   if (!start_callbacks_.empty()) return begin_start();  // asked for while it stopped
-  stop_timer_.let_go();
-  check_timer_.let_go();
+  stop_timer_.disarm();
+  check_timer_.disarm();
 }
 
 void ManagerCore::shut_down() noexcept {
   const auto self = shared_from_this();
   shut_down_ = true;
   phase_ = Phase::stopped;
-  check_timer_.let_go();
-  stop_timer_.let_go();
+  check_timer_.disarm();
+  stop_timer_.disarm();
   fail_waiters(Error::make(Errc::not_started, [] { return std::string("the manager was destroyed"); }));
   const Result<void> gone = std::unexpected(
       Error::make(Errc::cancelled, [&] { return options_.name_prefix + " was destroyed before it had started"; }));

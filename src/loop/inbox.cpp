@@ -61,10 +61,10 @@ void Inbox::ring_doorbell() noexcept {
   }
 }
 
-bool Inbox::prepare_sleep() noexcept {
+bool Inbox::try_enter_interrupt_mode() noexcept {
   asleep();
   if (empty()) return true;
-  awake();
+  exit_interrupt_mode();
   return false;
 }
 

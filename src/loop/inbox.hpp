@@ -46,9 +46,9 @@ class Inbox {
 
   // True when the loop may sleep: nothing is here, and what comes will ring. The order (flag, then look) meets the
   // producers' (push, then flag) in the single order of seq_cst operations, so that one of the two sees the other.
-  [[nodiscard]] bool prepare_sleep() noexcept;
+  [[nodiscard]] bool try_enter_interrupt_mode() noexcept;
   void asleep() noexcept { sleeping_.store(true); }
-  void awake() noexcept { sleeping_.store(false); }
+  void exit_interrupt_mode() noexcept { sleeping_.store(false); }
 
   [[nodiscard]] bool empty() const noexcept { return posted_.empty() && !has_handed_back() && !stop_requested_.load(); }
   [[nodiscard]] IntrusiveQueue<Deferred> take_posted() noexcept { return posted_.take_all(); }

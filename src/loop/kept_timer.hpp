@@ -34,7 +34,7 @@ class KeptTimer {
   void keep() {
     if (timer_ == 0) timer_ = keep_timer(scheduler_);
   }
-  void let_go() noexcept {
+  void disarm() noexcept {
     scheduler_.cancel_timer(std::exchange(timer_, 0));
     set_ = false;
   }

@@ -174,7 +174,7 @@ void LoopCore::begin_turns(const char* verb) {
   if (turning_) {
     throw std::logic_error(std::string("leasepool: ") + verb + "() called from a callback of the same loop");
   }
-  awake();
+  exit_interrupt_mode();
 }
 
 // From here on somebody else may sleep in this loop's place: what comes must make poll_fd() readable, and so must what
@@ -185,7 +185,7 @@ void LoopCore::end_turns() {
   const int error = ring_.submit_and_reap();
   inbox_->asleep();
   wake_set_->clear();
-  pollers_.each([](Poller& poller) { (void)poller.prepare_sleep(); });
+  pollers_.each([](Poller& poller) { (void)poller.try_enter_interrupt_mode(); });
   if (error != 0 || has_work() || ring_.has_unsubmitted() || ring_.has_unreaped()) wake_set_->signal();
 }
 
@@ -200,14 +200,14 @@ int LoopCore::poll_fd() {
 
 bool LoopCore::has_work() const noexcept {
   return ring_.has_reaped() || !deferred_.empty() || !reports_.empty() || !ended_.empty() || !deliveries_.empty() ||
-         !posted_.empty() || stop_behind_posts_ || !handed_back_.empty() || !inbox_->empty() || pollers_ready() ||
+         !posted_.empty() || stop_behind_posts_ || !handed_back_.empty() || !inbox_->empty() || pure_poll() ||
          timers_.earliest() <= turn_time_;
 }
 
 void LoopCore::turn(bool may_sleep) {
   const Turning turning(*this);
   if (doorbell_ == 0) arm_doorbell();
-  if (may_sleep && !has_work() && !busy_poll() && prepare_sleep()) {
+  if (may_sleep && !has_work() && !busy_poll() && try_enter_interrupt_mode()) {
     sleep();
   } else {
     look_at_ring(ring_.submit_and_reap());
@@ -245,46 +245,46 @@ bool LoopCore::busy_poll() {
   if (!busy_poll_.wanted()) return false;
   (void)ring_.submit_and_reap();
   return busy_poll_.run(
-      [this] { return ring_.has_reaped() || !inbox_->empty() || pollers_ready() || ring_.has_unreaped(); },
+      [this] { return ring_.has_reaped() || !inbox_->empty() || pure_poll() || ring_.has_unreaped(); },
       timers_.earliest());
 }
 
-bool LoopCore::pollers_ready() const noexcept {
-  return pollers_.any([](const Poller& poller) { return poller.ready(); });
+bool LoopCore::pure_poll() const noexcept {
+  return pollers_.any([](const Poller& poller) { return poller.pure_poll(); });
 }
 
 // True when the loop may sleep: nothing is here, and what comes will wake it.
-bool LoopCore::prepare_sleep() noexcept {
-  if (prepare_pollers() && inbox_->prepare_sleep()) return true;
-  awake();
+bool LoopCore::try_enter_interrupt_mode() noexcept {
+  if (pollers_enter_interrupt_mode() && inbox_->try_enter_interrupt_mode()) return true;
+  exit_interrupt_mode();
   return false;
 }
 
-bool LoopCore::prepare_pollers() noexcept {
-  return !pollers_.any([](Poller& poller) { return !poller.prepare_sleep(); });
+bool LoopCore::pollers_enter_interrupt_mode() noexcept {
+  return !pollers_.any([](Poller& poller) { return !poller.try_enter_interrupt_mode(); });
 }
 
-void LoopCore::awake() noexcept {
-  inbox_->awake();
-  pollers_.each([](Poller& poller) { poller.awake(); });
+void LoopCore::exit_interrupt_mode() noexcept {
+  inbox_->exit_interrupt_mode();
+  pollers_.each([](Poller& poller) { poller.exit_interrupt_mode(); });
 }
 
 // What was written before what they have seen, as lines to a pipe, the ring knows of by then, and comes first.
 void LoopCore::run_pollers() {
   if (pollers_.empty()) return;
-  pollers_.each([](Poller& poller) { poller.look(); });
+  pollers_.each([](Poller& poller) { poller.snapshot(); });
   if (ring_.has_unreaped()) {
     (void)ring_.submit_and_reap();
     ring_.run_handlers();
   }
-  pollers_.each([](Poller& poller) { poller.collect(); });
+  pollers_.each([](Poller& poller) { poller.poll(); });
 }
 
 void LoopCore::sleep() {
   const TimePoint asleep = monotonic_now();
   ring_.set_wakeup(timers_.earliest());
   const int error = ring_.submit_and_wait();
-  awake();
+  exit_interrupt_mode();
   look_at_ring(error);
   busy_poll_.slept(monotonic_now() - asleep);
 }
@@ -364,8 +364,8 @@ void LoopCore::wake_if_driven_from_outside() noexcept {
   if (!turning_) inbox_->ring_doorbell();
 }
 
-bool LoopCore::settle(const std::function<bool()>& ended, TimePoint deadline) {
-  check(on_thread(), "a loop settles on its own thread");
+bool LoopCore::run_completions_until(const std::function<bool()>& ended, TimePoint deadline) {
+  check(on_thread(), "a loop runs completions on its own thread");
   constexpr int kRefusalsAtMost = 10;
   constexpr int kShortagesAtMost = 3000;  // about as many milliseconds
   bool reached = ended();
@@ -374,8 +374,8 @@ bool LoopCore::settle(const std::function<bool()>& ended, TimePoint deadline) {
   while (!reached && refusals < kRefusalsAtMost && shortages < kShortagesAtMost && monotonic_now() < deadline) {
     if (!ring_.has_reaped()) {
       ring_.set_wakeup(deadline);
-      const int error = prepare_pollers() ? ring_.submit_and_wait() : ring_.submit_and_reap();
-      awake();
+      const int error = pollers_enter_interrupt_mode() ? ring_.submit_and_wait() : ring_.submit_and_reap();
+      exit_interrupt_mode();
       if (error != 0) pause();
       shortages = error == 0 ? 0 : shortages + 1;
       refusals = error == 0 || Ring::passes(error) ? 0 : refusals + 1;
@@ -409,7 +409,7 @@ void LoopCore::close_now() noexcept {
   inbox_->close();
   ring_.cancel(doorbell_);
   const TimePoint patience = ring_.lost_completions() ? deadline_after(now(), kLostPatience) : kNever;
-  if (!settle([this] { return ring_.in_flight() == 0; }, patience)) ring_.give_up();
+  if (!run_completions_until([this] { return ring_.in_flight() == 0; }, patience)) ring_.give_up();
   deferred_.clear();
   reports_.clear();
   deliveries_.clear();

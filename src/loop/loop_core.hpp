@@ -92,7 +92,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
 
   // For destructors that must not return before something has ended: handles completions, and nothing of the caller's,
   // until `ended` or the deadline, or until the kernel does not let the ring go on. Returns whether it ended.
-  bool settle(const std::function<bool()>& ended, TimePoint deadline);
+  bool run_completions_until(const std::function<bool()>& ended, TimePoint deadline);
 
   [[nodiscard]] bool closed() const noexcept override { return closed_ || close_asked_; }
   // Ends the loop: now, or, asked for by one of its own callbacks, when that has returned.
@@ -116,10 +116,10 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   void run_deferred();
   [[nodiscard]] bool has_work() const noexcept;
   bool busy_poll();
-  [[nodiscard]] bool pollers_ready() const noexcept;
-  bool prepare_sleep() noexcept;
-  bool prepare_pollers() noexcept;
-  void awake() noexcept;
+  [[nodiscard]] bool pure_poll() const noexcept;
+  bool try_enter_interrupt_mode() noexcept;
+  bool pollers_enter_interrupt_mode() noexcept;
+  void exit_interrupt_mode() noexcept;
   void run_pollers();
   void sleep();
   void arm_doorbell();

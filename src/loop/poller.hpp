@@ -13,15 +13,15 @@ class Poller {
   Poller& operator=(const Poller&) = delete;
 
   // Whether there is something to collect.
-  [[nodiscard]] virtual bool ready() const noexcept = 0;
+  [[nodiscard]] virtual bool pure_poll() const noexcept = 0;
 
   // Notes what has come by now; and hands that over, after what the ring had completed by then.
-  virtual void look() noexcept = 0;
-  virtual void collect() = 0;
+  virtual void snapshot() noexcept = 0;
+  virtual void poll() = 0;
 
   // From now on it wakes the loop when something comes. False if something is there already.
-  [[nodiscard]] virtual bool prepare_sleep() noexcept = 0;
-  virtual void awake() noexcept = 0;
+  [[nodiscard]] virtual bool try_enter_interrupt_mode() noexcept = 0;
+  virtual void exit_interrupt_mode() noexcept = 0;
 
   Poller* next = nullptr;  // of the loop's list
   Poller* previous = nullptr;

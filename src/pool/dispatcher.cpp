@@ -256,7 +256,7 @@ void Dispatcher::close() noexcept {
   workers_.clear();
   idle_.clear();
   last_used_ = nullptr;
-  recall_timer_.let_go();
+  recall_timer_.disarm();
 }
 
 }  // namespace leasepool::detail

@@ -93,7 +93,7 @@ void ProcessPool::spawn_worker() {
   std::shared_ptr<Worker> worker;
   const auto failed = [&](std::string_view reason) {
     if (worker) {
-      worker->let_go();
+      worker->detach();
       cancel_start_timer(worker->id());
     }
     worker_failed_to_start(reason);
@@ -457,21 +457,21 @@ void ProcessPool::close_now(TimePoint /*deadline*/) noexcept {
   end_decodings(
       Error::make(Errc::cancelled, [&] { return options_.name + " closed before the call's result was decoded"; }));
   for_each_worker([](Worker& worker) { worker.hear_it_again(); });  // its end
-  (void)loop_.settle([this] { return workers_.empty(); }, deadline_after(loop_.now(), kKillPatience));
+  (void)loop_.run_completions_until([this] { return workers_.empty(); }, deadline_after(loop_.now(), kKillPatience));
   if (decoding_thread_) decoding_thread_->wait_for_task(kAbandonPatience);
   release_all();
   log_->deliver();  // what its user has may be gone when the next turn comes
 }
 
 void ProcessPool::release_all() noexcept {
-  for (const auto& worker : workers_) worker->let_go();
+  for (const auto& worker : workers_) worker->detach();
   workers_.clear();
   dispatcher_->close();
   for (const auto& [id, timer] : start_timers_) loop_.cancel_timer(timer);
   start_timers_.clear();
-  backoff_.let_go();
-  kill_patience_.let_go();
-  if (spawner_) spawner_->let_go();
+  backoff_.disarm();
+  kill_patience_.disarm();
+  if (spawner_) spawner_->detach();
   spawner_.reset();
   decoding_thread_.reset();
 }

@@ -115,13 +115,13 @@ void Spawner::kill(std::uint64_t worker_id) noexcept {
   }
 }
 
-void Spawner::let_go() noexcept {
+void Spawner::detach() noexcept {
   owner_ = nullptr;
   outgoing_.clear();
   to_kill_.clear();
   unlink();
-  next_send_.let_go();
-  next_receive_.let_go();
+  next_send_.disarm();
+  next_receive_.disarm();
 }
 
 void Spawner::send(ControlRecord record) {

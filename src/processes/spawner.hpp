@@ -69,7 +69,7 @@ class Spawner : public std::enable_shared_from_this<Spawner> {
   void kill(std::uint64_t worker_id) noexcept;
 
   // Closes the connection: the server kills what is left of its workers.
-  void let_go() noexcept;
+  void detach() noexcept;
 
  private:
   // Shared with the polls in flight on the socket.
@@ -77,7 +77,7 @@ class Spawner : public std::enable_shared_from_this<Spawner> {
     UniqueFd socket;
     OperationId listen = 0;
     OperationId wait = 0;        // for room
-    Spawner* spawner = nullptr;  // null once it has let go of the connection
+    Spawner* spawner = nullptr;  // null once it is detached
   };
 
   void send(ControlRecord record);

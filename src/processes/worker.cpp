@@ -266,7 +266,7 @@ void Worker::check_gone() {
   enter(WorkerState::gone);
   loop_.cancel_timer(exit_status_timer_);
   loop_.cancel_timer(std::exchange(give_back_timer_, 0));
-  channel_->let_go();
+  channel_->detach();
   oom_killed_ = cgroup_ && cgroup_->ran_out_of_memory();
   if (cgroup_) remove_cgroup(loop_, std::move(cgroup_), kFirstRemoval);
   output_->finish();  // what it said before its end comes before what is said of it
@@ -300,7 +300,7 @@ void Worker::frame_received(const Frame& frame) {
     case FrameType::call:
     case FrameType::large_call: return violated("a call");
     case FrameType::sandbox: return violated("a sandbox");
-    case FrameType::elsewhere:
+    case FrameType::via_socket:
     case FrameType::wake: return violated("a frame of its channel's own");
   }
 }
@@ -375,14 +375,14 @@ void Worker::close_idle() noexcept {
   channel_->finish();
 }
 
-void Worker::let_go() noexcept {
+void Worker::detach() noexcept {
   owner_ = nullptr;
   loop_.cancel_timer(exit_status_timer_);
   loop_.cancel_timer(death_timer_);
   loop_.cancel_timer(std::exchange(give_back_timer_, 0));
   loop_.ring().cancel(std::exchange(death_watch_, 0));
-  if (channel_) channel_->let_go();
-  if (output_) output_->let_go();
+  if (channel_) channel_->detach();
+  if (output_) output_->detach();
 }
 
 // Where the line says of which call and time it is, that is believed of a call that the worker was sent, and of a time

@@ -132,7 +132,7 @@ class Worker final : public ChannelOwner, public WorkerPort, public std::enable_
   void close_idle() noexcept;
 
   // Nobody is told anything any more.
-  void let_go() noexcept;
+  void detach() noexcept;
 
   [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
   // Whether somebody waits for the outcome of anything that it was sent.

@@ -192,10 +192,10 @@ void WorkerOutput::finish() noexcept {
       drop(stream);
     }
   }
-  let_go();
+  detach();
 }
 
-void WorkerOutput::let_go() noexcept {
+void WorkerOutput::detach() noexcept {
   line_ = {};
   for (Stream& stream : streams_) {
     loop_.ring().cancel(std::exchange(stream.poll, 0));

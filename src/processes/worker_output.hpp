@@ -64,7 +64,7 @@ class WorkerOutput : public std::enable_shared_from_this<WorkerOutput> {
   void finish() noexcept;
 
   // Nobody is told anything any more.
-  void let_go() noexcept;
+  void detach() noexcept;
 
   // The last lines of stderr: at most 32 and 4 KiB.
   [[nodiscard]] std::string error_tail() const;

@@ -25,7 +25,7 @@ void ByteRingWriter::write(std::span<const std::byte> bytes) noexcept {
   written_ += bytes.size();
 }
 
-void ByteRingReader::look() {
+void ByteRingReader::refresh() {
   const std::uint64_t written = ring_->written.load(std::memory_order_acquire);
   if (written - read_ > ByteRing::kSize) throw DecodeError("it wrote more to its ring than there is room for");
   seen_ = written;

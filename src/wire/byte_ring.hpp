@@ -62,18 +62,18 @@ class ByteRingReader {
   [[nodiscard]] bool ready() const noexcept { return ring_->written.load(std::memory_order_acquire) != read_; }
 
   // Notes how much there is by now. Throws DecodeError when the writer says that it has written what cannot be there.
-  void look();
-  // Copies of what look() saw; returns how many bytes that were, none if there are no more.
+  void refresh();
+  // Copies of what refresh() saw; returns how many bytes that were, none if there are no more.
   std::size_t read(std::span<std::byte> into) noexcept;
 
   // False if there is something to read now, and then the reader does not sleep.
-  [[nodiscard]] bool prepare_sleep() noexcept {
+  [[nodiscard]] bool prepare_park() noexcept {
     ring_->reader_sleeps.store(1);
     if (ring_->written.load() == read_) return true;
-    awake();
+    cancel_park();
     return false;
   }
-  void awake() noexcept { ring_->reader_sleeps.store(0, std::memory_order_relaxed); }
+  void cancel_park() noexcept { ring_->reader_sleeps.store(0, std::memory_order_relaxed); }
 
  private:
   ByteRing* ring_;

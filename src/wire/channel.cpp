@@ -224,7 +224,7 @@ void Channel::stop_sending() {
 // What was sent before stays readable after a shutdown, then comes the end of file.
 void Channel::finish() noexcept { shut_down(); }
 
-void Channel::let_go() noexcept {
+void Channel::detach() noexcept {
   owner_ = nullptr;
   loop_.cancel_timer(std::exchange(next_try_, 0));
   shut_down();

@@ -1,6 +1,6 @@
 // Channel: frames and their descriptors over one end of a stream socket, driven by the ring. One receive and at most
 // one send are in flight; both keep the channel, and with it descriptor and buffers, alive until their last completion,
-// so its owner may let go at any time.
+// so its owner may detach at any time.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@
 
 namespace leasepool::detail {
 
-// Loop thread only. May let go of the channel from inside of each call.
+// Loop thread only. May detach from the channel inside of each call.
 class ChannelOwner {
  public:
   virtual void frame_received(const Frame& frame) = 0;
@@ -74,8 +74,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
   // the other end open.
   void finish() noexcept;
 
-  // The owner lets go: it is not called any more, and the socket is closed as soon as the kernel is done with it.
-  void let_go() noexcept;
+  // Its owner goes: it is not called any more, and the socket is closed as soon as the kernel is done with it.
+  void detach() noexcept;
 
  private:
   struct Outgoing {

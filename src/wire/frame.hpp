@@ -29,7 +29,7 @@ enum class FrameType : std::uint32_t {
   exception = 4,   // worker: the function threw; the payload is an encoded exception
   failure = 5,     // worker: the call failed without the function's doing; the payload is an encoded failure
   sandbox = 6,     // parent: the paths of Sandbox::files(), before the hello
-  elsewhere = 7,   // either, in a ring of shared memory: the next frame comes through the socket
+  via_socket = 7,  // either, in a ring of shared memory: the next frame comes through the socket
   wake = 8,        // either, through the socket: there is something in the ring; nothing else
   large_call = 9,  // parent: as call; its arguments are in ArgumentMemory, the payload is how many bytes they are
   // Parent: in the place of a call whose descriptors the kernel refused. Worker: it has passed that place.
@@ -38,7 +38,7 @@ enum class FrameType : std::uint32_t {
 
 inline constexpr std::size_t kFrameHeaderSize = 32;
 
-// How much of a ring is kept free for frames `elsewhere`: each frame under way needs at most one.
+// How much of a ring is kept free for frames `via_socket`: each frame under way needs at most one.
 inline constexpr std::size_t kMaxFramesUnderWay = 64;
 inline constexpr std::size_t kReservedRoom = kMaxFramesUnderWay * kFrameHeaderSize;
 

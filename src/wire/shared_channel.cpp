@@ -45,8 +45,8 @@ void SharedChannel::queue(Bytes& frame, Descriptors descriptors, std::uint64_t n
     return break_off("it answered what it had not read");
   }
   channel_->queue(std::move(frame), std::move(descriptors), number);
-  static const EmptyFrame kElsewhere = empty_frame(FrameType::elsewhere);
-  if (through_ring) outgoing_.write(kElsewhere);
+  static const EmptyFrame kViaSocket = empty_frame(FrameType::via_socket);
+  if (through_ring) outgoing_.write(kViaSocket);
 }
 
 void SharedChannel::flush() {
@@ -81,43 +81,43 @@ void SharedChannel::pause() noexcept {
 void SharedChannel::go_on() {
   if (!std::exchange(paused_, false)) return;
   const auto self = shared_from_this();
-  collect();
+  poll();
   if (!paused_) channel_->go_on();
 }
 
-void SharedChannel::let_go() noexcept {
+void SharedChannel::detach() noexcept {
   owner_ = nullptr;
   expect(false);
-  channel_->let_go();
+  channel_->detach();
 }
 
-bool SharedChannel::prepare_sleep() noexcept {
-  if (elsewhere_ || ended_ || paused_) return true;  // the socket's completion wakes the loop, or who has it go on
+bool SharedChannel::try_enter_interrupt_mode() noexcept {
+  if (via_socket_ || ended_ || paused_) return true;  // the socket's completion wakes the loop, or who has it go on
   ++sleeps_;
-  return incoming_.prepare_sleep();
+  return incoming_.prepare_park();
 }
 
-void SharedChannel::look() noexcept {
+void SharedChannel::snapshot() noexcept {
   if (!shares_memory_) return;
   try {
-    incoming_.look();
-  } catch (const DecodeError&) {  // NOLINT(bugprone-empty-catch): found again, and told of, by collect()
+    incoming_.refresh();
+  } catch (const DecodeError&) {  // NOLINT(bugprone-empty-catch): found again, and told of, by poll()
   }
 }
 
-void SharedChannel::collect() {
+void SharedChannel::poll() {
   if (!shares_memory_ || collecting_ || violation_ != nullptr) return;
   const auto self = shared_from_this();
   collecting_ = true;
   try {
-    while (owner_ != nullptr && !ended_ && !elsewhere_ && (!paused_ || catching_up_)) {
+    while (owner_ != nullptr && !ended_ && !via_socket_ && (!paused_ || catching_up_)) {
       if (const auto frame = decoder_.next()) {
-        frame->type == FrameType::elsewhere ? void(elsewhere_ = true) : owner_->frame_received(*frame);
+        frame->type == FrameType::via_socket ? void(via_socket_ = true) : owner_->frame_received(*frame);
         continue;
       }
       const std::size_t size = incoming_.read(decoder_.space());
       if (size == 0) {
-        incoming_.look();  // throws what look() could not
+        incoming_.refresh();  // throws what snapshot() could not
         break;
       }
       decoder_.filled(size);
@@ -140,9 +140,9 @@ void SharedChannel::frame_received(const Frame& frame) {
   const auto self = shared_from_this();
   drain_completions();  // with what came before it
   if (owner_ == nullptr || ended_) return;
-  if (!std::exchange(elsewhere_, false)) return end("a frame through its socket that its ring does not announce");
+  if (!std::exchange(via_socket_, false)) return end("a frame through its socket that its ring does not announce");
   owner_->frame_received(frame);
-  collect();  // what came behind it
+  poll();  // what came behind it
 }
 
 void SharedChannel::channel_ended(std::string_view violation) {
@@ -153,8 +153,8 @@ void SharedChannel::channel_ended(std::string_view violation) {
 
 void SharedChannel::drain_completions() {
   catching_up_ = true;
-  look();
-  collect();
+  snapshot();
+  poll();
   catching_up_ = false;
 }
 

@@ -1,7 +1,7 @@
 // SharedChannel: frames through memory that both ends share, with a socket beside it for what has no room there, for
 // descriptors, to wake who sleeps, and for the end. Without shared memory it is the socket's channel alone.
 //
-// The order of frames is the rings': a frame that goes through the socket leaves a frame `elsewhere` in its place.
+// The order of frames is the rings': a frame that goes through the socket leaves a frame `via_socket` in its place.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ class SharedChannel final : public ChannelOwner, public Poller, public std::enab
                 ChannelOwner& owner);
   SharedChannel(const SharedChannel&) = delete;
   SharedChannel& operator=(const SharedChannel&) = delete;
-  ~SharedChannel() { let_go(); }
+  ~SharedChannel() { detach(); }
 
   void open() { channel_->open(); }
 
@@ -53,13 +53,15 @@ class SharedChannel final : public ChannelOwner, public Poller, public std::enab
   [[nodiscard]] bool other_end_sleeps() const noexcept { return shares_memory_ && outgoing_.reader_sleeps(); }
 
   void finish() noexcept { channel_->finish(); }
-  void let_go() noexcept;
+  void detach() noexcept;
 
-  [[nodiscard]] bool ready() const noexcept override { return !elsewhere_ && !ended_ && !paused_ && incoming_.ready(); }
-  void look() noexcept override;
-  void collect() override;
-  [[nodiscard]] bool prepare_sleep() noexcept override;
-  void awake() noexcept override { incoming_.awake(); }
+  [[nodiscard]] bool pure_poll() const noexcept override {
+    return !via_socket_ && !ended_ && !paused_ && incoming_.ready();
+  }
+  void snapshot() noexcept override;
+  void poll() override;
+  [[nodiscard]] bool try_enter_interrupt_mode() noexcept override;
+  void exit_interrupt_mode() noexcept override { incoming_.cancel_park(); }
 
  private:
   void frame_received(const Frame& frame) override;
@@ -77,9 +79,9 @@ class SharedChannel final : public ChannelOwner, public Poller, public std::enab
   const std::size_t most_unread_;  // bytes
   ByteRingWriter outgoing_;
   ByteRingReader incoming_;
-  FrameDecoder decoder_;    // of what comes through memory
-  bool elsewhere_ = false;  // the next frame comes through the socket
-  bool opened_ = false;     // the first frame came, which the socket brings
+  FrameDecoder decoder_;     // of what comes through memory
+  bool via_socket_ = false;  // the next frame comes through the socket
+  bool opened_ = false;      // the first frame came, which the socket brings
   bool watched_ = false;
   std::uint64_t sleeps_ = 0;  // of this end; so often the other may wake it
   std::uint64_t wakes_ = 0;

@@ -128,7 +128,7 @@ int WorkerChannel::try_to_receive() noexcept {
 // Nothing is lost where memory is short for a moment: each step is taken again. Where it stays short, the call ends
 // this process, and the parent is told why.
 std::optional<Frame> WorkerChannel::next_call() {
-  if (!keeps_memory_ && arguments_.size() != 0) let_go_of_memory();
+  if (!keeps_memory_ && arguments_.size() != 0) release_memory();
   for (int pauses = 0;; ++pauses) {
     try {
       auto frame = next_frame();
@@ -143,21 +143,21 @@ std::optional<Frame> WorkerChannel::next_call() {
 
 // Of the frame that is not complete; 0 if that is not known.
 std::uint64_t WorkerChannel::pending_call_id() const noexcept {
-  return shares_memory() && !elsewhere_ ? ring_decoder_.pending_call_id() : decoder_.pending_call_id();
+  return shares_memory() && !via_socket_ ? ring_decoder_.pending_call_id() : decoder_.pending_call_id();
 }
 
 std::optional<Frame> WorkerChannel::next_frame() {
   if (!early_) decoder_.end_frame();  // before others come, which may need the room
   if (!shares_memory()) return next_from_socket();
   for (;;) {
-    if (elsewhere_) {
+    if (via_socket_) {
       auto frame = next_from_socket();
-      elsewhere_ = false;
+      via_socket_ = false;
       return frame;
     }
     if (const auto frame = ring_decoder_.next()) {
-      if (frame->type != FrameType::elsewhere) return frame;
-      elsewhere_ = true;
+      if (frame->type != FrameType::via_socket) return frame;
+      via_socket_ = true;
     } else if (!take_from_ring() && !wait_for_ring()) {
       return std::nullopt;
     }
@@ -189,7 +189,7 @@ void WorkerChannel::keep_memory_for([[maybe_unused]] std::size_t size) {
 #endif
 }
 
-void WorkerChannel::let_go_of_memory() {
+void WorkerChannel::release_memory() {
   arguments_ = ArgumentMemory();
 #ifdef __GLIBC__
   ::malloc_trim(0);
@@ -214,7 +214,7 @@ bool WorkerChannel::decode_from_socket() {
 }
 
 bool WorkerChannel::take_from_ring() {
-  calls_.look();
+  calls_.refresh();
   const std::size_t size = calls_.read(ring_decoder_.space());
   ring_decoder_.filled(size);
   return size != 0;
@@ -224,11 +224,11 @@ bool WorkerChannel::take_from_ring() {
 // who sleeps.
 bool WorkerChannel::wait_for_ring() {
   if (spin_.spin([this] { return calls_.ready(); })) return true;
-  if (!calls_.prepare_sleep()) return true;
+  if (!calls_.prepare_park()) return true;
   const TimePoint asleep = monotonic_now();
-  if (arguments_.size() != 0 && !something_comes_soon()) let_go_of_memory();
+  if (arguments_.size() != 0 && !something_comes_soon()) release_memory();
   const bool open = receive();
-  calls_.awake();
+  calls_.cancel_park();
   spin_.slept(monotonic_now() - asleep);
   if (open) (void)decode_from_socket();
   return open;
@@ -255,12 +255,12 @@ void WorkerChannel::reply(const Frame& call, Reply& reply) {
 
 // False if it has to go through the socket; the ring then says so.
 bool WorkerChannel::write_to_ring(const Reply& reply) {
-  static const EmptyFrame kElsewhere = empty_frame(FrameType::elsewhere);
+  static const EmptyFrame kViaSocket = empty_frame(FrameType::via_socket);
   static const EmptyFrame kWake = empty_frame(FrameType::wake);
   const std::size_t room = outcomes_.room();
   const bool fits = reply.descriptors.empty() && reply.frame.size() + kReservedRoom <= room;
   if (!fits && room < kFrameHeaderSize) ::_exit(kChannelBroken);  // the parent asks for more than it takes
-  outcomes_.write(fits ? reply.frame.view() : kElsewhere);
+  outcomes_.write(fits ? reply.frame.view() : kViaSocket);
   outcomes_.publish();
   if (fits && outcomes_.must_wake()) send(kWake);
   return fits;

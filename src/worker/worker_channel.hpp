@@ -64,7 +64,7 @@ class WorkerChannel {
   std::optional<Frame> next_from_socket();
   void find_arguments(Frame& call);
   void keep_memory_for(std::size_t size);
-  void let_go_of_memory();
+  void release_memory();
   [[nodiscard]] bool something_comes_soon() const;
   [[noreturn]] void end_for_want_of_memory(std::uint64_t call_id);
   [[noreturn]] void end_without_channel(int error) const;
@@ -86,7 +86,7 @@ class WorkerChannel {
   FrameDecoder ring_decoder_;
   AdaptiveSpin spin_;
   std::optional<Frame> early_;  // came through the socket before the ring announced it
-  bool elsewhere_ = false;      // the next call comes through the socket
+  bool via_socket_ = false;     // the next call comes through the socket
   ArgumentMemory arguments_;
 };
 

@@ -137,7 +137,7 @@ class Scenario {
                                .where = {}},
                               std::move(done));
     });
-    scheduler_->settle();
+    scheduler_->run_until_idle();
   }
   template <class Calls>
   void call(const Calls& calls) {
@@ -151,7 +151,7 @@ class Scenario {
     {
       const std::stop_source stop = stop_source();
       call(lease.with(stop.get_token()));
-      scheduler_->settle();
+      scheduler_->run_until_idle();
       stop.request_stop();
     }
     ask("call that takes a stop token",
@@ -210,7 +210,7 @@ class Scenario {
       manager_->notify_scale_changed();
     } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): it is asked again after check_interval
     }
-    scheduler_->settle();
+    scheduler_->run_until_idle();
   }
 
   bool make_grinder() {
@@ -249,7 +249,7 @@ class Scenario {
       submit(bad, 4);
       for (int i = 0; i < 4; ++i)
         ask("item with room", [&](auto done) { calls.submit_when_room_async(square, std::move(done)); });
-      scheduler_->settle();
+      scheduler_->run_until_idle();
       auto taken_back = calls.enqueue(square);
       auto in_flight = calls.enqueue(square);
       taken_back.cancel();
@@ -265,7 +265,7 @@ class Scenario {
     try {
       const leasepool::GrinderCalls calls(grinder_, {});
       for (int i = 0; i < 4; ++i) submit(calls, [] { return 4; });
-      scheduler_->settle();
+      scheduler_->run_until_idle();
       for (int i = 0; i < 2; ++i) submit(calls, [] { return 4; });
     } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): of a verb
     }

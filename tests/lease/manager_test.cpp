@@ -73,7 +73,7 @@ TEST_CASE("a pool that could not be made for who waits is tried again every chec
   CHECK(stage.leases.size() == 2);
   CHECK(stage.manager->total() == 2);
   stage.leases.clear();
-  stage.scheduler->settle();
+  stage.scheduler->run_until_idle();
   stage.scheduler->advance(1h);
   CHECK(stage.scheduler->nothing_comes());  // nothing is left to try
 }
@@ -136,7 +136,7 @@ TEST_CASE("a call that is given back after its queue_timeout has passed fails at
   CHECK(timed_out == 0);  // it runs
   stage.world.next_start_delay = [] { return 1h; };
   stage.world.pools.at(0).lock()->crash(false);
-  stage.scheduler->settle();
+  stage.scheduler->run_until_idle();
   CHECK(timed_out == 1);
 }
 
@@ -172,7 +172,7 @@ TEST_CASE("a size_provider may stop its manager") {
   manager = &stage;
   CHECK(stage.manager->total() == 4);
   stage.manager->notify_scale_changed();
-  stage.scheduler->settle();
+  stage.scheduler->run_until_idle();
   CHECK(stopped);
   CHECK(stage.manager->total() == 0);
   CHECK(stage.world.pools.size() == 4);
@@ -180,7 +180,7 @@ TEST_CASE("a size_provider may stop its manager") {
   CHECK(stage.scheduler->idle());
   bool failed = false;
   stage.manager->start([&](const Result<void>& result) { failed = !result; });
-  stage.scheduler->settle();
+  stage.scheduler->run_until_idle();
   CHECK(failed);
   CHECK(stage.world.pools.size() == 4);
 }

@@ -25,7 +25,7 @@ struct Stage {
       return pool;
     });
     manager->start([](const Result<void>&) {});
-    scheduler->settle();
+    scheduler->run_until_idle();
   }
   Stage(const Stage&) = delete;
   Stage& operator=(const Stage&) = delete;
@@ -40,7 +40,7 @@ struct Stage {
                            [this](Result<ExecutorLease> lease) {
                              lease ? leases.push_back(std::move(*lease)) : refusals.push_back(lease.error().message());
                            });
-    scheduler->settle();
+    scheduler->run_until_idle();
   }
 
   SimWorld world;

@@ -49,20 +49,20 @@ TEST_CASE("a sleeping loop is rung for once, whatever the number of posts", "[in
 
 TEST_CASE("a loop that is awake is not rung for", "[inbox]") {
   Inbox inbox;
-  inbox.awake();
+  inbox.exit_interrupt_mode();
   inbox.post([] {});
   CHECK(rings(inbox) == 0);
 }
 
 TEST_CASE("a loop may sleep only with an empty inbox", "[inbox]") {
   Inbox inbox;
-  inbox.awake();
+  inbox.exit_interrupt_mode();
   inbox.post([] {});
-  CHECK_FALSE(inbox.prepare_sleep());
+  CHECK_FALSE(inbox.try_enter_interrupt_mode());
   inbox.post([] {});
   CHECK(rings(inbox) == 0);  // still awake
   run_all(inbox);
-  CHECK(inbox.prepare_sleep());
+  CHECK(inbox.try_enter_interrupt_mode());
   inbox.post([] {});
   CHECK(rings(inbox) == 1);
 }

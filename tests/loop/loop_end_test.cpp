@@ -134,7 +134,7 @@ TEST_CASE("clients are told of the end, the last to come first, and may end oper
       ended.push_back(number);
       CHECK_FALSE(loop.closed());
       loop.ring().cancel(poll);
-      CHECK(loop.settle([this] { return result != 0; }, leasepool::detail::kNever));
+      CHECK(loop.run_completions_until([this] { return result != 0; }, leasepool::detail::kNever));
     }
     LoopCore& loop;
     std::vector<int>& ended;
@@ -150,7 +150,7 @@ TEST_CASE("clients are told of the end, the last to come first, and may end oper
     for (const int number : {1, 2, 3}) clients.push_back(std::make_unique<Client>(*loop.core(), ended, number));
     const auto gone = std::make_unique<Client>(*loop.core(), ended, 4);
     loop.core()->ring().cancel(gone->poll);
-    CHECK(loop.core()->settle([&] { return gone->result != 0; }, leasepool::detail::kNever));
+    CHECK(loop.core()->run_completions_until([&] { return gone->result != 0; }, leasepool::detail::kNever));
     loop.core()->detach(*gone);
   }
   CHECK(ended == std::vector<int>{3, 2, 1});
@@ -158,14 +158,14 @@ TEST_CASE("clients are told of the end, the last to come first, and may end oper
 }
 
 TEST_CASE("settling ends at its deadline when nothing comes, and runs nothing of the caller's", "[loop][end]") {
-  const Watchdog watchdog("settle() did not end at its deadline");
+  const Watchdog watchdog("run_completions_until() did not end at its deadline");
   Loop loop;
   int ran = 0;
   const Timer timer = loop.call_after(0s, [&] { ++ran; });
   loop.post([&] { ++ran; });
   LoopCore& core = *loop.core();
   const auto deadline = core.now() + 10ms;
-  CHECK_FALSE(core.settle([] { return false; }, deadline));
+  CHECK_FALSE(core.run_completions_until([] { return false; }, deadline));
   CHECK(core.now() >= deadline);
   CHECK(ran == 0);
   loop.stop();

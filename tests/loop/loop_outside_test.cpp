@@ -315,7 +315,7 @@ TEST_CASE("settling between dispatches swallows no wake-up", "[loop][outside]") 
   const Timer timer = loop.call_after(20ms, [&] { ++ran; });
   outer.settle();
   std::thread([&] { loop.post([&] { ++ran; }); }).join();
-  CHECK_FALSE(core.settle([] { return false; }, core.now() + 1ms));
+  CHECK_FALSE(core.run_completions_until([] { return false; }, core.now() + 1ms));
   outer.drive_until([&] { return ran == 2; });
 }
 

@@ -52,7 +52,7 @@ struct Connection {
   Connection() { spawner->open(); }
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
-  ~Connection() { spawner->let_go(); }
+  ~Connection() { spawner->detach(); }
 
   void spawn(std::uint64_t id) {
     test::SocketPair pair;
@@ -139,10 +139,10 @@ TEST_CASE("workers are killed with their connection, and those of others live", 
   CHECK_FALSE(stays.dead());
 }
 
-TEST_CASE("a connection that was let go of says nothing more", "[spawner]") {
+TEST_CASE("a connection that was detached says nothing more", "[spawner]") {
   Connection connection;
   connection.spawn(1);
-  connection.spawner->let_go();
+  connection.spawner->detach();
   for (int i = 0; i < 10; ++i) test::turn(connection.loop);
   CHECK(connection.owner.spawned.empty());
   CHECK(connection.owner.not_spawned.empty());
@@ -177,7 +177,7 @@ TEST_CASE("a server that is killed is lost once, and names what it had not answe
   const test::ProcessHandle adopted(orphan.pid);
   test::turn(connection.loop);
   CHECK_FALSE(adopted.dead());
-  connection.spawner->let_go();
+  connection.spawner->detach();
   CHECK(adopted.wait(std::chrono::seconds(60)));
 }
 

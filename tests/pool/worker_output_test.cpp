@@ -303,7 +303,7 @@ TEST_CASE("a turn of the loop takes a bounded part of a flood, and in the end al
   CHECK(::write(ends.standard_output.get(), "ner\n", 4) == 4);
   CHECK(test::run_until(loop, [&] { return taken.bytes == 12; }));
   CHECK(taken.lines == 2);
-  output->let_go();
+  output->detach();
 }
 
 TEST_CASE("of what a dead worker left in its pipe the last lines count most", "[output]") {

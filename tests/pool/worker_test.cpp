@@ -106,7 +106,7 @@ struct Fixture {
   Fixture(const Fixture&) = delete;
   Fixture& operator=(const Fixture&) = delete;
   ~Fixture() {
-    worker->let_go();
+    worker->detach();
     kill_child();
   }
 
@@ -392,7 +392,7 @@ TEST_CASE("a worker that the kernel killed for want of memory says so, one that 
     worker->exited(wait_status, {});
     worker->kill();
     worker->forget();
-    worker->let_go();
+    worker->detach();
     std::filesystem::remove_all(cgroup);
     return owner.end;
   };
@@ -429,15 +429,15 @@ TEST_CASE("workers draw the memory at which they are replaced from the last tent
     CHECK(kept >= kLimit / 10 * 9);
     CHECK(kept <= kLimit);
     points.insert(kept);
-    worker->let_go();
+    worker->detach();
   }
   CHECK(points.size() > 1);
 }
 
-TEST_CASE("a worker that was let go of tells nobody anything", "[worker_view]") {
+TEST_CASE("a worker that was detached tells nobody anything", "[worker_view]") {
   Fixture fixture;
   const auto call = fixture.begin();
-  fixture.worker->let_go();
+  fixture.worker->detach();
   fixture.kill_child();
   fixture.worker->exited(SIGKILL, {});
   for (int i = 0; i < 10; ++i) test::turn(fixture.loop);

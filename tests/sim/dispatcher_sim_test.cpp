@@ -73,7 +73,7 @@ class Sequence {
     for (std::size_t i = 0; i < steps; ++i) {
       step();
       if (one_in(3)) continue;
-      scheduler_.settle();
+      scheduler_.run_until_idle();
       check_settled();
     }
     end();

@@ -41,7 +41,7 @@ struct Bench {
     grinder = std::make_shared<GrinderCore>(scheduler, manager, grinder_options, std::source_location::current());
     manager->start([](const auto&) {});
     grinder->start([](const auto&) {});
-    scheduler->settle();
+    scheduler->run_until_idle();
   }
   Bench(const Bench&) = delete;
   Bench& operator=(const Bench&) = delete;

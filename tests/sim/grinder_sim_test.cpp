@@ -86,7 +86,7 @@ class Sequence {
       step();
       check();
       if (one_in(4)) continue;
-      scheduler_->settle();
+      scheduler_->run_until_idle();
       collect();
       check();
       model_.check_settled(*grinder_, *manager_);
@@ -257,10 +257,10 @@ class Sequence {
     const bool manager_first = one_in(2);
     end_of_manager();
     if (manager_first) manager_->shut_down();
-    if (one_in(2)) scheduler_->settle();
+    if (one_in(2)) scheduler_->run_until_idle();
     destroyed_ = true;
     grinder_->shut_down();
-    if (one_in(2)) scheduler_->settle();
+    if (one_in(2)) scheduler_->run_until_idle();
     if (!manager_first) manager_->shut_down();
     leases_.clear();
     scheduler_->advance(20s);

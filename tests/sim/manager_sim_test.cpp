@@ -68,7 +68,7 @@ class Sequence {
       step();
       model_.check(*manager_, world_);
       if (one_in(4)) continue;
-      scheduler_->settle();
+      scheduler_->run_until_idle();
       model_.check(*manager_, world_);
       model_.check_settled(*manager_, world_, leases_, scheduler_->now());
     }
@@ -187,7 +187,7 @@ class Sequence {
       ManagerModel::check_at_rest(*manager_);
     }
     if (one_in(2)) stop();
-    if (one_in(2)) scheduler_->settle();
+    if (one_in(2)) scheduler_->run_until_idle();
     manager_->shut_down();
     if (one_in(2)) leases_.clear();
     for (std::size_t i = pick(4); i > 0; --i) {  // leases outlive their manager
@@ -197,7 +197,7 @@ class Sequence {
     }
     scheduler_->advance(3s);
     leases_.clear();
-    scheduler_->settle();
+    scheduler_->run_until_idle();
     model_.check_empty(*scheduler_, world_);
     ManagerModel::require(asked_ == answered_, "every start and stop was answered once");
   }

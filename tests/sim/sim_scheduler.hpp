@@ -56,24 +56,24 @@ class SimScheduler final : public detail::Scheduler {
     if (after_callback) after_callback();
     return true;
   }
-  void settle() {
+  void run_until_idle() {
     while (step()) {
     }
   }
   // To a later time, by way of every deadline before it.
   void advance(Duration by) {
     const TimePoint goal = now_ + by;
-    settle();
+    run_until_idle();
     while (timers_.earliest() <= goal) {
       now_ = std::max(now_, timers_.earliest());
-      settle();
+      run_until_idle();
     }
     now_ = std::max(now_, goal);
   }
   // At once to a later time, as after the program was stopped: what became due meanwhile comes in order.
   void jump(Duration by) {
     now_ += by;
-    settle();
+    run_until_idle();
   }
   std::function<void()> after_callback;
   bool coalesces = false;  // as a loop that has more callbacks to run

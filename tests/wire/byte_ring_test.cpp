@@ -39,7 +39,7 @@ TEST_CASE("bytes are read as they were written, once they are published", "[byte
 
   std::vector<std::byte> into(1000);
   CHECK(ends.reader.read(into) == 0);  // nobody has looked
-  ends.reader.look();
+  ends.reader.refresh();
   CHECK(ends.reader.read({into.data(), 60}) == 60);
   CHECK(ends.writer.room() == ByteRing::kSize - 40);
   CHECK(ends.reader.read({into.data() + 60, 940}) == 40);
@@ -57,7 +57,7 @@ TEST_CASE("a ring goes round for ever", "[byte_ring]") {
     ends.writer.write(bytes);
     ends.writer.publish();
     sent.insert(sent.end(), bytes.begin(), bytes.end());
-    ends.reader.look();
+    ends.reader.refresh();
     std::vector<std::byte> into(random() % 3000);
     into.resize(ends.reader.read(into));
     received.insert(received.end(), into.begin(), into.end());
@@ -75,9 +75,9 @@ TEST_CASE("positions that cannot be are found out", "[byte_ring][W7]") {
   ends.writer.publish();
 
   ends.ring->written = ByteRing::kSize + 1;
-  CHECK_THROWS_AS(ends.reader.look(), DecodeError);
+  CHECK_THROWS_AS(ends.reader.refresh(), DecodeError);
   ends.ring->written = UINT64_MAX;
-  CHECK_THROWS_AS(ends.reader.look(), DecodeError);
+  CHECK_THROWS_AS(ends.reader.refresh(), DecodeError);
   ends.ring->read = 11;  // of 10
   CHECK_THROWS_AS(ends.writer.room(), DecodeError);
   ends.ring->read = UINT64_MAX;
@@ -87,12 +87,12 @@ TEST_CASE("positions that cannot be are found out", "[byte_ring][W7]") {
 TEST_CASE("a reader that prepared to sleep is woken once, and does not sleep where something is", "[byte_ring]") {
   RingEnds ends;
   CHECK_FALSE(ends.writer.must_wake());
-  CHECK(ends.reader.prepare_sleep());
+  CHECK(ends.reader.prepare_park());
   ends.writer.write(pattern(1, 0));
   ends.writer.publish();
   CHECK(ends.writer.must_wake());
   CHECK_FALSE(ends.writer.must_wake());
-  CHECK_FALSE(ends.reader.prepare_sleep());
+  CHECK_FALSE(ends.reader.prepare_park());
   CHECK_FALSE(ends.writer.must_wake());
 }
 
@@ -111,7 +111,7 @@ TEST_CASE("a writer and a reader in two threads lose and invent nothing", "[byte
     std::uint64_t number = 0;
     auto into = std::as_writable_bytes(std::span(&number, 1));
     while (!into.empty()) {
-      ends.reader.look();
+      ends.reader.refresh();
       const std::size_t size = ends.reader.read(into);
       into = into.subspan(size);
       if (size == 0) std::this_thread::yield();

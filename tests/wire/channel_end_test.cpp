@@ -53,7 +53,7 @@ TEST_CASE("letting go of a channel in the middle of anything leaves nothing in f
   SECTION("before the kernel knows of its operations") { harness.channel->send(encode(value_message(1, kLarge))); }
   SECTION("with a frame that has come and was not looked at") { REQUIRE(harness.send(value_message(1, 10))); }
 
-  harness.channel->let_go();
+  harness.channel->detach();
   harness.channel.reset();
   REQUIRE(harness.drive_until([&] { return harness.in_flight() == 0; }));
   CHECK(watched.expired());
@@ -65,34 +65,34 @@ TEST_CASE("letting go of a channel in the middle of anything leaves nothing in f
   CHECK(rest.size() < 2 * kLarge);
 }
 
-TEST_CASE("an owner may let go from inside of a call, and is not called again", "[channel]") {
+TEST_CASE("an owner may detach from inside of a call, and is not called again", "[channel]") {
   ChannelHarness harness;
   Bytes stream;
   for (std::uint64_t i = 0; i < 5; ++i) stream.append(encode(value_message(i, 10)).view());
   std::size_t frames = 0;
   std::size_t ends = 0;
-  const auto let_go = [&] {
-    harness.channel->let_go();
+  const auto detach = [&] {
+    harness.channel->detach();
     harness.channel.reset();
   };
   SECTION("of a frame, with others behind it") {
-    harness.owner.on_frame = let_go;
+    harness.owner.on_frame = detach;
     frames = 1;
   }
   SECTION("of the last frame") {
     harness.owner.on_frame = [&] {
-      if (harness.owner.frames.size() == 5) let_go();
+      if (harness.owner.frames.size() == 5) detach();
     };
     frames = 5;
   }
   SECTION("of the end") {
-    harness.owner.on_end = let_go;
+    harness.owner.on_end = detach;
     frames = 5;
     ends = 1;
   }
   SECTION("of the end by a violation") {
     stream.append(leasepool::test::pattern(64));
-    harness.owner.on_end = let_go;
+    harness.owner.on_end = detach;
     frames = 5;
     ends = 1;
   }

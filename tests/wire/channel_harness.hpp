@@ -43,7 +43,7 @@ struct ChannelHarness {
   ChannelHarness(const ChannelHarness&) = delete;
   ChannelHarness& operator=(const ChannelHarness&) = delete;
   ~ChannelHarness() {
-    if (channel) channel->let_go();
+    if (channel) channel->detach();
     (void)drive_until([this] { return in_flight() == 0; });
   }
 
@@ -52,11 +52,11 @@ struct ChannelHarness {
   [[nodiscard]] std::size_t in_flight() { return core().ring().in_flight() - own_operations; }
   // Handles completions until it holds; false when it takes absurdly long.
   [[nodiscard]] bool drive_until(const std::function<bool()>& holds) {
-    return core().settle(holds, core().now() + std::chrono::seconds(60));
+    return core().run_completions_until(holds, core().now() + std::chrono::seconds(60));
   }
   // Handles what is there already.
   void drive_briefly() {
-    (void)core().settle([] { return false; }, core().now() + std::chrono::milliseconds(20));
+    (void)core().run_completions_until([] { return false; }, core().now() + std::chrono::milliseconds(20));
   }
   [[nodiscard]] bool send(const Message& message) const {
     return send_all(sockets.theirs.get(), encode(message).view());

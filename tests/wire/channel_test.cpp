@@ -53,7 +53,7 @@ TEST_CASE("frames go both ways", "[channel]") {
   CHECK(other_owner.frames == std::vector{question});
   CHECK(one.owner.frames == std::vector{answer});
   CHECK(one.in_flight() == 2);  // their receives
-  other->let_go();
+  other->detach();
 }
 
 TEST_CASE("a frame of 8 MiB is sent whole though the kernel takes it in parts, and others follow in order",

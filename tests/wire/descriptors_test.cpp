@@ -89,7 +89,7 @@ class CountingOwner final : public leasepool::detail::ChannelOwner {
 // A channel that receives descriptors; the test has the other end.
 struct Fixture {
   Fixture() {
-    harness.channel->let_go();
+    harness.channel->detach();
     leasepool::test::SocketPair sockets;
     channel = std::make_shared<Channel>(harness.core(), std::move(sockets.ours), std::size_t{1} << 20, owner);
     theirs = std::move(sockets.theirs);
@@ -98,7 +98,7 @@ struct Fixture {
   Fixture(const Fixture&) = delete;
   Fixture& operator=(const Fixture&) = delete;
   ~Fixture() {
-    if (channel) channel->let_go();
+    if (channel) channel->detach();
     channel.reset();
     CHECK(harness.drive_until([&] { return harness.in_flight() == 0; }));
   }

@@ -40,15 +40,15 @@ struct SharedHarness {
   SharedHarness(const SharedHarness&) = delete;
   SharedHarness& operator=(const SharedHarness&) = delete;
   ~SharedHarness() {
-    channel->let_go();
+    channel->detach();
     (void)drive_until([this] { return loop.core()->ring().in_flight() == own_operations; });
   }
   [[nodiscard]] bool drive_until(const std::function<bool()>& holds) {
-    return loop.core()->settle(holds, loop.core()->now() + std::chrono::seconds(60));
+    return loop.core()->run_completions_until(holds, loop.core()->now() + std::chrono::seconds(60));
   }
   // Handles what is there already.
   void drive_briefly() {
-    (void)loop.core()->settle([] { return false; }, loop.core()->now() + std::chrono::milliseconds(1));
+    (void)loop.core()->run_completions_until([] { return false; }, loop.core()->now() + std::chrono::milliseconds(1));
   }
   [[nodiscard]] bool send(const Message& message) const {
     return send_all(sockets.theirs.get(), encode(message).view());
@@ -93,7 +93,7 @@ TEST_CASE("frames come through memory, and wake a loop that sleeps", "[shared_ch
 TEST_CASE("frames keep their order over both ways", "[shared_channel]") {
   SharedHarness ends;
   ends.write(value_message(1, 10));
-  ends.write(message_of(FrameType::elsewhere));
+  ends.write(message_of(FrameType::via_socket));
   ends.write(value_message(3, 10));
   CHECK(ends.drive_until([&] { return ends.owner.frames.size() == 1; }));
   CHECK(ends.send(value_message(2, 100'000)));
@@ -102,7 +102,7 @@ TEST_CASE("frames keep their order over both ways", "[shared_channel]") {
 
   // The socket may be the faster one.
   ends.their_writer.write(encode(value_message(4, 10)).view());
-  ends.their_writer.write(encode(message_of(FrameType::elsewhere)).view());
+  ends.their_writer.write(encode(message_of(FrameType::via_socket)).view());
   ends.their_writer.write(encode(value_message(6, 10)).view());
   ends.their_writer.publish();
   CHECK(ends.send(value_message(5, 10)));
@@ -121,10 +121,10 @@ TEST_CASE("what is sent goes through memory where there is room, else through th
   ends.channel->flush();
 
   FrameDecoder ring(1000);
-  ends.their_reader.look();
+  ends.their_reader.refresh();
   ring.filled(ends.their_reader.read(ring.space()));
   CHECK(ring.next()->type == FrameType::value);
-  CHECK(ring.next()->type == FrameType::elsewhere);
+  CHECK(ring.next()->type == FrameType::via_socket);
   CHECK(ring.next()->type == FrameType::value);
   CHECK_FALSE(ring.next().has_value());
 
@@ -145,7 +145,7 @@ TEST_CASE("what is sent goes through memory where there is room, else through th
 
 TEST_CASE("an other end that sleeps is woken once", "[shared_channel]") {
   SharedHarness ends;
-  REQUIRE(ends.their_reader.prepare_sleep());
+  REQUIRE(ends.their_reader.prepare_park());
   Bytes frame = encode(value_message(1, 10));
   for (int i = 0; i < 3; ++i) {
     ends.channel->queue(frame, {}, 1);
@@ -186,7 +186,7 @@ TEST_CASE("an other end that lies is found out", "[shared_channel][W7]") {
   }
   ends.their_writer.write(encode(value_message(9, 10)).view());  // nothing of it is believed any more
   ends.their_writer.publish();
-  CHECK_FALSE(ends.channel->ready());
+  CHECK_FALSE(ends.channel->pure_poll());
 }
 
 TEST_CASE("what was written before the end is received before it", "[shared_channel]") {
@@ -209,7 +209,7 @@ TEST_CASE("an other end that says that it sleeps and never reads is found out, a
     ends.channel->queue(frame, {}, 1);
     ends.channel->flush();
     ends.drive_briefly();
-    ends.their_reader.look();
+    ends.their_reader.refresh();
     while (ends.their_reader.read(read) != 0) {
     }
   }
@@ -222,12 +222,12 @@ TEST_CASE("an other end is woken again each time that it slept, however often", 
   Bytes frame = encode(value_message(1, 10));
   std::byte read[200];
   for (int i = 0; i < 1000; ++i) {
-    REQUIRE(ends.their_reader.prepare_sleep());
+    REQUIRE(ends.their_reader.prepare_park());
     ends.channel->queue(frame, {}, 1);
     ends.channel->flush();
     REQUIRE(ends.drive_until(
         [&] { return ::recv(ends.sockets.theirs.get(), read, kFrameHeaderSize, MSG_DONTWAIT) == kFrameHeaderSize; }));
-    ends.their_reader.look();
+    ends.their_reader.refresh();
     while (ends.their_reader.read(read) != 0) {
     }
   }
@@ -245,7 +245,7 @@ TEST_CASE("an other end that is sent ever more through the socket and never read
     ends.channel->queue(frame, {}, 1);
     ends.channel->flush();
     ends.drive_briefly();
-    ends.their_reader.look();
+    ends.their_reader.refresh();
     while (ends.their_reader.read(read) != 0) {
     }
   }
@@ -257,7 +257,7 @@ TEST_CASE("a channel that is paused keeps what comes either way, in its order", 
   SharedHarness ends;
   ends.owner.on_frame = [&] { ends.channel->pause(); };
   ends.write(value_message(1, 10));
-  ends.write(message_of(FrameType::elsewhere));
+  ends.write(message_of(FrameType::via_socket));
   ends.write(value_message(3, 10));
   ends.write(value_message(4, 10));
   CHECK(ends.send(value_message(2, 100'000)));
@@ -265,7 +265,7 @@ TEST_CASE("a channel that is paused keeps what comes either way, in its order", 
   while (ends.owner.frames.size() < 4) {
     REQUIRE(ends.drive_until([&] { return ends.owner.frames.size() > paused_at; }));
     paused_at = ends.owner.frames.size();
-    CHECK_FALSE(ends.channel->ready());
+    CHECK_FALSE(ends.channel->pure_poll());
     ends.channel->go_on();
   }
   CHECK(ends.received_ids() == std::vector<std::uint64_t>{1, 2, 3, 4});
