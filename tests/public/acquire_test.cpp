@@ -8,11 +8,9 @@
 #include "want_of.hpp"
 
 TEST_CASE("A1: min_pools exist after start, and more are made on demand up to max_pools", "[A1]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::ManagerOptions options = options_for(backend, 3, 1);
-    options.min_pools = 2;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  lp::ManagerOptions options = options_for(both_backends(), 3, 1);
+  options.min_pools = 2;
+  on_manager(options, [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     CHECK(manager.total_count() == 2);
     CHECK(manager.available_count() == 2);
     std::vector<lp::ExecutorLease> leases;
@@ -28,7 +26,6 @@ TEST_CASE("A1: min_pools exist after start, and more are made on demand up to ma
     CHECK(manager.total_count() == 3);
     leases.clear();
     co_await until(loop, [&] { return served; });
-    co_await manager.stop();
   });
 }
 
@@ -50,18 +47,16 @@ class NoMorePools {
 }  // namespace
 
 TEST_CASE("A1: when no other pool can be made, who waits gets one of those that there are", "[A1]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    auto failures = std::make_shared<int>(0);
-    lp::ManagerOptions options = options_for(backend, 2, 1);
-    options.log = [failures](const lp::LogRecord& record) {
-      if (record.text.find("a pool cannot be started") != std::string_view::npos) ++*failures;
-    };
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  auto failures = std::make_shared<int>(0);
+  lp::ManagerOptions options = options_for(both_backends(), 2, 1);
+  options.log = [failures](const lp::LogRecord& record) {
+    if (record.text.find("a pool cannot be started") != std::string_view::npos) ++*failures;
+  };
+  on_manager(options, [&](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto held = std::make_optional(co_await manager.acquire());
     std::optional<lp::Result<lp::ExecutorLease>> lease;
     {
-      const NoMorePools want(backend);
+      const NoMorePools want(manager.backend());
       manager.acquire_async({}, [&](lp::Result<lp::ExecutorLease> result) { lease = std::move(result); });
       co_await until(loop, [&] { return *failures == 1; });
     }
@@ -71,24 +66,21 @@ TEST_CASE("A1: when no other pool can be made, who waits gets one of those that 
     co_await until(loop, [&] { return lease.has_value(); });
     CHECK(lease->has_value());
     lease.reset();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("A1: a pool that cannot be made is tried again every check_interval, and goes to who waits for it", "[A1]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    auto failures = std::make_shared<int>(0);
-    lp::ManagerOptions options = options_for(backend, 2, 1);
-    options.check_interval = 5ms;
-    options.log = [failures](const lp::LogRecord& record) {
-      if (record.text.find("a pool cannot be started") != std::string_view::npos) ++*failures;
-    };
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  auto failures = std::make_shared<int>(0);
+  lp::ManagerOptions options = options_for(both_backends(), 2, 1);
+  options.check_interval = 5ms;
+  options.log = [failures](const lp::LogRecord& record) {
+    if (record.text.find("a pool cannot be started") != std::string_view::npos) ++*failures;
+  };
+  on_manager(options, [&](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     const auto held = co_await manager.acquire();
     std::optional<lp::Result<lp::ExecutorLease>> lease;
     {
-      const NoMorePools want(backend);
+      const NoMorePools want(manager.backend());
       const auto before = std::chrono::steady_clock::now();
       manager.acquire_async({}, [&](lp::Result<lp::ExecutorLease> result) { lease = std::move(result); });
       co_await until(loop, [&] { return *failures >= 3; });
@@ -99,30 +91,24 @@ TEST_CASE("A1: a pool that cannot be made is tried again every check_interval, a
     CHECK(lease->has_value());
     CHECK(held.active());  // nobody gave one back
     lease.reset();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("A1: when no pool can be made and none is left, the acquire fails with pool_broken", "[A1]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::ManagerOptions options = options_for(backend, 1, 1);
-    options.lease_grace = 0s;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  lp::ManagerOptions options = options_for(both_backends(), 1, 1);
+  options.lease_grace = 0s;
+  on_manager(options, [](Manager& manager) -> lp::Task<> {
     const auto held = co_await manager.acquire({.lease_duration = 1ms});
     {
-      const NoMorePools want(backend);
+      const NoMorePools want(manager.backend());
       const auto code = co_await failure_of(manager.acquire());
       CHECK(code == Errc::pool_broken);
     }
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("A2: with every pool leased, waiters are served first come, first served", "[A2]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto held = std::make_optional(co_await manager.acquire());
     std::vector<int> order;
     for (int i = 0; i < 20; ++i) {
@@ -138,14 +124,11 @@ TEST_CASE("A2: with every pool leased, waiters are served first come, first serv
     co_await until(loop, [&] { return order.size() == 20; });
     CHECK(std::is_sorted(order.begin(), order.end()));
     CHECK(manager.available_count() == 1);
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("A2: who comes while others wait goes behind them, also when a pool is just given back", "[A2]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto held = std::make_optional(co_await manager.acquire());
     std::string order;
     manager.acquire_async({}, [&](lp::Result<lp::ExecutorLease>) { order += 'a'; });
@@ -158,14 +141,11 @@ TEST_CASE("A2: who comes while others wait goes behind them, also when a pool is
     co_await until(loop, [&] { return order.size() == 2 && impatient; });
     CHECK(order == "ab");
     CHECK(impatient == Errc::lease_unavailable);
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("A3: wait = false fails at once and names max_pools and each holder with its age", "[A3]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 2, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 2, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto first = co_await manager.acquire({.owner = "report-builder", .wait = false});  // idle
     auto second = co_await manager.acquire({.owner = "thumbnailer", .wait = false});    // made for it
     CHECK(manager.total_count() == 2);
@@ -180,14 +160,11 @@ TEST_CASE("A3: wait = false fails at once and names max_pools and each holder wi
     CHECK_THAT(message, !ContainsSubstring(" for 0 "));  // their ages
     CHECK(message.find("report-builder") < message.find("thumbnailer"));
     CHECK(manager.stats().waiters.empty());
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("A3: who does not wait is told of each holder, who waits in vain of the eight oldest", "[A3]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 10, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 10, 1), [](Manager& manager) -> lp::Task<> {
     std::vector<lp::ExecutorLease> leases;
     for (int i = 0; i < 10; ++i) {
       const std::string owner = "holder " + std::to_string(i);
@@ -203,18 +180,15 @@ TEST_CASE("A3: who does not wait is told of each holder, who waits in vain of th
     CHECK_THAT(at_once, !ContainsSubstring(" more"));
     CHECK_THAT(in_vain, ContainsSubstring(", and 2 more"));
     leases.clear();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("A3: wait = false fails when its pool cannot be made, also with somebody behind it who waits", "[A3]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 3, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 3, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     const auto held = co_await manager.acquire();
     std::optional<Errc> refused;
     {
-      const NoMorePools want(backend);
+      const NoMorePools want(manager.backend());
       manager.acquire_async({.wait = false}, [&](lp::Result<lp::ExecutorLease> lease) {
         refused = static_cast<Errc>(lease.error().code().value());
       });
@@ -223,14 +197,11 @@ TEST_CASE("A3: wait = false fails when its pool cannot be made, also with somebo
       co_await loop.sleep(0ns);
     }
     CHECK(refused == Errc::pool_broken);
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("A4: a timeout fails with timed_out, and never early", "[A4]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 1), [](Manager& manager) -> lp::Task<> {
     auto held = co_await manager.acquire({.owner = "holder"});
     for (const auto timeout : {1ms, 3ms, 10ms}) {
       const auto before = std::chrono::steady_clock::now();
@@ -242,14 +213,11 @@ TEST_CASE("A4: a timeout fails with timed_out, and never early", "[A4]") {
     const auto code = co_await failure_of(manager.acquire({.timeout = 1ms}));
     CHECK(code == Errc::timed_out);
     CHECK(manager.stats().waiters.empty());
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("A4: 10,000 time-outs racing hand-overs lose no capacity", "[A4]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     int got = 0;
     int timed_out = 0;
     for (int round = 0; round < 10'000; ++round) {
@@ -269,14 +237,11 @@ TEST_CASE("A4: 10,000 time-outs racing hand-overs lose no capacity", "[A4]") {
     CHECK(got + timed_out == 10'000);
     CHECK(got > 0);
     CHECK(timed_out > 0);
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("A5: a waiter that is destroyed leaves the queue", "[A5]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto held = std::make_optional(co_await manager.acquire());
     {
       // A branch that waits for a lease dies with the one that throws.
@@ -292,14 +257,11 @@ TEST_CASE("A5: a waiter that is destroyed leaves the queue", "[A5]") {
     }
     held.reset();
     CHECK(manager.available_count() == 1);
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("A5: a waiter destroyed when it has just been given a pool passes it on", "[A5]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto held = std::make_optional(co_await manager.acquire());
     const auto wait_for_lease = [](lp::LeasedExecutorManager& from) -> lp::Task<> { (void)co_await from.acquire(); };
     std::optional<lp::Task<>> first(wait_for_lease(manager));
@@ -311,7 +273,6 @@ TEST_CASE("A5: a waiter destroyed when it has just been given a pool passes it o
     co_await until(loop, [&] { return second; });
     CHECK(manager.available_count() == 1);
     CHECK(manager.leased_count() == 0);
-    co_await manager.stop();
   });
 }
 
@@ -339,30 +300,27 @@ TEST_CASE("A6: durations that are zero or negative are invalid, and the longest 
     options.lease_grace = lp::Duration::max();
     options.check_interval = lp::Duration::max();
     options.stop_timeout = lp::Duration::max();
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
-    CHECK_THROWS_AS(manager.acquire({.lease_duration = 0s}), std::invalid_argument);
-    CHECK_THROWS_AS(manager.acquire({.timeout = -1s}), std::invalid_argument);
-    CHECK_THROWS_AS(manager.acquire({.timeout = lp::Duration::min()}), std::invalid_argument);
-    {
-      auto lease = co_await manager.acquire({.timeout = lp::Duration::max()});
-      CHECK(lease.soft_expires_at() == lp::TimePoint::max());
-      CHECK(lease.hard_expires_at() == lp::TimePoint::max());
-      CHECK_THROWS_AS(lease.with({.timeout = 0s}), std::invalid_argument);
-      CHECK_THROWS_AS(lease.extend(0s), std::invalid_argument);
-      const std::uint64_t four = co_await lease.with({.timeout = lp::Duration::max()}).run(square, 2);
-      CHECK(four == 4);
-    }
-    co_await manager.stop();
+    co_await with_manager(loop, options, [](Manager& manager) -> lp::Task<> {
+      CHECK_THROWS_AS(manager.acquire({.lease_duration = 0s}), std::invalid_argument);
+      CHECK_THROWS_AS(manager.acquire({.timeout = -1s}), std::invalid_argument);
+      CHECK_THROWS_AS(manager.acquire({.timeout = lp::Duration::min()}), std::invalid_argument);
+      {
+        auto lease = co_await manager.acquire({.timeout = lp::Duration::max()});
+        CHECK(lease.soft_expires_at() == lp::TimePoint::max());
+        CHECK(lease.hard_expires_at() == lp::TimePoint::max());
+        CHECK_THROWS_AS(lease.with({.timeout = 0s}), std::invalid_argument);
+        CHECK_THROWS_AS(lease.extend(0s), std::invalid_argument);
+        const std::uint64_t four = co_await lease.with({.timeout = lp::Duration::max()}).run(square, 2);
+        CHECK(four == 4);
+      }
+    });
   });
 }
 
 TEST_CASE("A7: max_waiters bounds the queue", "[A7]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::ManagerOptions options = options_for(backend, 1, 1);
-    options.max_waiters = 3;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  lp::ManagerOptions options = options_for(both_backends(), 1, 1);
+  options.max_waiters = 3;
+  on_manager(options, [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto held = std::make_optional(co_await manager.acquire());
     int served = 0;
     for (int i = 0; i < 3; ++i) {
@@ -377,6 +335,5 @@ TEST_CASE("A7: max_waiters bounds the queue", "[A7]") {
     auto again = co_await manager.acquire();  // there is room once more
     CHECK(again.active());
     again.release();
-    co_await manager.stop();
   });
 }

@@ -81,14 +81,9 @@ struct CalledOnce {
 // Runs `body(loop, lease)` with a lease of a pool.
 template <class Body>
 void on_lease(ExecutorBackend backend, Body body) {
-  on_loop(backend, [&](lp::Loop& loop, ExecutorBackend chosen) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(chosen, 1, 1));
-    co_await manager.start();
-    {
-      const auto lease = co_await manager.acquire();
-      co_await body(loop, lease);
-    }
-    co_await manager.stop();
+  on_manager(options_for(backend, 1, 1), [&](lp::Loop& loop, Manager& manager) -> lp::Task<> {
+    const auto lease = co_await manager.acquire();
+    co_await body(loop, lease);
   });
 }
 
@@ -134,21 +129,18 @@ TEST_CASE("E1: an argument is kept for the whole call, whatever looks at it", "[
 }
 
 TEST_CASE("E1: an initializer's arguments are kept as a call's are", "[E1]") {
-  on_loop(ExecutorBackend::thread, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    std::atomic<int> lived = 0;
-    std::atomic<int> runs = 0;
-    lp::ManagerOptions options = options_for(backend, 1, 3);
-    const auto note = [&](SourceView view) {
-      ++runs;
-      lived += *view.living ? 1 : 0;
-    };
-    options.initializer = {+[](SourceView view, decltype(note)* noting) { (*noting)(std::move(view)); }, Source(),
-                           &note};
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  std::atomic<int> lived = 0;
+  std::atomic<int> runs = 0;
+  lp::ManagerOptions options = options_for(ExecutorBackend::thread, 1, 3);
+  const auto note = [&](SourceView view) {
+    ++runs;
+    lived += *view.living ? 1 : 0;
+  };
+  options.initializer = {+[](SourceView view, decltype(note)* noting) { (*noting)(std::move(view)); }, Source(), &note};
+  on_manager(options, [&](Manager& /*manager*/) -> lp::Task<> {
     CHECK(runs == 3);
     CHECK(lived == 3);
-    co_await manager.stop();
+    co_return;
   });
 }
 

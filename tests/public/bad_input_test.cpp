@@ -178,9 +178,7 @@ TEST_CASE("a manager's name is 1 to 64 bytes that can be shown") {
 }
 
 TEST_CASE("options of an acquire and of a call that make no sense are refused by the call itself", "[A6]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 2, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 2, 1), [](Manager& manager) -> lp::Task<> {
     const auto acquire_refused = [&](lp::AcquireOptions options) {
       const std::string message = refusal([&] { (void)manager.acquire(options); });
       CHECK(message == refusal([&] { manager.acquire_async(options, [](const auto&) {}); }));

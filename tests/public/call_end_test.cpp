@@ -77,11 +77,9 @@ TEST_CASE("E1: whoever waits hears of a result that cannot be moved to it", "[E1
 }
 
 TEST_CASE("E1: what a call owns ends before its outcome is heard, whatever that is", "[E1]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
-    const bool threads = backend == ExecutorBackend::thread;
+    const bool threads = manager.backend() == ExecutorBackend::thread;
     {
       const Owned owned;
       Heard heard;
@@ -132,17 +130,14 @@ TEST_CASE("E1: what a call owns ends before its outcome is heard, whatever that 
     }
     open_gate();
     lease.release();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("E6: what a call owns that outran its time-out ends when its function returns", "[E6]") {
-  on_loop(ExecutorBackend::thread, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  const Owned owned;
+  Heard heard;
+  on_manager(options_for(ExecutorBackend::thread, 1, 1), [&](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
-    const Owned owned;
-    Heard heard;
     lease.with({.timeout = 1ms})
         .run_async([kept = owned.one()](const std::shared_ptr<int>&) { return pass_gate(1); }, owned.one(),
                    [&](const lp::Result<int>& result) { heard(result, owned); });
@@ -152,9 +147,8 @@ TEST_CASE("E6: what a call owns that outran its time-out ends when its function 
     open_gate();
     co_await until(loop, [&] { return owned.ended(); });
     lease.release();
-    co_await manager.stop();
-    CHECK(heard.times == 1);
   });
+  CHECK(heard.times == 1);
 }
 
 TEST_CASE("G2: what an item owns ends before its outcome is heard", "[G2]") {

@@ -252,10 +252,10 @@ lp::Task<> fail_calls(Failures& failures, lp::Loop& loop) {
 lp::Task<> fail_through_a_socket(Failures& failures, lp::Loop& loop) {
   lp::ManagerOptions options = named(ExecutorBackend::process);
   options.shared_memory = false;
-  lp::LeasedExecutorManager manager(loop, options);
-  co_await manager.start();
-  const lp::ExecutorLease lease = co_await manager.acquire(kOwned);
-  co_await call(failures, loop, lease, close_descriptors, false);
+  co_await with_manager(loop, options, [&](Manager& manager) -> lp::Task<> {
+    const lp::ExecutorLease lease = co_await manager.acquire(kOwned);
+    co_await call(failures, loop, lease, close_descriptors, false);
+  });
 }
 
 lp::Task<> fail_in_processes(Failures& failures, lp::Loop& loop) {
@@ -267,45 +267,45 @@ lp::Task<> fail_in_processes(Failures& failures, lp::Loop& loop) {
   options.max_payload = 1500;
   options.max_decoded_bytes = 1000;
   options.decode_timeout = 1ms;
-  lp::LeasedExecutorManager manager(loop, options);
-  co_await manager.start();
-  const lp::ExecutorLease lease = co_await manager.acquire(kOwned);
-  co_await call(failures, loop, lease, die_by_signal, SIGKILL);
-  co_await call(failures, loop, lease, exit_with, 3);
-  co_await call(failures, loop, lease, close_descriptors, true);
-  co_await call(failures, loop, lease, throw_own_error);
-  co_await call(failures, loop, lease, throw_own_type, 5);
-  co_await call(failures, loop, lease, unregistered);
-  co_await call(failures, loop, lease, registered_for_a_while);
-  co_await call(failures, loop, lease, [] { return 1; });
-  co_await call(failures, loop, lease, registered_late);
-  int number = 1;
-  co_await call(failures, loop, lease, take_reference, std::ref(number));
-  co_await call(failures, loop, lease, take_pointer, "text");
-  co_await call(failures, loop, lease, take_opaque, Opaque(1));
-  co_await call(failures, loop, lease, take_text, std::string(2000, 'x'));
-  co_await call(failures, loop, lease, give_text, 2000);
-  co_await call(failures, loop, lease, give_text, 1200);
-  co_await call(failures, loop, lease, give_unhurried);
-  co_await call(failures, loop, lease, take_descriptors, give_descriptors(254));
-  co_await call(failures, loop, lease, give_descriptors, 254);
-  co_await call(failures, loop, lease, take_mood, Moody{1});
-  co_await call(failures, loop, lease, take_mood, Moody{2});
-  co_await call(failures, loop, lease, give_mood, 1);
-  co_await call(failures, loop, lease, give_mood, 2);
-  // The worker's death frees its descriptors, and nothing gets a new one.
-  const WantOfDescriptors want(0);
-  co_await call(failures, loop, lease, die_by_signal, SIGUSR1);
-  co_await call(failures, loop, lease, square, 1);
+  co_await with_manager(loop, options, [&](Manager& manager) -> lp::Task<> {
+    const lp::ExecutorLease lease = co_await manager.acquire(kOwned);
+    co_await call(failures, loop, lease, die_by_signal, SIGKILL);
+    co_await call(failures, loop, lease, exit_with, 3);
+    co_await call(failures, loop, lease, close_descriptors, true);
+    co_await call(failures, loop, lease, throw_own_error);
+    co_await call(failures, loop, lease, throw_own_type, 5);
+    co_await call(failures, loop, lease, unregistered);
+    co_await call(failures, loop, lease, registered_for_a_while);
+    co_await call(failures, loop, lease, [] { return 1; });
+    co_await call(failures, loop, lease, registered_late);
+    int number = 1;
+    co_await call(failures, loop, lease, take_reference, std::ref(number));
+    co_await call(failures, loop, lease, take_pointer, "text");
+    co_await call(failures, loop, lease, take_opaque, Opaque(1));
+    co_await call(failures, loop, lease, take_text, std::string(2000, 'x'));
+    co_await call(failures, loop, lease, give_text, 2000);
+    co_await call(failures, loop, lease, give_text, 1200);
+    co_await call(failures, loop, lease, give_unhurried);
+    co_await call(failures, loop, lease, take_descriptors, give_descriptors(254));
+    co_await call(failures, loop, lease, give_descriptors, 254);
+    co_await call(failures, loop, lease, take_mood, Moody{1});
+    co_await call(failures, loop, lease, take_mood, Moody{2});
+    co_await call(failures, loop, lease, give_mood, 1);
+    co_await call(failures, loop, lease, give_mood, 2);
+    // The worker's death frees its descriptors, and nothing gets a new one.
+    const WantOfDescriptors want(0);
+    co_await call(failures, loop, lease, die_by_signal, SIGUSR1);
+    co_await call(failures, loop, lease, square, 1);
+  });
 }
 
 lp::Task<> fail_for_good(Failures& failures, lp::Loop& loop) {
-  lp::LeasedExecutorManager manager(loop, named(ExecutorBackend::process));
-  co_await manager.start();
-  const lp::ExecutorLease lease = co_await manager.acquire(kOwned);
-  while (!failures.has("workers in a row died in calls")) {
-    co_await call(failures, loop, lease, die_by_signal, SIGKILL);
-  }
+  co_await with_manager(loop, named(ExecutorBackend::process), [&](Manager& manager) -> lp::Task<> {
+    const lp::ExecutorLease lease = co_await manager.acquire(kOwned);
+    while (!failures.has("workers in a row died in calls")) {
+      co_await call(failures, loop, lease, die_by_signal, SIGKILL);
+    }
+  });
 }
 
 lp::Task<> fail_to_start(Failures& failures, lp::Loop& loop) {

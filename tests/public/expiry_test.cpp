@@ -23,12 +23,10 @@ constexpr lp::Duration kHeardWithin = 20ms;
 }  // namespace
 
 TEST_CASE("X1: soft expiry is the lease's duration, hard expiry the grace later, both readable", "[X1]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::ManagerOptions options = options_for(backend, 2);
-    options.default_lease_duration = 40s;
-    options.lease_grace = 7s;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  lp::ManagerOptions options = options_for(both_backends(), 2);
+  options.default_lease_duration = 40s;
+  options.lease_grace = 7s;
+  on_manager(options, [](Manager& manager) -> lp::Task<> {
     const lp::TimePoint before = std::chrono::steady_clock::now();
     auto by_default = co_await manager.acquire();
     auto by_choice = co_await manager.acquire({.owner = "chosen", .lease_duration = 90s});
@@ -46,25 +44,23 @@ TEST_CASE("X1: soft expiry is the lease's duration, hard expiry the grace later,
     CHECK(stats.leases[1].until_hard_expiry - stats.leases[1].until_soft_expiry == 7s);
     by_default.release();
     by_choice.release();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("X1: at soft expiry the log says once who holds what for how long and from where; without grace, nothing",
           "[X1]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    for (const lp::Duration grace : {lp::Duration(10ms), lp::Duration(0)}) {
-      auto lines = std::make_shared<std::vector<std::string>>();
-      auto revocations = std::make_shared<std::vector<std::string>>();
-      lp::ManagerOptions options = options_for(backend, 1, 1);
-      options.lease_grace = grace;
-      options.log = [lines, revocations](const lp::LogRecord& record) {
-        if (record.level != lp::LogLevel::warning) return;
-        if (record.text.find("past its soft expiry") != std::string_view::npos) lines->emplace_back(record.text);
-        if (record.text.find("was revoked") != std::string_view::npos) revocations->emplace_back(record.text);
-      };
-      lp::LeasedExecutorManager manager(loop, options);
-      co_await manager.start();
+  const ExecutorBackend backend = both_backends();
+  for (const lp::Duration grace : {lp::Duration(10ms), lp::Duration(0)}) {
+    auto lines = std::make_shared<std::vector<std::string>>();
+    auto revocations = std::make_shared<std::vector<std::string>>();
+    lp::ManagerOptions options = options_for(backend, 1, 1);
+    options.lease_grace = grace;
+    options.log = [lines, revocations](const lp::LogRecord& record) {
+      if (record.level != lp::LogLevel::warning) return;
+      if (record.text.find("past its soft expiry") != std::string_view::npos) lines->emplace_back(record.text);
+      if (record.text.find("was revoked") != std::string_view::npos) revocations->emplace_back(record.text);
+    };
+    on_manager(options, [&](lp::Loop& loop, Manager& manager) -> lp::Task<> {
       const auto lease = co_await manager.acquire({.owner = "forgetful", .lease_duration = 5ms});
       if (grace != lp::Duration(0)) {
         co_await until(loop, [&] { return !lines->empty(); });
@@ -85,18 +81,15 @@ TEST_CASE("X1: at soft expiry the log says once who holds what for how long and 
       CHECK_THAT(revocations->front(), ContainsSubstring("\"forgetful\""));
       CHECK_THAT(revocations->front(), ContainsSubstring("acquired at ") && ContainsSubstring("expiry_test.cpp:"));
       CHECK_THAT(revocations->front(), ContainsSubstring("held for ") && !ContainsSubstring("held for 0 "));
-      co_await manager.stop();
-    }
-  });
+    });
+  }
 }
 
 TEST_CASE("E3, X2, X3: a lease of 10 ms is revoked by itself with a check_interval of 120 s, and replaced at once",
           "[E3][X2][X3]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::ManagerOptions options = options_for(backend, 1, 1);
-    options.lease_grace = 0s;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  lp::ManagerOptions options = options_for(both_backends(), 1, 1);
+  options.lease_grace = 0s;
+  on_manager(options, [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     const int first = co_await lease.run(thread_id);
     lease.extend(10ms);
@@ -115,14 +108,11 @@ TEST_CASE("E3, X2, X3: a lease of 10 ms is revoked by itself with a check_interv
     CHECK(first != second);  // never the same pool again
     CHECK(manager.stats().workers_started == 2);
     next.release();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("X2: with a lease, a call and a waiter whose time has not come, the loop sleeps in the kernel", "[X2]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 1), [](Manager& manager) -> lp::Task<> {
     const auto lease = co_await manager.acquire({.lease_duration = 1h});
     manager.acquire_async({.timeout = 1h}, [](const lp::Result<lp::ExecutorLease>&) {});
     bool slept = false;
@@ -134,16 +124,13 @@ TEST_CASE("X2: with a lease, a call and a waiter whose time has not come, the lo
     observer.join();
     CHECK(value == 1);
     CHECK(slept);
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("X3: a waiter gets the replacement of a revoked pool without anybody releasing", "[X3]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::ManagerOptions options = options_for(backend, 1, 1);
-    options.lease_grace = 0s;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  lp::ManagerOptions options = options_for(both_backends(), 1, 1);
+  options.lease_grace = 0s;
+  on_manager(options, [](Manager& manager) -> lp::Task<> {
     auto forgotten = co_await manager.acquire({.lease_duration = 10ms});
     auto lease = co_await manager.acquire({.timeout = 30s});
     CHECK(lease.active());
@@ -152,16 +139,13 @@ TEST_CASE("X3: a waiter gets the replacement of a revoked pool without anybody r
     CHECK(manager.leased_count() == 1);
     lease.release();
     CHECK(manager.available_count() == 1);
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("X3: a waiter gets the replacement also of a pool above the target", "[X3]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::ManagerOptions options = options_for(backend, 2, 1);
-    options.lease_grace = 0s;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  lp::ManagerOptions options = options_for(both_backends(), 2, 1);
+  options.lease_grace = 0s;
+  on_manager(options, [](Manager& manager) -> lp::Task<> {
     const auto kept = co_await manager.acquire({.lease_duration = 60s});
     const auto forgotten = co_await manager.acquire({.lease_duration = 10ms});
     {
@@ -170,17 +154,14 @@ TEST_CASE("X3: a waiter gets the replacement also of a pool above the target", "
       CHECK_FALSE(forgotten.active());
       CHECK(kept.active());
     }
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("X3: the calls that end with a pool are delivered first, then its replacement is begun in the same turn",
           "[X3]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::ManagerOptions options = options_for(backend, 1, 1);
-    options.lease_grace = 0s;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  lp::ManagerOptions options = options_for(both_backends(), 1, 1);
+  options.lease_grace = 0s;
+  on_manager(options, [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     std::optional<std::size_t> pools;
     lease.run_async(pass_gate, 1, [](const lp::Result<int>&) {});
@@ -191,16 +172,13 @@ TEST_CASE("X3: the calls that end with a pool are delivered first, then its repl
     CHECK(pools == 0U);
     CHECK(manager.total_count() == 1);
     open_gate();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("X4: at hard expiry processes are killed and their calls fail; threads run on and deliver", "[X4]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::ManagerOptions options = options_for(backend, 1, 1);
-    options.lease_grace = 0s;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  lp::ManagerOptions options = options_for(both_backends(), 1, 1);
+  options.lease_grace = 0s;
+  on_manager(options, [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     std::optional<lp::Result<int>> running;
     std::optional<lp::Result<int>> queued;
@@ -214,7 +192,7 @@ TEST_CASE("X4: at hard expiry processes are killed and their calls fail; threads
     auto next = co_await manager.acquire();  // capacity is back although the function still runs
     const std::uint64_t nine = co_await next.run(square, 3);
     CHECK(nine == 9);
-    if (backend == ExecutorBackend::process) {
+    if (manager.backend() == ExecutorBackend::process) {
       co_await until(loop, [&] { return running.has_value(); });
       CHECK(running->error().code() == Errc::lease_expired);
       open_gate();
@@ -226,17 +204,14 @@ TEST_CASE("X4: at hard expiry processes are killed and their calls fail; threads
       CHECK(running->value() == 1);
     }
     next.release();
-    co_await manager.stop();
   });
 }
 
 // The best of some rounds: a busy machine may be late at any time, a delay of our own would show in all of them.
 TEST_CASE("X4: the caller hears of a hard expiry within a millisecond", "[X4]") {
-  on_loop(ExecutorBackend::process, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::ManagerOptions options = options_for(backend, 1, 1);
-    options.lease_grace = 0s;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  lp::ManagerOptions options = options_for(ExecutorBackend::process, 1, 1);
+  options.lease_grace = 0s;
+  on_manager(options, [](Manager& manager) -> lp::Task<> {
     lp::Duration least = lp::Duration::max();
     for (int round = 1; round <= 20; ++round) {
       auto lease = co_await manager.acquire({.lease_duration = 5ms});
@@ -247,17 +222,14 @@ TEST_CASE("X4: the caller hears of a hard expiry within a millisecond", "[X4]") 
       least = std::min(least, late);
     }
     CHECK(least < kHeardWithin);
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("X4: with four calls whose stacks were noted in the grace, the last caller hears of it within a millisecond",
           "[X4]") {
-  on_loop(ExecutorBackend::process, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::ManagerOptions options = options_for(backend, 1, 4);
-    options.lease_grace = 20ms;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  lp::ManagerOptions options = options_for(ExecutorBackend::process, 1, 4);
+  options.lease_grace = 20ms;
+  on_manager(options, [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     lp::Duration least = lp::Duration::max();
     std::size_t stacks = 0;
     for (int round = 1; round <= 20; ++round) {
@@ -280,16 +252,13 @@ TEST_CASE("X4: with four calls whose stacks were noted in the grace, the last ca
     }
     CHECK(stacks > 0);
     CHECK(least < kHeardWithin);
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("E4, X4: a released lease that does not drain is revoked at its hard expiry all the same", "[E4][X4]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::ManagerOptions options = options_for(backend, 1, 1);
-    options.lease_grace = 0s;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  lp::ManagerOptions options = options_for(both_backends(), 1, 1);
+  options.lease_grace = 0s;
+  on_manager(options, [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     bool ended = false;
     lease.run_async(pass_gate, 1, [&](lp::Result<int>) { ended = true; });
@@ -301,16 +270,13 @@ TEST_CASE("E4, X4: a released lease that does not drain is revoked at its hard e
     open_gate();
     co_await until(loop, [&] { return ended; });
     next.release();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("X5: extend moves both deadlines, and fails on a revoked lease", "[X5]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::ManagerOptions options = options_for(backend, 1, 1);
-    options.lease_grace = 5ms;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  lp::ManagerOptions options = options_for(both_backends(), 1, 1);
+  options.lease_grace = 5ms;
+  on_manager(options, [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     lease.extend(20ms);
     const lp::TimePoint first_end = lease.hard_expires_at();
@@ -331,20 +297,17 @@ TEST_CASE("X5: extend moves both deadlines, and fails on a revoked lease", "[X5]
       code = static_cast<Errc>(error.code().value());
     }
     CHECK(code == Errc::lease_expired);
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("X5: a lease extended after its soft expiry is whole again", "[X5]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    auto reports = std::make_shared<int>(0);
-    lp::ManagerOptions options = options_for(backend, 1, 1);
-    options.lease_grace = 50ms;
-    options.log = [reports](const lp::LogRecord& record) {
-      if (record.text.find("past its soft expiry") != std::string_view::npos) ++*reports;
-    };
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  auto reports = std::make_shared<int>(0);
+  lp::ManagerOptions options = options_for(both_backends(), 1, 1);
+  options.lease_grace = 50ms;
+  options.log = [reports](const lp::LogRecord& record) {
+    if (record.text.find("past its soft expiry") != std::string_view::npos) ++*reports;
+  };
+  on_manager(options, [&](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     lp::ExecutorLease lease;
     int tries = 0;
     while (!lease.active()) {  // again if the machine was busy for all of the grace
@@ -368,6 +331,5 @@ TEST_CASE("X5: a lease extended after its soft expiry is whole again", "[X5]") {
       code = static_cast<Errc>(error.code().value());
     }
     CHECK(code == Errc::lease_expired);
-    co_await manager.stop();
   });
 }

@@ -148,9 +148,7 @@ TEST_CASE("G6: stop_timeout ends a stop() that waits for a lease", "[G6]") {
 }
 
 TEST_CASE("G6: stop() without a start, and starting twice, do nothing", "[G6]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend));
-    co_await manager.start();
+  on_manager(options_for(both_backends()), [](Manager& manager) -> lp::Task<> {
     lp::WorkGrinder grinder(manager, of_two());
     const auto early = co_await failure_of(grinder.submit(square, 1));
     CHECK(early == Errc::not_started);
@@ -160,7 +158,6 @@ TEST_CASE("G6: stop() without a start, and starting twice, do nothing", "[G6]") 
     co_await grinder.start();
     CHECK(grinder.stats().started);
     co_await grinder.stop();
-    co_await manager.stop();
   });
 }
 
@@ -189,9 +186,7 @@ TEST_CASE("G6: a manager that is not running, or stops, fails the batches with i
 }
 
 TEST_CASE("G6, L6: a grinder that is destroyed cancels what is queued and in flight", "[G6][L6]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend));
-    co_await manager.start();
+  on_manager(options_for(both_backends()), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto grinder = std::make_unique<lp::WorkGrinder>(manager, of_two());
     co_await grinder->start();
     Answers answers;
@@ -209,7 +204,6 @@ TEST_CASE("G6, L6: a grinder that is destroyed cancels what is queued and in fli
     CHECK(late == Errc::not_started);
     open_gate();
     co_await until(loop, [&] { return manager.leased_count() == 0; });
-    co_await manager.stop();
   });
 }
 

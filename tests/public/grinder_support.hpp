@@ -11,7 +11,7 @@
 
 struct Bench {
   lp::Loop& loop;
-  lp::LeasedExecutorManager& manager;
+  Manager& manager;
   lp::WorkGrinder& grinder;
 };
 
@@ -28,21 +28,18 @@ struct BenchOptions {
 template <class Body>
 void on_grinder(ExecutorBackend backend, const lp::GrinderOptions& options, Body body,
                 BenchOptions bench_options = {}) {
-  on_loop(backend, [&](lp::Loop& loop, ExecutorBackend chosen) -> lp::Task<> {
-    lp::ManagerOptions manager_options = options_for(chosen, bench_options.max_pools, bench_options.workers);
-    manager_options.lease_grace = bench_options.lease_grace;
-    manager_options.max_queued_calls = bench_options.max_queued_calls;
-    manager_options.max_waiters = bench_options.max_waiters;
-    manager_options.max_payload = bench_options.max_payload;
-    lp::LeasedExecutorManager manager(loop, manager_options);
+  lp::ManagerOptions manager_options = options_for(backend, bench_options.max_pools, bench_options.workers);
+  manager_options.lease_grace = bench_options.lease_grace;
+  manager_options.max_queued_calls = bench_options.max_queued_calls;
+  manager_options.max_waiters = bench_options.max_waiters;
+  manager_options.max_payload = bench_options.max_payload;
+  on_manager(manager_options, [&](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     lp::WorkGrinder grinder(manager, options);
-    co_await manager.start();
     co_await grinder.start();
     Bench bench{loop, manager, grinder};
     co_await body(bench);
     open_gate();
     co_await grinder.stop();
-    co_await manager.stop();
   });
 }
 

@@ -9,9 +9,7 @@
 #include "support.hpp"
 
 TEST_CASE("value_or_raise() gives the value, or throws as an await does", "[E3]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     std::optional<lp::Result<std::uint64_t>> good;
     std::optional<lp::Result<int>> bad;
@@ -27,14 +25,11 @@ TEST_CASE("value_or_raise() gives the value, or throws as an await does", "[E3]"
                       ContainsSubstring("taken back"));
     CHECK(*lp::value_or_raise(lp::Result<std::unique_ptr<int>>(std::make_unique<int>(4))) == 4);
     lease.release();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("submit_from_thread() is submit() by the grinder's name", "[E1]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     auto plain = lease.submit_from_thread(square, 4);
     auto timed = lease.with({.timeout = 1h}).submit_from_thread(square, 5);
@@ -44,14 +39,11 @@ TEST_CASE("submit_from_thread() is submit() by the grinder's name", "[E1]") {
     CHECK(plain.get() == 16);
     CHECK(timed.get() == 25);
     lease.release();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("E1: run returns values, void and move-only results", "[E1]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend));
-    co_await manager.start();
+  on_manager(options_for(both_backends()), [](Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire({.owner = "values"});
     const std::uint64_t nine = co_await lease.run(square, 3);  // an int becomes the parameter's type
     CHECK(nine == 9);
@@ -61,18 +53,15 @@ TEST_CASE("E1: run returns values, void and move-only results", "[E1]") {
     std::unique_ptr<int> box = co_await lease.run(boxed, 42);
     CHECK(*box == 42);
     const int elsewhere = co_await lease.run(process_id);
-    CHECK((elsewhere != process_id()) == (backend == ExecutorBackend::process));
+    CHECK((elsewhere != process_id()) == (manager.backend() == ExecutorBackend::process));
     const int worker = co_await lease.run(thread_id);
     CHECK(worker != thread_id());
     lease.release();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("E1: exceptions arrive as the function threw them and do not retire the pool", "[E1]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     const int before = co_await lease.run(thread_id);
     bool standard = false;
@@ -92,7 +81,7 @@ TEST_CASE("E1: exceptions arrive as the function threw them and do not retire th
       }
     }(lease));
     CHECK(own == Errc::remote_exception);
-    if (backend == ExecutorBackend::process) {
+    if (manager.backend() == ExecutorBackend::process) {
       const std::string message = co_await message_of(lease.run(throw_own_type, 5));
       CHECK_THAT(message, ContainsSubstring("OwnType"));
     }
@@ -107,15 +96,12 @@ TEST_CASE("E1: exceptions arrive as the function threw them and do not retire th
     CHECK(manager.stats().workers_started == 1);
     CHECK(manager.stats().workers_crashed == 0);
     lease.release();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("E2: a lease is released by its destructor, by an exception, once, and not by one that was moved from",
           "[E2]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 2, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 2, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     const auto throw_with_lease = [](lp::LeasedExecutorManager& from) -> lp::Task<> {
       auto lease = co_await from.acquire();
       throw std::runtime_error("in the scope of a lease");
@@ -159,14 +145,11 @@ TEST_CASE("E2: a lease is released by its destructor, by an exception, once, and
       }).join();
     }
     co_await until(loop, [&] { return manager.leased_count() == 0; });
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("E3: after release, calls fail with lease_expired", "[E3]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend));
-    co_await manager.start();
+  on_manager(options_for(both_backends()), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire({.owner = "gone"});
     auto call = lease.run(square, 2);  // not awaited yet: it starts too late
     lease.release();
@@ -179,14 +162,11 @@ TEST_CASE("E3: after release, calls fail with lease_expired", "[E3]") {
     co_await until(loop, [&] { return future.wait_for(0s) == std::future_status::ready; });
     CHECK_THROWS_AS(future.get(), lp::LeasePoolError);
     CHECK_THROWS_AS(lease.extend(1s), lp::LeasePoolError);
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("E4: a released lease drains: results still come, and its pool is lent only then", "[E4]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     std::vector<int> results;
     for (int i = 1; i <= 3; ++i) {
@@ -207,14 +187,11 @@ TEST_CASE("E4: a released lease drains: results still come, and its pool is lent
     open_gate();
     co_await until(loop, [&] { return next; });
     CHECK(results == std::vector<int>{1, 2, 3});
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("E5: so many calls run at once as there are workers, the others wait in order", "[E5]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 3));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 3), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     int ended = 0;
     for (int i = 0; i < 10; ++i)
@@ -232,28 +209,23 @@ TEST_CASE("E5: so many calls run at once as there are workers, the others wait i
 
     close_gate();
     std::vector<int> order;  // with one worker, strictly in order
-    lp::LeasedExecutorManager single(loop, options_for(backend, 1, 1));
-    co_await single.start();
-    auto narrow = co_await single.acquire();
-    for (int i = 0; i < 50; ++i) {
-      narrow.run_async(square, static_cast<std::uint64_t>(i),
-                       [&order, i](lp::Result<std::uint64_t>) { order.push_back(i); });
-    }
-    co_await until(loop, [&] { return order.size() == 50; });
-    CHECK(std::is_sorted(order.begin(), order.end()));
-    narrow.release();
+    co_await with_manager(loop, options_for(manager.backend(), 1, 1), [&](Manager& single) -> lp::Task<> {
+      auto narrow = co_await single.acquire();
+      for (int i = 0; i < 50; ++i) {
+        narrow.run_async(square, static_cast<std::uint64_t>(i),
+                         [&order, i](lp::Result<std::uint64_t>) { order.push_back(i); });
+      }
+      co_await until(loop, [&] { return order.size() == 50; });
+      CHECK(std::is_sorted(order.begin(), order.end()));
+    });
     lease.release();
-    co_await single.stop();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("E5: max_queued_calls bounds the calls that wait", "[E5]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::ManagerOptions options = options_for(backend, 1, 2);
-    options.max_queued_calls = 3;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  lp::ManagerOptions options = options_for(both_backends(), 1, 2);
+  options.max_queued_calls = 3;
+  on_manager(options, [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     int ended = 0;
     for (int i = 0; i < 5; ++i) lease.run_async(pass_gate, i, [&](lp::Result<int> result) { ended += result ? 1 : 0; });
@@ -266,14 +238,11 @@ TEST_CASE("E5: max_queued_calls bounds the calls that wait", "[E5]") {
     const int eight = co_await lease.run(pass_gate, 8);
     CHECK(eight == 8);
     lease.release();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("E6: a call's timeout ends it, counted from its start on a worker", "[E6]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     // The first holds the only worker for longer than the second's timeout: waiting does not count.
     std::optional<lp::Result<int>> first;
@@ -297,14 +266,11 @@ TEST_CASE("E6: a call's timeout ends it, counted from its start on a worker", "[
     const std::uint64_t nine = co_await lease.run(square, 3);
     CHECK(nine == 9);
     lease.release();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("E6: the wait for a worker has a bound of its own, which the run does not count towards", "[E6]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     std::optional<lp::Result<int>> running;
     const auto brief = lease.with({.queue_timeout = 10ms});
@@ -326,14 +292,11 @@ TEST_CASE("E6: the wait for a worker has a bound of its own, which the run does 
     const auto code = co_await failure_of(lease.with({.timeout = 5ms, .queue_timeout = 60s}).run(wait_for_stop));
     CHECK(code == Errc::timed_out);
     lease.release();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("E6: a process that runs too long is killed and replaced, and its neighbours are not disturbed", "[E6]") {
-  on_loop(ExecutorBackend::process, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 2));
-    co_await manager.start();
+  on_manager(options_for(ExecutorBackend::process, 1, 2), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     std::optional<lp::Result<int>> neighbour;
     lease.run_async(pass_gate, 1, [&](lp::Result<int> result) { neighbour = std::move(result); });
@@ -349,14 +312,11 @@ TEST_CASE("E6: a process that runs too long is killed and replaced, and its neig
     CHECK(shared().left == 1);  // the other never got to its end
     CHECK(manager.stats().workers_started == 3);
     lease.release();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("E6: a thread whose call timed out stays busy until the function returns", "[E6]") {
-  on_loop(ExecutorBackend::thread, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(ExecutorBackend::thread, 1, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     const auto code = co_await failure_of(lease.with({.timeout = 5ms}).run(pass_gate, 1));
     CHECK(code == Errc::timed_out);
@@ -368,14 +328,11 @@ TEST_CASE("E6: a thread whose call timed out stays busy until the function retur
     open_gate();
     co_await until(loop, [&] { return second; });
     lease.release();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("E7: a stop token cancels a queued call at once", "[E7]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     std::optional<lp::Result<int>> running;
     std::optional<lp::Result<int>> queued;
@@ -394,14 +351,11 @@ TEST_CASE("E7: a stop token cancels a queued call at once", "[E7]") {
     co_await until(loop, [&] { return running.has_value(); });
     CHECK(shared().entered == 1);
     lease.release();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("E7: a stop token ends a running call: a process is killed, a thread's function sees the token", "[E7]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     std::stop_source source;
     std::optional<lp::Result<bool>> outcome;
@@ -412,7 +366,7 @@ TEST_CASE("E7: a stop token ends a running call: a process is killed, a thread's
     CHECK_FALSE(outcome);
     source.request_stop();
     co_await until(loop, [&] { return outcome.has_value(); });
-    if (backend == ExecutorBackend::process) {
+    if (manager.backend() == ExecutorBackend::process) {
       REQUIRE_FALSE(outcome->has_value());
       CHECK(outcome->error().code() == Errc::cancelled);
       CHECK(shared().left == 0);
@@ -423,29 +377,23 @@ TEST_CASE("E7: a stop token ends a running call: a process is killed, a thread's
     const std::uint64_t nine = co_await lease.run(square, 3);
     CHECK(nine == 9);
     lease.release();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("E6, E7: a time-out asks a thread's function to stop through its token", "[E6][E7]") {
-  on_loop(ExecutorBackend::thread, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(ExecutorBackend::thread, 1, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     const auto code = co_await failure_of(lease.with({.timeout = 5ms}).run(wait_for_stop));
     CHECK(code == Errc::timed_out);
     co_await until(loop, [&] { return shared().left == 1; });
     lease.release();
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("E8: a function that calls its own lease from its last worker gets an error instead of waiting for itself",
           "[E8]") {
-  on_loop(ExecutorBackend::thread, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    for (const std::size_t workers : {1U, 2U}) {
-      lp::LeasedExecutorManager manager(loop, options_for(backend, 1, workers));
-      co_await manager.start();
+  for (const std::size_t workers : {1U, 2U}) {
+    on_manager(options_for(ExecutorBackend::thread, 1, workers), [workers](Manager& manager) -> lp::Task<> {
       auto lease = co_await manager.acquire();
       auto call = lease.run([&lease] {
         std::future<std::uint64_t> inner = lease.submit(square, 5);
@@ -458,7 +406,6 @@ TEST_CASE("E8: a function that calls its own lease from its last worker gets an 
       const Errc outcome = co_await call;
       CHECK(outcome == (workers == 1 ? Errc::queue_full : Errc{}));
       lease.release();
-      co_await manager.stop();
-    }
-  });
+    });
+  }
 }

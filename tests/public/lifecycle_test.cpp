@@ -195,9 +195,7 @@ TEST_CASE("L3: after stop_timeout, running calls are cancelled: processes killed
 }
 
 TEST_CASE("L5: off the loop's thread, what belongs to it fails with wrong_thread and changes nothing", "[L5]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend));
-    co_await manager.start();
+  on_manager(options_for(both_backends()), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     const lp::TimePoint end = lease.soft_expires_at();
     const auto code_of = [](auto call) {
@@ -233,7 +231,6 @@ TEST_CASE("L5: off the loop's thread, what belongs to it fails with wrong_thread
     const std::uint64_t nine = co_await lease.run(square, 3);
     CHECK(nine == 9);
     lease.release();
-    co_await manager.stop();
   });
 }
 
@@ -264,17 +261,15 @@ TEST_CASE("L5: submit, notify_scale_changed, post and stop may be called from an
 }
 
 TEST_CASE("L5: what another thread asks for happens on the loop's thread", "[L5][S2]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    std::vector<std::thread::id> asked_by;
-    lp::ManagerOptions options = options_for(backend, 3, 1);
-    options.units_per_pool = 1;
-    options.check_interval = 3600s;
-    options.size_provider = [&] {
-      asked_by.push_back(std::this_thread::get_id());
-      return asked_by.size();
-    };
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  std::vector<std::thread::id> asked_by;
+  lp::ManagerOptions options = options_for(both_backends(), 3, 1);
+  options.units_per_pool = 1;
+  options.check_interval = 3600s;
+  options.size_provider = [&] {
+    asked_by.push_back(std::this_thread::get_id());
+    return asked_by.size();
+  };
+  on_manager(options, [&](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     std::thread([&manager, taken = std::move(lease)]() mutable {
       {
@@ -285,7 +280,6 @@ TEST_CASE("L5: what another thread asks for happens on the loop's thread", "[L5]
     CHECK(manager.leased_count() == 1);  // until the loop has its turn
     co_await until(loop, [&] { return manager.available_count() == 2; });
     CHECK(asked_by == std::vector<std::thread::id>(2, std::this_thread::get_id()));
-    co_await manager.stop();
   });
 }
 

@@ -63,9 +63,8 @@ TEST_CASE("L6: without its loop a manager and a lease say not_started from the c
 }
 
 TEST_CASE("L5: stats and counts are the loop thread's, and say so", "[L5]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend));
-    co_await manager.start();
+  const ExecutorBackend backend = both_backends();
+  on_manager(options_for(backend), [backend](Manager& manager) -> lp::Task<> {
     std::thread([&] {
       CHECK(thrown_by([&] { (void)manager.stats(); }) == Errc::wrong_thread);
       CHECK(thrown_by([&] { (void)manager.desired_executor_count(); }) == Errc::wrong_thread);
@@ -75,6 +74,6 @@ TEST_CASE("L5: stats and counts are the loop thread's, and say so", "[L5]") {
       CHECK(manager.backend() == backend);
     }).join();
     CHECK(manager.stats().available == 1);
-    co_await manager.stop();
+    co_return;
   });
 }

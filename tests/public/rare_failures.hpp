@@ -97,12 +97,12 @@ lp::Task<> fail_start(Failures& failures, lp::Loop& loop, lp::ManagerOptions opt
 template <class Failures, class... A>
 lp::Task<> fail_call(Failures& failures, lp::Loop& loop, lp::ManagerOptions options, lp::AcquireOptions acquire,
                      A... function_and_arguments) {
-  lp::LeasedExecutorManager manager(loop, std::move(options));
-  co_await manager.start();
-  const auto lease = co_await manager.acquire(acquire);
-  const std::size_t before = failures.answers();
-  lease.run_async(std::move(function_and_arguments)..., [&](const auto& result) { failures.add(result); });
-  co_await until(loop, [&] { return failures.answers() > before; });
+  co_await with_manager(loop, std::move(options), [&](Manager& manager) -> lp::Task<> {
+    const auto lease = co_await manager.acquire(acquire);
+    const std::size_t before = failures.answers();
+    lease.run_async(std::move(function_and_arguments)..., [&](const auto& result) { failures.add(result); });
+    co_await until(loop, [&] { return failures.answers() > before; });
+  });
 }
 
 template <class Failures>

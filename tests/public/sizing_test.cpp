@@ -6,15 +6,12 @@
 #include "support.hpp"
 
 TEST_CASE("S1: the target follows size_provider between min_pools and max_pools", "[S1]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    std::size_t units = 0;
-    lp::ManagerOptions options = options_for(backend, 4, 1);
-    options.min_pools = 2;
-    options.units_per_pool = 10;
-    options.size_provider = [&] { return units; };
-    lp::LeasedExecutorManager manager(loop, options);
-    units = 25;
-    co_await manager.start();
+  std::size_t units = 25;
+  lp::ManagerOptions options = options_for(both_backends(), 4, 1);
+  options.min_pools = 2;
+  options.units_per_pool = 10;
+  options.size_provider = [&] { return units; };
+  on_manager(options, [&](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     CHECK(manager.total_count() == 3);
     const std::vector<std::pair<std::size_t, std::size_t>> expected = {
         {0, 2},  {1, 2},  {20, 2},
@@ -27,25 +24,22 @@ TEST_CASE("S1: the target follows size_provider between min_pools and max_pools"
       manager.notify_scale_changed();
       co_await until(loop, [&] { return manager.desired_executor_count() == target; });
     }
-    co_await manager.stop();
+  });
 
-    options.size_provider = nullptr;
-    lp::LeasedExecutorManager unasked(loop, options);
-    co_await unasked.start();
+  options.size_provider = nullptr;
+  on_manager(options, [](Manager& unasked) -> lp::Task<> {
     CHECK(unasked.desired_executor_count() == 2);
     CHECK(unasked.total_count() == 2);
-    co_await unasked.stop();
+    co_return;
   });
 }
 
 TEST_CASE("S2: notify_scale_changed acts at once", "[S2]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    std::size_t units = 0;
-    lp::ManagerOptions options = options_for(backend, 4, 1);
-    options.size_provider = [&] { return units; };
-    options.check_interval = 3600s;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  std::size_t units = 0;
+  lp::ManagerOptions options = options_for(both_backends(), 4, 1);
+  options.size_provider = [&] { return units; };
+  options.check_interval = 3600s;
+  on_manager(options, [&](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     CHECK(manager.total_count() == 1);
     units = 35;
     manager.notify_scale_changed();
@@ -57,33 +51,27 @@ TEST_CASE("S2: notify_scale_changed acts at once", "[S2]") {
     for (int turns = 0; turns < 2; ++turns) co_await loop.sleep(0ns);
     CHECK(manager.total_count() == 2);
     CHECK(manager.available_count() == 2);
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("S2: without a notification, check_interval finds the change", "[S2]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    std::size_t units = 0;
-    lp::ManagerOptions options = options_for(backend, 4, 1);
-    options.size_provider = [&] { return units; };
-    options.check_interval = 5ms;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  std::size_t units = 0;
+  lp::ManagerOptions options = options_for(both_backends(), 4, 1);
+  options.size_provider = [&] { return units; };
+  options.check_interval = 5ms;
+  on_manager(options, [&](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     units = 35;
     co_await until(loop, [&] { return manager.available_count() == 4; });
     units = 0;
     co_await until(loop, [&] { return manager.total_count() == 1; });
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("S3: idle pools above the target go, leased ones only when they are released", "[S3]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    std::size_t units = 40;
-    lp::ManagerOptions options = options_for(backend, 4, 1);
-    options.size_provider = [&] { return units; };
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  std::size_t units = 40;
+  lp::ManagerOptions options = options_for(both_backends(), 4, 1);
+  options.size_provider = [&] { return units; };
+  on_manager(options, [&](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto first = co_await manager.acquire();
     auto second = co_await manager.acquire();
     units = 0;
@@ -99,17 +87,14 @@ TEST_CASE("S3: idle pools above the target go, leased ones only when they are re
     second.release();
     CHECK(manager.total_count() == 1);
     CHECK(manager.available_count() == 1);
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("S3: a leased pool above the target goes to who waits for one", "[S3]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    std::size_t units = 20;
-    lp::ManagerOptions options = options_for(backend, 2, 1);
-    options.size_provider = [&] { return units; };
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  std::size_t units = 20;
+  lp::ManagerOptions options = options_for(both_backends(), 2, 1);
+  options.size_provider = [&] { return units; };
+  on_manager(options, [&](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto first = co_await manager.acquire();
     auto second = co_await manager.acquire();
     std::optional<lp::ExecutorLease> waiter;
@@ -124,17 +109,14 @@ TEST_CASE("S3: a leased pool above the target goes to who waits for one", "[S3]"
     CHECK(manager.total_count() == 1);
     second.release();
     CHECK(manager.available_count() == 1);
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("S3: a pool that nobody wants any more when it is ready goes at once", "[S3]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    std::size_t units = 0;
-    lp::ManagerOptions options = options_for(backend, 4, 1);
-    options.size_provider = [&] { return units; };
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  std::size_t units = 0;
+  lp::ManagerOptions options = options_for(both_backends(), 4, 1);
+  options.size_provider = [&] { return units; };
+  on_manager(options, [&](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     units = 40;
     manager.notify_scale_changed();
     co_await until(loop, [&] { return manager.total_count() == 4; });
@@ -149,27 +131,24 @@ TEST_CASE("S3: a pool that nobody wants any more when it is ready goes at once",
     CHECK(code == Errc::timed_out);
     co_await until(loop, [&] { return manager.stats().starting == 0; });
     CHECK(manager.available_count() == 0);
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("S4: a size_provider that throws counts as 0 and is logged once", "[S4]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    int logged = 0;
-    int asked = 0;
-    lp::ManagerOptions options = options_for(backend, 4, 1);
-    options.min_pools = 2;
-    options.size_provider = [&]() -> std::size_t {
-      if (++asked == 1) return 40;
-      throw std::runtime_error("no connection to the queue");
-    };
-    options.log = [&](const lp::LogRecord& record) {
-      if (record.level == lp::LogLevel::warning &&
-          record.text.find("no connection to the queue") != std::string_view::npos)
-        ++logged;
-    };
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  int logged = 0;
+  int asked = 0;
+  lp::ManagerOptions options = options_for(both_backends(), 4, 1);
+  options.min_pools = 2;
+  options.size_provider = [&]() -> std::size_t {
+    if (++asked == 1) return 40;
+    throw std::runtime_error("no connection to the queue");
+  };
+  options.log = [&](const lp::LogRecord& record) {
+    if (record.level == lp::LogLevel::warning &&
+        record.text.find("no connection to the queue") != std::string_view::npos)
+      ++logged;
+  };
+  on_manager(options, [&](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     CHECK(manager.total_count() == 4);
     for (int i = 0; i < 5; ++i) {
       const int before = asked;
@@ -179,6 +158,5 @@ TEST_CASE("S4: a size_provider that throws counts as 0 and is logged once", "[S4
     }
     CHECK(manager.desired_executor_count() == 2);
     CHECK(logged == 1);
-    co_await manager.stop();
   });
 }

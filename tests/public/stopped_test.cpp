@@ -30,12 +30,10 @@ void stop_for(std::chrono::milliseconds span) {
 
 TEST_CASE("X6: after the parent was stopped past deadlines, each is handled once, in order, and nobody is blamed",
           "[X6]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::ManagerOptions options = options_for(backend, 3, 1);
-    options.min_pools = 3;
-    options.lease_grace = 0s;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  lp::ManagerOptions options = options_for(both_backends(), 3, 1);
+  options.min_pools = 3;
+  options.lease_grace = 0s;
+  on_manager(options, [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto first = co_await manager.acquire({.lease_duration = 60ms});
     auto second = co_await manager.acquire({.lease_duration = 40ms});
     auto patient = co_await manager.acquire({.lease_duration = 60s});
@@ -58,7 +56,6 @@ TEST_CASE("X6: after the parent was stopped past deadlines, each is handled once
     co_await loop.sleep(1ms);
     CHECK(manager.stats().leases_revoked == 2);
     patient.release();
-    co_await manager.stop();
   });
 }
 
@@ -101,18 +98,16 @@ TEST_CASE("X6: a call whose function ended in time has not timed out, though its
 
 // In the order of their deadlines: one is overdue, then revoked, and only then is the other one overdue.
 TEST_CASE("X6: the grace that follows a lease's soft expiry ends in its place among the other deadlines", "[X6]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    auto lines = std::make_shared<std::vector<std::string>>();
-    lp::ManagerOptions options = options_for(backend, 2, 1);
-    options.lease_grace = 20ms;
-    options.log = [lines](const lp::LogRecord& record) {
-      const bool first = record.text.find("\"first\"") != std::string_view::npos;
-      const bool overdue = record.text.find("past its soft expiry") != std::string_view::npos;
-      if (!overdue && record.text.find("was revoked") == std::string_view::npos) return;
-      lines->push_back(std::string(first ? "first " : "second ") + (overdue ? "overdue" : "revoked"));
-    };
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  auto lines = std::make_shared<std::vector<std::string>>();
+  lp::ManagerOptions options = options_for(both_backends(), 2, 1);
+  options.lease_grace = 20ms;
+  options.log = [lines](const lp::LogRecord& record) {
+    const bool first = record.text.find("\"first\"") != std::string_view::npos;
+    const bool overdue = record.text.find("past its soft expiry") != std::string_view::npos;
+    if (!overdue && record.text.find("was revoked") == std::string_view::npos) return;
+    lines->push_back(std::string(first ? "first " : "second ") + (overdue ? "overdue" : "revoked"));
+  };
+  on_manager(options, [&](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto first = co_await manager.acquire({.owner = "first"});
     auto second = co_await manager.acquire({.owner = "second"});
     std::optional<lp::Result<lp::ExecutorLease>> waited;
@@ -129,7 +124,6 @@ TEST_CASE("X6: the grace that follows a lease's soft expiry ends in its place am
     CHECK(waited->error().code() == Errc::timed_out);
     CHECK_THAT(waited->error().message(), ContainsSubstring("held by \"second\" for "));  // no longer by the first
     CHECK(manager.stats().leases_revoked == 2);
-    co_await manager.stop();
   });
 }
 
@@ -145,11 +139,9 @@ void let_end(int calls) {
 }  // namespace
 
 TEST_CASE("X6: however many functions ended in time while the loop was stopped, none is blamed", "[X6]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    constexpr int kCalls = 80;  // more than the kernel hands over at once
-    constexpr auto kTimeout = 2s;
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, kCalls));
-    co_await manager.start();
+  constexpr int kCalls = 80;  // more than the kernel hands over at once
+  constexpr auto kTimeout = 2s;
+  on_manager(options_for(both_backends(), 1, kCalls), [&](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     const auto lease = co_await manager.acquire();
     int ended = 0;
     int in_time = 0;
@@ -168,18 +160,15 @@ TEST_CASE("X6: however many functions ended in time while the loop was stopped, 
     co_await until(loop, [&] { return ended == kCalls; });
     CHECK(in_time == kCalls);
     CHECK(manager.stats().workers_killed == 0);
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("X6: a call that ended before its lease's hard expiry was handled has its result, be it large", "[X6]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    constexpr int kCalls = 8;
-    constexpr int kLarge = 150'000;  // more than is read at once
-    lp::ManagerOptions options = options_for(backend, 1, kCalls);
-    options.lease_grace = 0s;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  constexpr int kCalls = 8;
+  constexpr int kLarge = 150'000;  // more than is read at once
+  lp::ManagerOptions options = options_for(both_backends(), 1, kCalls);
+  options.lease_grace = 0s;
+  on_manager(options, [&](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     int ended = 0;
     int in_time = 0;
@@ -197,6 +186,5 @@ TEST_CASE("X6: a call that ended before its lease's hard expiry was handled has 
     co_await until(loop, [&] { return ended == kCalls; });
     CHECK(in_time == kCalls);
     CHECK_FALSE(lease.active());
-    co_await manager.stop();
   });
 }

@@ -66,19 +66,18 @@ TEST_CASE("A6: durations next to the ends of their range are kept, and nothing o
     options.default_lease_duration = options.lease_grace = options.check_interval = kLong;
     options.stop_timeout = options.worker_start_timeout = kLong;
     options.size_provider = [] { return std::size_t{1}; };
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
-    auto lease = co_await manager.acquire({.lease_duration = kLong, .timeout = kLong});
-    CHECK(lease.hard_expires_at() == lp::TimePoint::max());
-    lease.extend(lp::Duration::max());
-    CHECK(lease.soft_expires_at() == lp::TimePoint::max());
-    lease.extend(1h);
-    CHECK(lease.soft_expires_at() < lp::TimePoint::max());
-    CHECK(lease.hard_expires_at() == lp::TimePoint::max());
-    const std::uint64_t nine = co_await lease.with({.timeout = kLong}).run(square, 3);
-    CHECK(nine == 9);
-    lease.release();
-    co_await manager.stop();
+    co_await with_manager(loop, options, [&](Manager& manager) -> lp::Task<> {
+      auto lease = co_await manager.acquire({.lease_duration = kLong, .timeout = kLong});
+      CHECK(lease.hard_expires_at() == lp::TimePoint::max());
+      lease.extend(lp::Duration::max());
+      CHECK(lease.soft_expires_at() == lp::TimePoint::max());
+      lease.extend(1h);
+      CHECK(lease.soft_expires_at() < lp::TimePoint::max());
+      CHECK(lease.hard_expires_at() == lp::TimePoint::max());
+      const std::uint64_t nine = co_await lease.with({.timeout = kLong}).run(square, 3);
+      CHECK(nine == 9);
+      lease.release();
+    });
 
     bool never = false;
     const lp::Timer timer = loop.call_after(lp::Duration::max(), [&] { never = true; });
@@ -91,36 +90,32 @@ TEST_CASE("A6: durations next to the ends of their range are kept, and nothing o
 }
 
 TEST_CASE("X2: the shortest durations expire at once and lose nothing", "[X2][X3]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::ManagerOptions options = options_for(backend);
-    options.default_lease_duration = options.lease_grace = options.check_interval = 1ns;
-    options.stop_timeout = 1ns;
-    options.size_provider = [] { return std::size_t{1}; };
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  lp::ManagerOptions options = options_for(both_backends());
+  options.default_lease_duration = options.lease_grace = options.check_interval = 1ns;
+  options.stop_timeout = 1ns;
+  options.size_provider = [] { return std::size_t{1}; };
+  on_manager(options, [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     for (std::uint64_t i = 1; i <= 3; ++i) {
       const auto lease = co_await manager.acquire();
       co_await until(loop, [&] { return !lease.active(); });
       CHECK(manager.stats().leases_revoked == i);
     }
     co_await until(loop, [&] { return manager.available_count() == 1; });
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("S1: the largest size and the largest unit do not overflow the target", "[S1]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    constexpr std::size_t kMax = std::numeric_limits<std::size_t>::max();
-    for (const auto& [units, target] : {std::pair<std::size_t, std::size_t>{1, 3}, {kMax, 1}, {kMax / 2, 3}}) {
-      lp::ManagerOptions options = options_for(backend, 3, 1);
-      options.units_per_pool = units;
-      options.size_provider = [] { return kMax; };
-      lp::LeasedExecutorManager manager(loop, options);
-      co_await manager.start();
+  const ExecutorBackend backend = both_backends();
+  constexpr std::size_t kMax = std::numeric_limits<std::size_t>::max();
+  for (const auto& [units, target] : {std::pair<std::size_t, std::size_t>{1, 3}, {kMax, 1}, {kMax / 2, 3}}) {
+    lp::ManagerOptions options = options_for(backend, 3, 1);
+    options.units_per_pool = units;
+    options.size_provider = [] { return kMax; };
+    on_manager(options, [target](Manager& manager) -> lp::Task<> {
       CHECK(manager.total_count() == target);
-      co_await manager.stop();
-    }
-  });
+      co_return;
+    });
+  }
 }
 
 TEST_CASE("A2, A7, L3: a million waiters wait, and stop tells each of them", "[A2][A7][L3]") {
@@ -148,9 +143,7 @@ TEST_CASE("A2, A7, L3: a million waiters wait, and stop tells each of them", "[A
 }
 
 TEST_CASE("an owner may be anything, and what names it stays short and readable") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 1), [](Manager& manager) -> lp::Task<> {
     const std::vector<std::pair<std::string, std::string>> owners = {
         {"", "an unnamed owner"},
         {std::string(1 << 20, 'x'), "\"" + std::string(64, 'x') + "...\""},
@@ -181,14 +174,11 @@ TEST_CASE("an owner may be anything, and what names it stays short and readable"
       const std::string released = co_await message_of(lease.run(square, 1));
       CHECK_THAT(released, ContainsSubstring(" of " + shown + " on test was released"));
     }
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("E2: an empty lease refuses every verb and is otherwise harmless", "[E2]") {
-  on_loop(both_backends(), [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend, 1, 1));
-    co_await manager.start();
+  on_manager(options_for(both_backends(), 1, 1), [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     std::vector<lp::ExecutorLease> leases(1);
     lp::ExecutorLease full = co_await manager.acquire({.owner = "full"});
     lp::ExecutorLease moved = std::move(full);
@@ -224,7 +214,6 @@ TEST_CASE("E2: an empty lease refuses every verb and is otherwise harmless", "[E
     leases[0] = std::move(moved);  // an empty one takes a full one
     const std::uint64_t nine = co_await leases[0].run(square, 3);
     CHECK(nine == 9);
-    co_await manager.stop();
   });
 }
 

@@ -13,12 +13,16 @@
 #include <source_location>
 #include <stop_token>
 #include <string>
+#include <type_traits>
 
 #include "catch.hpp"
+#include "support/with_manager.hpp"
 
 namespace lp = leasepool;
 using lp::Errc;
 using lp::ExecutorBackend;
+using Manager = lp::LeasedExecutorManager;
+using leasepool::test::with_manager;
 using namespace std::chrono_literals;
 
 // Memory that worker processes share with the tests: mapped before the fork server starts.
@@ -120,4 +124,18 @@ inline lp::ManagerOptions options_for(ExecutorBackend backend, std::size_t max_p
   options.name_prefix = "test";
   options.log = [](const lp::LogRecord&) {};
   return options;
+}
+
+// Runs a test's coroutine `body(loop, manager)`, or `body(manager)`, on a manager that has started; stops it.
+template <class Body>
+void on_manager(const lp::ManagerOptions& options, Body body) {
+  on_loop(options.backend, [&](lp::Loop& loop, ExecutorBackend) {
+    return with_manager(loop, options, [&](Manager& manager) {
+      if constexpr (std::is_invocable_v<Body&, Manager&>) {
+        return body(manager);
+      } else {
+        return body(loop, manager);
+      }
+    });
+  });
 }

@@ -72,15 +72,13 @@ TEST_CASE("A6: a time span is a Duration in all else", "[A6]") {
 }
 
 TEST_CASE("A6: never, in whatever unit, is accepted everywhere and never comes", "[A6]") {
-  on_loop(ExecutorBackend::thread, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    for (const lp::TimeSpan never : endless()) {
-      lp::ManagerOptions options = options_for(backend);
-      options.check_interval = options.default_lease_duration = options.lease_grace = never;
-      options.stop_timeout = options.worker_start_timeout = options.max_worker_age = never;
-      lp::LeasedExecutorManager manager(loop, options);
+  for (const lp::TimeSpan never : endless()) {
+    lp::ManagerOptions options = options_for(ExecutorBackend::thread);
+    options.check_interval = options.default_lease_duration = options.lease_grace = never;
+    options.stop_timeout = options.worker_start_timeout = options.max_worker_age = never;
+    on_manager(options, [never](lp::Loop& loop, Manager& manager) -> lp::Task<> {
       const lp::WorkGrinder grinder(
           manager, {.max_wait = never, .lease_duration = never, .ageing = never, .stop_timeout = never});
-      co_await manager.start();
       auto lease = co_await manager.acquire({.lease_duration = never, .timeout = never});
       CHECK(lease.soft_expires_at() == lp::TimePoint::max());
       lease.extend(never);
@@ -91,9 +89,8 @@ TEST_CASE("A6: never, in whatever unit, is accepted everywhere and never comes",
       co_await loop.sleep(1ms);
       CHECK_FALSE(came);
       lease.release();
-      co_await manager.stop();
-    }
-  });
+    });
+  }
 }
 
 TEST_CASE("A6: what is negative in whatever unit is refused with the option's name", "[A6]") {

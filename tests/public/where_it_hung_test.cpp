@@ -14,9 +14,7 @@ bool stack_has(const lp::StackTrace& stack, std::string_view function) {
 }  // namespace
 
 TEST_CASE("the error of a time-out says where the call hung", "[E6]") {
-  on_loop(ExecutorBackend::process, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    lp::LeasedExecutorManager manager(loop, options_for(backend));
-    co_await manager.start();
+  on_manager(options_for(ExecutorBackend::process), [](Manager& manager) -> lp::Task<> {
     const auto lease = co_await manager.acquire();
     lp::StackTrace stack;
     std::string message;
@@ -31,16 +29,13 @@ TEST_CASE("the error of a time-out says where the call hung", "[E6]") {
     CAPTURE(message, to_text(stack));
     CHECK(stack_has(stack, "pass_gate"));
     CHECK_THAT(message, ContainsSubstring("late in its time it was in"));
-    co_await manager.stop();
   });
 }
 
 TEST_CASE("the error of an expiry says where the call was at the soft one", "[X4]") {
-  on_loop(ExecutorBackend::process, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
-    auto options = options_for(backend);
-    options.lease_grace = 1s;
-    lp::LeasedExecutorManager manager(loop, options);
-    co_await manager.start();
+  auto options = options_for(ExecutorBackend::process);
+  options.lease_grace = 1s;
+  on_manager(options, [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
     auto lease = co_await manager.acquire();
     std::optional<lp::Result<int>> first;
     std::optional<lp::Result<int>> second;
@@ -52,6 +47,5 @@ TEST_CASE("the error of an expiry says where the call was at the soft one", "[X4
     CHECK(first->error().code() == Errc::lease_expired);
     CHECK(stack_has(first->error().stack(), "pass_gate"));
     CHECK(stack_has(second->error().stack(), "pass_gate"));
-    co_await manager.stop();
   });
 }
