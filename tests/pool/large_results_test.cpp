@@ -21,6 +21,7 @@
 #include "harness.hpp"
 #include "leasepool/manager.hpp"
 #include "support/eventually.hpp"
+#include "support/with_manager.hpp"
 
 namespace large_cases {
 
@@ -265,9 +266,7 @@ TEST_CASE("a deadline that passes while a result is decoded comes too late for i
   Loop loop;
   ManagerOptions options = options_for_one();
   options.lease_grace = Duration::zero();
-  LeasedExecutorManager manager(loop, options);
-  const auto use = [&]() -> Task<> {
-    co_await manager.start();
+  loop.block_on(test::with_manager(loop, options, [&](LeasedExecutorManager& manager) -> Task<> {
     {
       auto lease = co_await manager.acquire();
       constexpr Duration kTimeout = std::chrono::seconds(3);
@@ -290,10 +289,7 @@ TEST_CASE("a deadline that passes while a result is decoded comes too late for i
       CHECK(co_await next.run(pool_functions::add, 1, 2) == 3);
     }
     CHECK(manager.stats().workers_killed == 0);
-    co_await manager.stop();
-  };
-  auto task = use();
-  loop.block_on(std::move(task));
+  }));
 }
 
 TEST_CASE("a stop waits for a result that is decoded, for stop_timeout", "[large_results][W11][L3]") {

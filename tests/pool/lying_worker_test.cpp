@@ -25,6 +25,7 @@
 #include "shared/status_page.hpp"
 #include "support/eventually.hpp"
 #include "support/process_state.hpp"
+#include "support/with_manager.hpp"
 #include "wire/frame.hpp"
 #include "wire/message.hpp"
 
@@ -346,11 +347,9 @@ TEST_CASE("a worker that says it read what it was not sent is killed, and its ne
 
 TEST_CASE("a worker that falls silent in the middle of a frame ends at its call's deadline", "[lies][W7]") {
   Loop loop;
-  LeasedExecutorManager manager(
-      loop,
-      {.backend = ExecutorBackend::process, .max_pools = 1, .workers_per_pool = 1, .log = [](const LogRecord&) {}});
-  const auto use = [&]() -> Task<> {
-    co_await manager.start();
+  const ManagerOptions one_worker{
+      .backend = ExecutorBackend::process, .max_pools = 1, .workers_per_pool = 1, .log = [](const LogRecord&) {}};
+  loop.block_on(test::with_manager(loop, one_worker, [](LeasedExecutorManager& manager) -> Task<> {
     {
       auto lease = co_await manager.acquire();
       std::optional<Result<int>> silent;
@@ -364,10 +363,7 @@ TEST_CASE("a worker that falls silent in the middle of a frame ends at its call'
       CHECK(silent->error().code() == Errc::timed_out);
     }
     CHECK(manager.stats().workers_killed == 1);
-    co_await manager.stop();
-  };
-  auto task = use();
-  loop.block_on(std::move(task));
+  }));
 }
 
 TEST_CASE("of two outcomes the first counts, and the second costs the worker", "[lies][W7]") {

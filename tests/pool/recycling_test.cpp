@@ -10,6 +10,7 @@
 #include "functions.hpp"
 #include "harness.hpp"
 #include "leasepool/manager.hpp"
+#include "support/with_manager.hpp"
 
 using namespace leasepool;
 using namespace std::chrono_literals;
@@ -38,10 +39,9 @@ pid_t worker_of(TestPool& pool) { return pool.result_of(pool_functions::process_
 
 TEST_CASE("a manager replaces workers after max_calls_per_worker", "[recycling][W9]") {
   Loop loop;
-  LeasedExecutorManager manager(
-      loop, {.backend = ExecutorBackend::process, .max_pools = 1, .workers_per_pool = 1, .max_calls_per_worker = 3});
-  auto use = [&]() -> Task<> {
-    co_await manager.start();
+  const ManagerOptions options{
+      .backend = ExecutorBackend::process, .max_pools = 1, .workers_per_pool = 1, .max_calls_per_worker = 3};
+  loop.block_on(test::with_manager(loop, options, [](LeasedExecutorManager& manager) -> Task<> {
     {
       auto lease = co_await manager.acquire();
       std::vector<pid_t> workers;
@@ -51,10 +51,7 @@ TEST_CASE("a manager replaces workers after max_calls_per_worker", "[recycling][
     }
     CHECK(manager.stats().workers_recycled == 3);
     CHECK(manager.stats().workers_crashed == 0);
-    co_await manager.stop();
-  };
-  auto task = use();
-  loop.block_on(std::move(task));
+  }));
 }
 
 TEST_CASE("workers draw the number of calls after which they are replaced", "[recycling][W9]") {
