@@ -365,40 +365,45 @@ TEST_CASE("any number of calls whose descriptors the kernel does not pass fail o
   CHECK(pool.totals->workers_crashed == 0);
 }
 
+namespace {
+
+// A call that the kernel does not pass, for a worker that is stopped: it takes nothing up any more.
+struct NotPassed {
+  explicit NotPassed(const Fd& ring) {
+    REQUIRE(pool.start().has_value());
+    worker = pool.result_of(pool_functions::process_id).value();
+    REQUIRE(pool.stop_process(worker));
+    call = pool.call(is_empty, ring.duplicate());
+    test::turn(loop);
+    test::turn(loop);
+    REQUIRE_FALSE(call->ended());
+  }
+  Loop loop;
+  TestPool pool{loop, ExecutorBackend::process, 1};
+  pid_t worker = 0;
+  std::shared_ptr<test::Call<bool>> call;
+};
+
+}  // namespace
+
 TEST_CASE("a worker that ends before it has passed a call that could not be sent costs that call nothing", "[fd][W2]") {
   const Fd ring = make_ring();
   if (!is_refused(ring)) return test::skip("this kernel passes an io_uring");
-  Loop loop;
-  TestPool pool(loop, ExecutorBackend::process, 1);
-  REQUIRE(pool.start().has_value());
-  const pid_t worker = pool.result_of(pool_functions::process_id).value();
-  REQUIRE(pool.stop_process(worker));  // it takes nothing up any more
-  const auto call = pool.call(is_empty, ring.duplicate());
-  test::turn(loop);
-  test::turn(loop);
-  CHECK_FALSE(call->ended());
-  ::kill(worker, SIGKILL);
-  REQUIRE(pool.wait([&] { return call->ended(); }));
-  CHECK(call->code() == Errc::bad_payload);  // from the worker after it
-  CHECK(pool.totals->workers_crashed == 1);
+  NotPassed sent(ring);
+  ::kill(sent.worker, SIGKILL);
+  REQUIRE(sent.pool.wait([&] { return sent.call->ended(); }));
+  CHECK(sent.call->code() == Errc::bad_payload);  // from the worker after it
+  CHECK(sent.pool.totals->workers_crashed == 1);
 }
 
 TEST_CASE("a worker that never passes a call that could not be sent is killed at the call's deadline", "[fd][E6]") {
   const Fd ring = make_ring();
   if (!is_refused(ring)) return test::skip("this kernel passes an io_uring");
-  Loop loop;
-  TestPool pool(loop, ExecutorBackend::process, 1);
-  REQUIRE(pool.start().has_value());
-  const pid_t worker = pool.result_of(pool_functions::process_id).value();
-  REQUIRE(pool.stop_process(worker));
-  const auto call = pool.call(is_empty, ring.duplicate());
-  const auto next = pool.call(pool_functions::add, 1, 2);
-  test::turn(loop);
-  test::turn(loop);
-  REQUIRE_FALSE(call->ended());
-  CHECK(pool.pool->interrupt(*call->job, {Errc::timed_out, "took too long"}));
-  REQUIRE(pool.wait([&] { return next->ended(); }));
-  CHECK(call->code() == Errc::timed_out);
+  NotPassed sent(ring);
+  const auto next = sent.pool.call(pool_functions::add, 1, 2);
+  CHECK(sent.pool.pool->interrupt(*sent.call->job, {Errc::timed_out, "took too long"}));
+  REQUIRE(sent.pool.wait([&] { return next->ended(); }));
+  CHECK(sent.call->code() == Errc::timed_out);
   CHECK(next->succeeded());
 }
 

@@ -168,6 +168,22 @@ struct Gate {
   void open() const { watch().closed = false; }
 };
 
+// A large result that is being decoded: its decoding waits at the gate.
+struct HeldDecoding {
+  explicit HeldDecoding(detail::PoolOptions options) : pool(loop, ExecutorBackend::process, std::move(options)) {
+    REQUIRE(pool.start().has_value());
+    worker = pool.result_of(small).value();
+    gate.close();
+    call = pool.call(large, kLarge);
+    REQUIRE(pool.wait([] { return watch().entered == 1; }));
+  }
+  const Gate gate;
+  Loop loop;
+  TestPool pool;
+  pid_t worker = 0;
+  std::shared_ptr<test::Call<Watched>> call;
+};
+
 ManagerOptions options_for_one() {
   ManagerOptions options;
   options.backend = ExecutorBackend::process;
@@ -182,22 +198,16 @@ ManagerOptions options_for_one() {
 TEST_CASE("a large result is decoded beside the loop, and its worker goes on meanwhile", "[large_results][W11]") {
   const bool shared_memory = GENERATE(false, true);
   CAPTURE(shared_memory);
-  const Gate gate;
-  Loop loop;
   detail::PoolOptions options = TestPool::options_for(1);
   options.shared_memory = shared_memory;
-  TestPool pool(loop, ExecutorBackend::process, options);
-  REQUIRE(pool.start().has_value());
-  gate.close();
-  const auto slow = pool.call(large, kLarge);
-  REQUIRE(pool.wait([] { return watch().entered == 1; }));
-  for (int i = 0; i < 3; ++i) CHECK(pool.result_of(small).has_value());
-  CHECK_FALSE(slow->ended());
+  HeldDecoding slow(options);
+  for (int i = 0; i < 3; ++i) CHECK(slow.pool.result_of(small).has_value());
+  CHECK_FALSE(slow.call->ended());
   CHECK(watch().decoded_by.load() != std::this_thread::get_id());
-  gate.open();
-  REQUIRE(pool.wait([&] { return slow->ended(); }));
-  REQUIRE(slow->succeeded());
-  CHECK(slow->result->value().bytes.size() == kLarge);
+  slow.gate.open();
+  REQUIRE(slow.pool.wait([&] { return slow.call->ended(); }));
+  REQUIRE(slow.call->succeeded());
+  CHECK(slow.call->result->value().bytes.size() == kLarge);
   CHECK(watch().destroyed == 0);
 }
 
@@ -241,23 +251,16 @@ TEST_CASE("of a worker's large results two wait to be decoded, and no more are r
 
 TEST_CASE("a call whose result is being decoded is cancelled at once, and its worker lives",
           "[large_results][W11][E7]") {
-  const Gate gate;
-  Loop loop;
-  TestPool pool(loop, ExecutorBackend::process, TestPool::options_for(1));
-  REQUIRE(pool.start().has_value());
-  const pid_t worker = pool.result_of(small).value();
-  gate.close();
-  const auto slow = pool.call(large, kLarge);
-  REQUIRE(pool.wait([] { return watch().entered == 1; }));
-  CHECK_FALSE(pool.pool->withdraw(*slow->job, {Errc::cancelled, "not wanted"}));
-  CHECK(pool.pool->interrupt(*slow->job, {Errc::cancelled, "not wanted"}));
-  CHECK(slow->code() == Errc::cancelled);
-  CHECK(pool.result_of(small).value() == worker);
-  CHECK(pool.totals->workers_killed == 0);
-  gate.open();
+  HeldDecoding slow(TestPool::options_for(1));
+  CHECK_FALSE(slow.pool.pool->withdraw(*slow.call->job, {Errc::cancelled, "not wanted"}));
+  CHECK(slow.pool.pool->interrupt(*slow.call->job, {Errc::cancelled, "not wanted"}));
+  CHECK(slow.call->code() == Errc::cancelled);
+  CHECK(slow.pool.result_of(small).value() == slow.worker);
+  CHECK(slow.pool.totals->workers_killed == 0);
+  slow.gate.open();
   CHECK(eventually([] { return watch().destroyed == 1; }));
   CHECK(watch().destroyed_by.load() == watch().decoded_by.load());  // not the loop's
-  CHECK(slow->deliveries == 1);
+  CHECK(slow.call->deliveries == 1);
 }
 
 TEST_CASE("a deadline that passes while a result is decoded comes too late for its call",

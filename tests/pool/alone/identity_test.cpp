@@ -19,6 +19,7 @@
 #include "leasepool/init.hpp"
 #include "pool/functions.hpp"
 #include "pool/harness.hpp"
+#include "pool/held_calls.hpp"
 #include "pool/processes.hpp"
 #include "support/sanitized.hpp"
 #include "support/temporary_directory.hpp"
@@ -26,7 +27,6 @@
 using namespace leasepool;
 using namespace std::chrono_literals;
 using leasepool::test::TestPool;
-using pool_functions::shared;
 
 namespace identity_cases {
 
@@ -167,20 +167,15 @@ ALONE_TEST_CASE("a program that has given up the right to kill its workers has t
                 "[identity][E6][L3]") {
   if (!is_root()) return;
   init();
-  pool_functions::reset_shared();
-  Loop loop;
-  TestPool pool(loop, ExecutorBackend::process, 2);
-  REQUIRE(pool.start().has_value());
-  const auto first = pool.call(pool_functions::hold);
-  const auto second = pool.call(pool_functions::hold);
-  REQUIRE(pool.wait([] { return shared().holding == 2; }));
+  test::HeldCalls held(2, 2);
+  TestPool& pool = held.pool;
   std::vector<test::ProcessHandle> workers;
   for (const alone::Relative& relative : alone::family()) {
     if (relative.name == "test-pool") workers.emplace_back(relative.pid);
   }
   REQUIRE(::setresuid(20'001, 20'001, 20'001) == 0);
-  CHECK(pool.pool->interrupt(*first->job, {Errc::timed_out, "too long"}));
-  CHECK(pool.wait([&] { return first->ended(); }));
+  CHECK(pool.pool->interrupt(*held.calls[0]->job, {Errc::timed_out, "too long"}));
+  CHECK(pool.wait([&] { return held.calls[0]->ended(); }));
   CHECK(pool.result_of(pool_functions::add, 1, 2).value() == 3);  // on its replacement
   CHECK(pool.wait([&] { return std::ranges::count_if(workers, &test::ProcessHandle::dead) == 1; }));
   bool closed = false;

@@ -21,6 +21,7 @@
 #include "leasepool/init.hpp"
 #include "pool/functions.hpp"
 #include "pool/harness.hpp"
+#include "pool/held_calls.hpp"
 #include "support/process_state.hpp"
 #include "support/refuse.hpp"
 #include "support/sanitized.hpp"
@@ -30,7 +31,6 @@ using namespace leasepool;
 using namespace std::chrono_literals;
 using leasepool::detail::UniqueFd;
 using leasepool::test::TestPool;
-using pool_functions::shared;
 using test::refuse;
 
 namespace refused_cases {
@@ -124,18 +124,13 @@ ALONE_TEST_CASE("without poll all goes on", "[refused]") {
 ALONE_TEST_CASE("without pidfd_send_signal the server kills and so does its successor", "[refused][E6][L3][W6]") {
   refuse(SYS_pidfd_send_signal, EPERM);
   init();
-  pool_functions::reset_shared();
-  Loop loop;
-  TestPool pool(loop, ExecutorBackend::process, 2);
-  REQUIRE(pool.start().has_value());
-  const auto first = pool.call(pool_functions::hold);
-  const auto second = pool.call(pool_functions::hold);
-  REQUIRE(pool.wait([] { return shared().holding == 2; }));
+  test::HeldCalls held(2, 2);
+  TestPool& pool = held.pool;
   const pid_t server = alone::both_fork_servers().front();
-  CHECK(pool.pool->interrupt(*first->job, {Errc::timed_out, "too long"}));
+  CHECK(pool.pool->interrupt(*held.calls[0]->job, {Errc::timed_out, "too long"}));
   CHECK(pool.result_of(pool_functions::add, 1, 2).value() == 3);
   ::kill(server, SIGKILL);
-  CHECK(pool.pool->interrupt(*second->job, {Errc::timed_out, "too long"}));
+  CHECK(pool.pool->interrupt(*held.calls[1]->job, {Errc::timed_out, "too long"}));
   CHECK(pool.result_of(pool_functions::add, 1, 2).value() == 3);
   CHECK(pool.wait([] { return alone::family().size() - alone::fork_servers().size() == 2; }));
 }
@@ -143,12 +138,8 @@ ALONE_TEST_CASE("without pidfd_send_signal the server kills and so does its succ
 ALONE_TEST_CASE("a stop ends although who alone may kill is stopped", "[refused][L3]") {
   refuse(SYS_pidfd_send_signal, EPERM);
   init();
-  pool_functions::reset_shared();
-  Loop loop;
-  TestPool pool(loop, ExecutorBackend::process, 1);
-  REQUIRE(pool.start().has_value());
-  const auto call = pool.call(pool_functions::hold);
-  REQUIRE(pool.wait([] { return shared().holding == 1; }));
+  test::HeldCalls held(1, 1);
+  TestPool& pool = held.pool;
   const pid_t server = pool.totals->workers_started == 1 ? alone::both_fork_servers().front() : 0;
   REQUIRE(pool.stop_process(server));
   bool closed = false;

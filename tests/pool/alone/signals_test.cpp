@@ -15,12 +15,12 @@
 #include "leasepool/init.hpp"
 #include "pool/functions.hpp"
 #include "pool/harness.hpp"
+#include "pool/held_calls.hpp"
 #include "pool/processes.hpp"
 #include "support/process_state.hpp"
 
 using namespace leasepool;
 using leasepool::test::TestPool;
-using pool_functions::shared;
 
 namespace signals_cases {
 
@@ -86,12 +86,8 @@ void check_survives_everything() {
 ALONE_TEST_CASE("signals to the program's group reach neither servers nor workers", "[init][worker]") {
   ::setpgid(0, 0);
   init();
-  pool_functions::reset_shared();
-  Loop loop;
-  TestPool pool(loop, ExecutorBackend::process, 2);
-  REQUIRE(pool.start().has_value());
-  const auto call = pool.call(pool_functions::hold);
-  CHECK(pool.wait([] { return shared().holding == 1; }));
+  test::HeldCalls held(2, 1);
+  TestPool& pool = held.pool;
   const auto before = alone::both_fork_servers();
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE}) {
     std::signal(signal, SIG_IGN);  // the program's own affair
@@ -103,10 +99,7 @@ ALONE_TEST_CASE("signals to the program's group reach neither servers nor worker
     CHECK(pool.result_of(pool_functions::add, 1, 2).value() == 3);
     CHECK(alone::fork_servers() == before);
   }
-  CHECK_FALSE(call->ended());
-  shared().gate = 1;
-  CHECK(pool.wait([&] { return call->ended(); }));
-  CHECK(call->succeeded());
+  held.check_go_on();
 }
 
 ALONE_TEST_CASE("a program that ignores SIGCHLD is served as well", "[init][worker]") {
@@ -145,12 +138,8 @@ ALONE_TEST_CASE("a program that is interrupted all the time is served as well", 
 // What a service manager does that stops a service: the same signal to each of its processes.
 ALONE_TEST_CASE("signals that ask a whole service to end leave its end to the program", "[worker]") {
   init();
-  pool_functions::reset_shared();
-  Loop loop;
-  TestPool pool(loop, ExecutorBackend::process, 2);
-  REQUIRE(pool.start().has_value());
-  const auto call = pool.call(pool_functions::hold);
-  CHECK(pool.wait([] { return shared().holding == 1; }));
+  test::HeldCalls held(2, 1);
+  TestPool& pool = held.pool;
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
     CAPTURE(signal);
     for (const alone::Relative& relative : alone::family()) ::kill(relative.pid, signal);
@@ -158,9 +147,7 @@ ALONE_TEST_CASE("signals that ask a whole service to end leave its end to the pr
     // What a function executes is ended by them as anywhere.
     CHECK(pool.result_of(signals_cases::run_and_signal, signal).value() == signal);
   }
-  shared().gate = 1;
-  CHECK(pool.wait([&] { return call->ended(); }));
-  CHECK(call->succeeded());
+  held.check_go_on();
   CHECK(pool.totals->workers_crashed == 0);
 }
 
