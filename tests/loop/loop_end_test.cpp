@@ -113,14 +113,16 @@ TEST_CASE("what is destroyed with a loop may still use it: nothing that it adds 
 
 TEST_CASE("tasks that are destroyed with a loop may hold each other's timers", "[loop][end]") {
   const Watchdog watchdog("the destructor of a loop did not end");
-  Loop loop;
-  auto first = std::make_shared<Timer>();
-  auto second = std::make_shared<Timer>();
-  *first = loop.call_after(1h, [second] {});
-  *second = loop.call_after(1h, [first] {});
-  first.reset();
-  second.reset();
-  SUCCEED("the circle ends with the loop");
+  std::weak_ptr<Timer> of_the_circle;
+  {
+    Loop loop;
+    auto first = std::make_shared<Timer>();
+    auto second = std::make_shared<Timer>();
+    *first = loop.call_after(1h, [second] {});
+    *second = loop.call_after(1h, [first] {});
+    of_the_circle = first;
+  }
+  CHECK(of_the_circle.expired());
 }
 
 TEST_CASE("clients are told of the end, the last to come first, and may end operations in it", "[loop][end]") {

@@ -130,6 +130,7 @@ TEST_CASE("another thread stops a loop that sleeps", "[loop][stop]") {
   SUCCEED("run() ended");
 }
 
+// A use of what is gone fails it under AddressSanitizer or ThreadSanitizer; in a plain build, a hang alone does.
 TEST_CASE("a loop may be destroyed as soon as the stop() of another thread has ended it", "[loop][stop]") {
   const Watchdog watchdog("stop() did not end run()");
   for (int round = 0; round < 500; ++round) {
@@ -138,7 +139,7 @@ TEST_CASE("a loop may be destroyed as soon as the stop() of another thread has e
     loop->run();
     loop.reset();  // the other thread may still be on its way out of stop()
   }
-  SUCCEED("a sanitizer saw nothing");
+  SUCCEED("each run() ended");
 }
 
 TEST_CASE("a stop before run() ends it at once, and the next run() runs", "[loop][stop]") {

@@ -11,6 +11,7 @@
 #include "support/eventually.hpp"
 #include "support/process_state.hpp"
 #include "support/sanitized.hpp"
+#include "support/skip.hpp"
 
 using leasepool::test::activities_of;
 using leasepool::test::child_processes;
@@ -79,7 +80,9 @@ TEST_CASE("a thread that polls is seen to run", "[idle]") {
 }
 
 TEST_CASE("with pools up and a lease out nothing runs while nothing is to be done", "[idle]") {
-  if (leasepool::test::kThreadSanitized) return;  // it has a thread of its own in each process, which wakes by itself
+  if (leasepool::test::kThreadSanitized) {
+    return leasepool::test::skip("ThreadSanitizer has a thread of its own in each process, which wakes by itself");
+  }
   const Program program;
   // What was done last takes a moment to come to rest; from then on, nothing is allowed.
   REQUIRE(eventually([] { return ran_in(50ms).empty(); }));
