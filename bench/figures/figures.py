@@ -62,6 +62,7 @@ MEASURES = {
     "D2": lambda programs, quick: program_rows(programs, "kills", quick),
     "MIX": lambda programs, quick: program_rows(programs, "mix", quick),
     "R3": lambda programs, quick: program_rows(programs, "large_arguments", quick),
+    "W5": lambda programs, quick: program_rows(programs, "orphans", quick),
     "C2": lambda programs, quick: program_rows(programs, "idle", quick),
     "budget": lambda programs, quick: program_rows(programs, "call_budget", quick),
 }

@@ -7,20 +7,7 @@
 #include <vector>
 
 #include "support.hpp"
-#include "support/sanitized.hpp"
 #include "support/sleeps.hpp"
-
-namespace {
-
-// After its hard expiry a caller hears of it within this time, at best; code of a sanitizer takes longer, and so does
-// code that is not optimized.
-#ifdef __OPTIMIZE__
-constexpr lp::Duration kHeardWithin = leasepool::test::kSanitized ? 20ms : 1ms;
-#else
-constexpr lp::Duration kHeardWithin = 20ms;
-#endif
-
-}  // namespace
 
 TEST_CASE("X1: soft expiry is the lease's duration, hard expiry the grace later, both readable", "[X1]") {
   lp::ManagerOptions options = options_for(both_backends(), 2);
@@ -207,38 +194,33 @@ TEST_CASE("X4: at hard expiry processes are killed and their calls fail; threads
   });
 }
 
-// The best of some rounds: a busy machine may be late at any time, a delay of our own would show in all of them.
-TEST_CASE("X4: the caller hears of a hard expiry within a millisecond", "[X4]") {
+// How soon after it: bench/expiry.cpp.
+TEST_CASE("X4: the caller hears of a hard expiry, and not before it", "[X4]") {
   lp::ManagerOptions options = options_for(ExecutorBackend::process, 1, 1);
   options.lease_grace = 0s;
   on_manager(options, [](Manager& manager) -> lp::Task<> {
-    lp::Duration least = lp::Duration::max();
     for (int round = 1; round <= 20; ++round) {
       auto lease = co_await manager.acquire({.lease_duration = 5ms});
       const auto code = co_await failure_of(lease.run(pass_gate, 1));
-      const lp::Duration late = std::chrono::steady_clock::now() - lease.hard_expires_at();
+      CHECK(std::chrono::steady_clock::now() >= lease.hard_expires_at());
       CHECK(code == Errc::lease_expired);
-      CHECK(late >= 0s);
-      least = std::min(least, late);
     }
-    CHECK(least < kHeardWithin);
   });
 }
 
-TEST_CASE("X4: with four calls whose stacks were noted in the grace, the last caller hears of it within a millisecond",
+TEST_CASE("X4: with four calls whose stacks were noted in the grace, each caller hears of it once, and not before it",
           "[X4]") {
   lp::ManagerOptions options = options_for(ExecutorBackend::process, 1, 4);
   options.lease_grace = 20ms;
   on_manager(options, [](lp::Loop& loop, Manager& manager) -> lp::Task<> {
-    lp::Duration least = lp::Duration::max();
     std::size_t stacks = 0;
     for (int round = 1; round <= 20; ++round) {
       auto lease = co_await manager.acquire();
       int heard = 0;
-      lp::TimePoint last{};
+      lp::TimePoint first = lp::TimePoint::max();
       for (int i = 0; i < 4; ++i) {
         lease.run_async(pass_gate, i, [&](const lp::Result<int>& result) {
-          last = std::chrono::steady_clock::now();
+          first = std::min(first, std::chrono::steady_clock::now());
           stacks += !result && !result.error().stack().empty() ? 1U : 0U;
           ++heard;
         });
@@ -246,12 +228,10 @@ TEST_CASE("X4: with four calls whose stacks were noted in the grace, the last ca
       co_await until_entered(loop, 4);
       lease.extend(1ms);
       co_await until(loop, [&] { return heard == 4; });
-      CHECK(last >= lease.hard_expires_at());
-      least = std::min(least, last - lease.hard_expires_at());
+      CHECK(first >= lease.hard_expires_at());
       close_gate();
     }
     CHECK(stacks > 0);
-    CHECK(least < kHeardWithin);
   });
 }
 

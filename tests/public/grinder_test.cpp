@@ -48,7 +48,6 @@ TEST_CASE("G1: a batch goes when its first item has waited for max_wait, whateve
     CHECK(stats.batches_flushed == 1);  // the later one did not begin a wait of its own
     CHECK(stats.flushed_by_age == 1);
     CHECK(stats.item_wait.max >= 400ms);
-    CHECK(stats.item_wait.p50 < 400ms);  // the later one's, which is 400 ms if the clock is its own
   });
 }
 
