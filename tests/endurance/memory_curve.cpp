@@ -1,6 +1,7 @@
 // Reading /proc, and comparing.
 #include "memory_curve.hpp"
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,6 +37,14 @@ std::size_t lines_of(const char* path) {
   return lines;
 }
 
+// A large result or two that the background thread is about to drop. All else is gone where the program rests.
+constexpr std::size_t kAllocatedNoise = std::size_t{1} << 20U;
+
+std::size_t allocated_bytes() {
+  const auto heap = ::mallinfo2();
+  return heap.uordblks + heap.hblkhd;
+}
+
 struct Column {
   const char* name;
   std::size_t MemoryUse::* value;
@@ -43,6 +52,7 @@ struct Column {
 };
 constexpr Column kColumns[] = {
     {.name = "resident bytes", .value = &MemoryUse::resident, .noise = kNoise},
+    {.name = "allocated bytes", .value = &MemoryUse::allocated, .noise = kAllocatedNoise},
     {.name = "mapped bytes", .value = &MemoryUse::mapped, .noise = kMappedNoise},
     {.name = "mappings", .value = &MemoryUse::mappings, .noise = kMappingsNoise},
     {.name = "descriptors", .value = &MemoryUse::descriptors, .noise = 0},
@@ -52,6 +62,7 @@ constexpr Column kColumns[] = {
 
 MemoryUse memory_use() {
   return {.resident = pages_of("/proc/self/statm", 1),
+          .allocated = allocated_bytes(),
           .mapped = pages_of("/proc/self/statm", 0),
           .mappings = lines_of("/proc/self/maps"),
           .descriptors = open_descriptors().size()};
@@ -64,19 +75,35 @@ void MemoryCurve::add(double done) { samples_.push_back({.done = done, .use = me
 void MemoryCurve::print() const {
   for (std::size_t i = 3; i < samples_.size(); i += 4) {
     const auto& [done, use] = samples_[i];
-    std::printf("%s: %3.0f %%: %6zu KiB resident, %8zu KiB mapped, %4zu mappings, %3zu descriptors\n", run_.c_str(),
-                100 * done, use.resident >> 10U, use.mapped >> 10U, use.mappings, use.descriptors);
+    std::printf(
+        "%s: %3.0f %%: %6zu KiB resident, %5zu KiB allocated, %8zu KiB mapped, %4zu mappings, %3zu descriptors\n",
+        run_.c_str(), 100 * done, use.resident >> 10U, use.allocated >> 10U, use.mapped >> 10U, use.mappings,
+        use.descriptors);
+  }
+  for (const Column& column : kColumns) {
+    const std::size_t first = most_of_first_tenth(column.value);
+    std::size_t most = 0;
+    for (const auto& [done, use] : samples_) most = std::max(most, use.*column.value);
+    if (first != 0) {
+      std::printf("%s: %s: at most %+.1f %% of the first tenth's %zu\n", run_.c_str(), column.name,
+                  100 * (double(most) - double(first)) / double(first), first);
+    }
   }
   std::fflush(stdout);
 }
 
-std::string MemoryCurve::growth() const {
+std::size_t MemoryCurve::most_of_first_tenth(std::size_t MemoryUse::* value) const {
   constexpr double kFirst = 0.101;  // the tenth part, however it was rounded
+  std::size_t most = 0;
+  for (const auto& [done, use] : samples_) {
+    if (done <= kFirst) most = std::max(most, use.*value);
+  }
+  return most;
+}
+
+std::string MemoryCurve::growth() const {
   for (const auto& [name, value, noise] : kColumns) {
-    std::size_t first = 0;
-    for (const auto& [done, use] : samples_) {
-      if (done <= kFirst) first = std::max(first, use.*value);
-    }
+    const std::size_t first = most_of_first_tenth(value);
     if (first == 0) return run_ + ": no sample in the first tenth";
     const std::size_t most = first + std::max(value == &MemoryUse::descriptors ? 0 : first / 10, noise);
     for (const auto& [done, use] : samples_) {

@@ -8,8 +8,9 @@
 namespace leasepool::test {
 
 struct MemoryUse {
-  std::size_t resident = 0;  // bytes
-  std::size_t mapped = 0;    // bytes
+  std::size_t resident = 0;   // bytes
+  std::size_t allocated = 0;  // bytes that malloc() has handed out: resident without its holes and the program's code
+  std::size_t mapped = 0;     // bytes
   std::size_t mappings = 0;
   std::size_t descriptors = 0;
 };
@@ -28,7 +29,7 @@ class MemoryCurve {
   // `done` of the run's whole is behind it.
   void add(double done);
 
-  // A line for every fourth sample.
+  // A line for every fourth sample, and how far each value rose above the first tenth of the run.
   void print() const;
 
   // Empty if no later sample is above the highest one of the first tenth by more than a tenth of that, and by more than
@@ -40,6 +41,8 @@ class MemoryCurve {
     double done;
     MemoryUse use;
   };
+  [[nodiscard]] std::size_t most_of_first_tenth(std::size_t MemoryUse::* value) const;
+
   const std::string run_;
   std::vector<Sample> samples_;
 };
