@@ -21,16 +21,14 @@ namespace leasepool::detail {
 
 namespace {
 
+constexpr unsigned kPair = 2;  // entries of an operation and its timeout
 constexpr std::uint64_t kNobody = 0;         // completions of cancellations and updates
 constexpr std::uint64_t kWakeupTimeout = 1;  // ids of slots are at least 2^32
 
+constexpr OperationId kOfTimeout = OperationId{1} << 31;  // beside the slot's index: its timeout's completion
+
 constexpr OperationId operation_id(std::uint32_t slot, std::uint32_t generation) noexcept {
   return (OperationId{generation} << 32) | slot;
-}
-
-void prepare_cancel(io_uring_sqe* sqe, OperationId id) noexcept {
-  io_uring_prep_cancel64(sqe, id, 0);
-  io_uring_sqe_set_data64(sqe, kNobody);
 }
 
 __kernel_timespec to_timespec(TimePoint at) noexcept {
@@ -82,7 +80,7 @@ Ring::Ring(Limits limits) {
       io_uring_params params{};
       params.flags = rung | always | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE;
       params.cq_entries = limits.completions;
-      error = -io_uring_queue_init_params(limits.submissions, &ring_, &params);
+      error = -io_uring_queue_init_params(std::max(limits.submissions, kPair), &ring_, &params);
       completions = params.cq_entries;
       if (error != EINVAL) break;
     }
@@ -150,13 +148,13 @@ io_uring_sqe* Ring::free_sqe() noexcept {
   return sqe;
 }
 
-// The same, after an entry into the kernel for more room; and where others wait for room, as these come first.
-io_uring_sqe* Ring::next_sqe() noexcept {
-  const auto others_wait = [this] { return first_waiting_ != kNone || cancels_waiting_ != 0; };
-  io_uring_sqe* const sqe = others_wait() ? nullptr : free_sqe();
-  if (sqe != nullptr) return sqe;
+// Whether so many entries are free, if need be after an entry into the kernel for more room: never between two that
+// belong together. Who comes behind others that wait for room waits, too.
+bool Ring::reserve(unsigned count) noexcept {
+  const auto is_free = [this, count] { return !others_wait() && io_uring_sq_space_left(&ring_) >= count; };
+  if (is_free()) return true;
   (void)enter(false);
-  return others_wait() ? nullptr : free_sqe();
+  return is_free();
 }
 
 std::uint32_t Ring::take_slot(CompletionHandler handler) {
@@ -175,78 +173,135 @@ std::uint32_t Ring::take_slot(CompletionHandler handler) {
 }
 
 template <class Prepare>
-OperationId Ring::start(CompletionHandler handler, const Prepare& prepare) {
+OperationId Ring::start(CompletionHandler handler, TimePoint deadline, const Prepare& prepare) {
   const std::uint32_t index = take_slot(std::move(handler));
   Slot& slot = (*slots_)[index];
   const OperationId id = operation_id(index, slot.generation);
-  io_uring_sqe* sqe = next_sqe();
-  if (sqe == nullptr) {
+  const bool timed = deadline != kNever;
+  slot.timeout.begin(timed);
+  if (timed) slot.deadline = to_timespec(deadline);
+  io_uring_sqe* sqe = nullptr;
+  if (reserve(timed ? kPair : 1)) {
+    sqe = free_sqe();
+  } else {
     (first_waiting_ == kNone ? first_waiting_ : (*slots_)[last_waiting_].next_waiting) = index;
     last_waiting_ = index;
     sqe = ::new (static_cast<void*>(slot.waiting.data())) io_uring_sqe;
   }
+  const bool waits = static_cast<void*>(sqe) == slot.waiting.data();
   prepare(sqe);
   io_uring_sqe_set_data64(sqe, id);
+  if (timed && !waits) link_timeout(slot, id, sqe);
   return id;
+}
+
+// Its entry is the next one, which is free.
+void Ring::link_timeout(Slot& slot, OperationId id, io_uring_sqe* operation) noexcept {
+  operation->flags |= IOSQE_IO_LINK;
+  io_uring_sqe* const sqe = free_sqe();
+  check(sqe != nullptr, "both entries of a pair are reserved");
+  io_uring_prep_link_timeout(sqe, &slot.deadline, IORING_TIMEOUT_ABS);
+  io_uring_sqe_set_data64(sqe, id | kOfTimeout);
 }
 
 // What found the queue full before, as far as there is room by now.
 void Ring::prepare_waiting() noexcept {
   while (first_waiting_ != kNone) {
-    io_uring_sqe* const sqe = free_sqe();
-    if (sqe == nullptr) return;
     Slot& slot = (*slots_)[first_waiting_];
+    const bool timed = slot.timeout.has_timeout();
+    if (io_uring_sq_space_left(&ring_) < (timed ? kPair : 1)) return;
+    io_uring_sqe* const sqe = free_sqe();
     std::memcpy(sqe, slot.waiting.data(), sizeof *sqe);
+    if (timed) link_timeout(slot, operation_id(first_waiting_, slot.generation), sqe);
     first_waiting_ = std::exchange(slot.next_waiting, kNone);
   }
-  for (std::uint32_t index = 0; cancels_waiting_ != 0 && index < slots_->size(); ++index) {
-    Slot& slot = (*slots_)[index];
-    if (!slot.cancel_waits) continue;
-    io_uring_sqe* const sqe = free_sqe();
-    if (sqe == nullptr) return;
-    prepare_cancel(sqe, operation_id(index, slot.generation));
-    slot.cancel_waits = false;
-    --cancels_waiting_;
+  for (std::uint32_t index = 0; requests_waiting_ != 0 && index < slots_->size(); ++index) {
+    for (const Request request : kRequests) {
+      if ((*slots_)[index].requests == 0) break;
+      if (io_uring_sq_space_left(&ring_) == 0) return;
+      if (drop_request((*slots_)[index], request)) prepare_request(index, request, free_sqe());
+    }
   }
 }
 
-OperationId Ring::recv(int fd, std::span<std::byte> into, CompletionHandler handler) {
-  return start(std::move(handler),
+void Ring::ask(std::uint32_t index, Request request) noexcept {
+  Slot& slot = (*slots_)[index];
+  const auto bit = static_cast<std::uint8_t>(request);
+  if ((slot.requests & bit) != 0) return;
+  if (reserve(1)) return prepare_request(index, request, free_sqe());
+  slot.requests = static_cast<std::uint8_t>(slot.requests | bit);
+  ++requests_waiting_;
+}
+
+void Ring::prepare_request(std::uint32_t index, Request request, io_uring_sqe* sqe) noexcept {
+  Slot& slot = (*slots_)[index];
+  const OperationId id = operation_id(index, slot.generation);
+  const OperationId timeout = id | kOfTimeout;
+  switch (request) {
+    case Request::cancel: io_uring_prep_cancel64(sqe, id, 0); break;
+    case Request::start_timeout:
+      io_uring_prep_timeout(sqe, &slot.deadline, 0, IORING_TIMEOUT_ABS);
+      return io_uring_sqe_set_data64(sqe, timeout);
+    case Request::move_timeout: {
+      const bool linked = slot.timeout.state() == LinkedTimeout::State::linked;
+      io_uring_prep_timeout_update(sqe, &slot.deadline, timeout,
+                                   IORING_TIMEOUT_ABS | (linked ? unsigned{IORING_LINK_TIMEOUT_UPDATE} : 0U));
+      break;
+    }
+    case Request::remove_timeout: io_uring_prep_timeout_remove(sqe, timeout, 0); break;
+  }
+  io_uring_sqe_set_data64(sqe, kNobody);
+}
+
+OperationId Ring::recv(int fd, std::span<std::byte> into, CompletionHandler handler, TimePoint deadline) {
+  return start(std::move(handler), deadline,
                [&](io_uring_sqe* sqe) { io_uring_prep_recv(sqe, fd, into.data(), into.size(), 0); });
 }
 
-OperationId Ring::send(int fd, std::span<const std::byte> from, CompletionHandler handler) {
-  return start(std::move(handler),
+OperationId Ring::send(int fd, std::span<const std::byte> from, CompletionHandler handler, TimePoint deadline) {
+  return start(std::move(handler), deadline,
                [&](io_uring_sqe* sqe) { io_uring_prep_send(sqe, fd, from.data(), from.size(), MSG_NOSIGNAL); });
 }
 
-OperationId Ring::recvmsg(int fd, msghdr* message, CompletionHandler handler) {
-  return start(std::move(handler),
+OperationId Ring::recvmsg(int fd, msghdr* message, CompletionHandler handler, TimePoint deadline) {
+  return start(std::move(handler), deadline,
                [&](io_uring_sqe* sqe) { io_uring_prep_recvmsg(sqe, fd, message, MSG_CMSG_CLOEXEC); });
 }
 
-OperationId Ring::sendmsg(int fd, const msghdr* message, CompletionHandler handler) {
-  return start(std::move(handler), [&](io_uring_sqe* sqe) { io_uring_prep_sendmsg(sqe, fd, message, MSG_NOSIGNAL); });
+OperationId Ring::sendmsg(int fd, const msghdr* message, CompletionHandler handler, TimePoint deadline) {
+  return start(std::move(handler), deadline,
+               [&](io_uring_sqe* sqe) { io_uring_prep_sendmsg(sqe, fd, message, MSG_NOSIGNAL); });
 }
 
-OperationId Ring::poll(int fd, short events, CompletionHandler handler) {
-  return start(std::move(handler),
+OperationId Ring::poll(int fd, short events, CompletionHandler handler, TimePoint deadline) {
+  return start(std::move(handler), deadline,
                [&](io_uring_sqe* sqe) { io_uring_prep_poll_add(sqe, fd, static_cast<unsigned short>(events)); });
 }
 
 OperationId Ring::poll_multishot(int fd, short events, CompletionHandler handler) {
-  return start(std::move(handler),
+  return start(std::move(handler), kNever,
                [&](io_uring_sqe* sqe) { io_uring_prep_poll_multishot(sqe, fd, static_cast<unsigned short>(events)); });
 }
 
-void Ring::cancel(OperationId id) noexcept {
+Ring::Slot* Ring::find(OperationId id) noexcept {
   const auto index = static_cast<std::uint32_t>(id);
-  if (id == 0 || !slots_ || index >= slots_->size()) return;
+  if (id == 0 || !slots_ || index >= slots_->size()) return nullptr;
   Slot& slot = (*slots_)[index];
-  if (!slot.in_flight || operation_id(index, slot.generation) != id || slot.cancel_waits) return;
-  if (io_uring_sqe* const sqe = next_sqe()) return prepare_cancel(sqe, id);
-  slot.cancel_waits = true;
-  ++cancels_waiting_;
+  return slot.in_flight && operation_id(index, slot.generation) == id ? &slot : nullptr;
+}
+
+void Ring::cancel(OperationId id) noexcept {
+  Slot* const slot = find(id);
+  if (slot == nullptr || slot->timeout.operation_has_ended()) return;
+  slot->cancelled = true;
+  ask(static_cast<std::uint32_t>(id), Request::cancel);
+}
+
+void Ring::set_deadline(OperationId id, TimePoint deadline) noexcept {
+  Slot* const slot = find(id);
+  if (slot == nullptr || !slot->timeout.has_timeout()) return;
+  slot->deadline = to_timespec(deadline);
+  ask(static_cast<std::uint32_t>(id), Request::move_timeout);
 }
 
 void Ring::set_wakeup(TimePoint deadline) noexcept {
@@ -254,8 +309,8 @@ void Ring::set_wakeup(TimePoint deadline) noexcept {
   if (deadline == wakeup_) return;
   if (deadline == TimePoint::max() && !timeout_armed_) {
     wakeup_ = deadline;
-  } else if (io_uring_sqe* const sqe = next_sqe()) {
-    prepare_wakeup(sqe);
+  } else if (reserve(1)) {
+    prepare_wakeup(free_sqe());
   }
 }
 
@@ -281,9 +336,7 @@ void Ring::notify(int event_fd) {
   if (result < 0) throw std::system_error(-result, std::generic_category(), "leasepool: io_uring_register_eventfd");
 }
 
-bool Ring::has_unsubmitted() const noexcept {
-  return io_uring_sq_ready(&ring_) != 0 || first_waiting_ != kNone || cancels_waiting_ != 0;
-}
+bool Ring::has_unsubmitted() const noexcept { return io_uring_sq_ready(&ring_) != 0 || others_wait(); }
 
 unsigned Ring::kernel_flags() const noexcept { return IO_URING_READ_ONCE(*ring_.sq.kflags); }
 
@@ -302,11 +355,11 @@ int Ring::submit_and_reap() noexcept {
 // It does not sleep over what found no room in the kernel's queue.
 int Ring::submit_and_wait() noexcept {
   prepare_waiting();
-  return enter(first_waiting_ == kNone && cancels_waiting_ == 0 && wakeup_ == wanted_wakeup_);
+  return enter(!others_wait() && wakeup_ == wanted_wakeup_);
 }
 
 int Ring::enter(bool wait) noexcept {
-  if (first_waiting_ != kNone || cancels_waiting_ != 0) prepare_waiting();
+  if (others_wait()) prepare_waiting();
   const int result = wait ? io_uring_submit_and_wait(&ring_, 1) : io_uring_submit_and_get_events(&ring_);
   const std::size_t before = reaped_.size();
   reap();
@@ -352,22 +405,58 @@ void Ring::finish(const Reaped& reaped) {
     wanted_wakeup_ = TimePoint::max();
     return;
   }
-  const auto index = static_cast<std::uint32_t>(reaped.user_data);
+  const auto index = static_cast<std::uint32_t>(reaped.user_data & ~kOfTimeout);
   check(index < slots_->size(), "a completion names a slot that exists");
   Slot& slot = (*slots_)[index];
-  check(slot.in_flight && operation_id(index, slot.generation) == reaped.user_data,
+  check(slot.in_flight && operation_id(index, slot.generation) == (reaped.user_data & ~kOfTimeout),
         "a completion belongs to an operation in flight");
-  if (reaped.completion.more) {
-    slot.handler(reaped.completion);
-    return;
+  if ((reaped.user_data & kOfTimeout) != 0) {
+    finish_timeout(index, reaped.completion.result);
+  } else if (reaped.completion.more) {
+    return slot.handler(reaped.completion);
+  } else {
+    finish_operation(index, reaped.completion.result);
   }
+  if (slot.timeout.both_ended()) end(index);
+}
+
+void Ring::finish_timeout(std::uint32_t index, int result) noexcept {
+  switch ((*slots_)[index].timeout.timeout_ended(result)) {
+    case LinkedTimeout::Next::nothing: return;
+    case LinkedTimeout::Next::start_timeout: return ask(index, Request::start_timeout);
+    case LinkedTimeout::Next::cancel_operation: return ask(index, Request::cancel);
+  }
+}
+
+void Ring::finish_operation(std::uint32_t index, int result) noexcept {
+  Slot& slot = (*slots_)[index];
+  slot.timeout.operation_ended(result);
+  if (slot.timeout.state() != LinkedTimeout::State::alone) return;
+  if (drop_request(slot, Request::start_timeout)) return slot.timeout.timeout_dropped();
+  ask(index, Request::remove_timeout);
+}
+
+// Whether it was still waiting.
+bool Ring::drop_request(Slot& slot, Request request) noexcept {
+  const auto bit = static_cast<std::uint8_t>(request);
+  if ((slot.requests & bit) == 0) return false;
+  slot.requests = static_cast<std::uint8_t>(slot.requests & ~bit);
+  --requests_waiting_;
+  return true;
+}
+
+void Ring::end(std::uint32_t index) {
+  Slot& slot = (*slots_)[index];
+  const Completion completion{
+      .result = slot.timeout.result(slot.cancelled), .more = false, .timed_out = slot.timeout.timed_out()};
   CompletionHandler handler = std::move(slot.handler);
+  for (const Request request : kRequests) (void)drop_request(slot, request);
   slot.in_flight = false;
-  if (std::exchange(slot.cancel_waits, false)) --cancels_waiting_;
+  slot.cancelled = false;
   if (++slot.generation == 0) slot.generation = 1;
   free_.push_back(index);
   --in_flight_;
-  handler(reaped.completion);
+  handler(completion);
 }
 
 }  // namespace leasepool::detail

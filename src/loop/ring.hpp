@@ -21,7 +21,8 @@
 #include <span>
 #include <vector>
 
-#include "leasepool/duration.hpp"
+#include "base/clock.hpp"
+#include "loop/linked_timeout.hpp"
 
 namespace leasepool::detail {
 
@@ -31,6 +32,9 @@ using OperationId = std::uint64_t;
 struct Completion {
   int result = 0;     // >= 0, or -errno
   bool more = false;  // a multishot operation goes on; false: this is the last completion
+  // Its deadline passed: the result is -ECANCELED, or what was done by then. May be set where the operation ended by
+  // itself at the same moment.
+  bool timed_out = false;
 };
 using CompletionHandler = std::move_only_function<void(Completion)>;
 
@@ -51,15 +55,19 @@ class Ring {
   ~Ring();
 
   // Each starts an operation; its handler gets every completion. Buffers and descriptors are the handler's to keep.
-  // Throws std::bad_alloc, and then nothing has started.
-  OperationId recv(int fd, std::span<std::byte> into, CompletionHandler handler);
-  OperationId send(int fd, std::span<const std::byte> from, CompletionHandler handler);
+  // One with a deadline ends there at the latest, by a timeout that is linked to it. Throws std::bad_alloc, and then
+  // nothing has started.
+  OperationId recv(int fd, std::span<std::byte> into, CompletionHandler handler, TimePoint deadline = kNever);
+  OperationId send(int fd, std::span<const std::byte> from, CompletionHandler handler, TimePoint deadline = kNever);
   // The same with descriptors beside the bytes; the message is the handler's to keep, too. Received ones are
   // close-on-exec, and come with bytes only.
-  OperationId recvmsg(int fd, msghdr* message, CompletionHandler handler);
-  OperationId sendmsg(int fd, const msghdr* message, CompletionHandler handler);
-  OperationId poll(int fd, short events, CompletionHandler handler);
+  OperationId recvmsg(int fd, msghdr* message, CompletionHandler handler, TimePoint deadline = kNever);
+  OperationId sendmsg(int fd, const msghdr* message, CompletionHandler handler, TimePoint deadline = kNever);
+  OperationId poll(int fd, short events, CompletionHandler handler, TimePoint deadline = kNever);
   OperationId poll_multishot(int fd, short events, CompletionHandler handler);
+
+  // Moves the deadline of an operation that has one. Nothing if it has ended or is about to.
+  void set_deadline(OperationId id, TimePoint deadline) noexcept;
 
   // Asks for an operation to end early: its handler gets -ECANCELED, or whatever happened first.
   void cancel(OperationId id) noexcept;
@@ -105,10 +113,17 @@ class Ring {
  private:
   static constexpr std::uint32_t kNone = UINT32_MAX;
 
+  // What is asked of an operation in flight, and waits for room in the kernel's queue.
+  enum class Request : std::uint8_t { cancel = 1, start_timeout = 2, move_timeout = 4, remove_timeout = 8 };
+  static constexpr Request kRequests[] = {Request::cancel, Request::start_timeout, Request::move_timeout,
+                                          Request::remove_timeout};
   struct Slot {
     std::uint32_t generation = 1;
     bool in_flight = false;
-    bool cancel_waits = false;  // for room in the kernel's queue
+    bool cancelled = false;     // by cancel()
+    std::uint8_t requests = 0;  // set of Request
+    LinkedTimeout timeout;
+    __kernel_timespec deadline{};  // read when the timeout is submitted
     CompletionHandler handler;
     alignas(io_uring_sqe) std::array<std::byte, sizeof(io_uring_sqe)> waiting{};  // for the same, in order
     std::uint32_t next_waiting = kNone;
@@ -119,9 +134,15 @@ class Ring {
   };
 
   template <class Prepare>
-  OperationId start(CompletionHandler handler, const Prepare& prepare);
+  OperationId start(CompletionHandler handler, TimePoint deadline, const Prepare& prepare);
+  [[nodiscard]] Slot* find(OperationId id) noexcept;
+  [[nodiscard]] bool others_wait() const noexcept { return first_waiting_ != kNone || requests_waiting_ != 0; }
   io_uring_sqe* free_sqe() noexcept;
-  io_uring_sqe* next_sqe() noexcept;
+  bool reserve(unsigned count) noexcept;
+  void link_timeout(Slot& slot, OperationId id, io_uring_sqe* operation) noexcept;
+  void ask(std::uint32_t index, Request request) noexcept;
+  void prepare_request(std::uint32_t index, Request request, io_uring_sqe* sqe) noexcept;
+  bool drop_request(Slot& slot, Request request) noexcept;
   std::uint32_t take_slot(CompletionHandler handler);
   void prepare_waiting() noexcept;
   void prepare_wakeup(io_uring_sqe* sqe) noexcept;
@@ -129,6 +150,9 @@ class Ring {
   int enter(bool wait) noexcept;
   void reap() noexcept;
   void finish(const Reaped& reaped);
+  void finish_timeout(std::uint32_t index, int result) noexcept;
+  void finish_operation(std::uint32_t index, int result) noexcept;
+  void end(std::uint32_t index);
   void exit() noexcept;
   bool exit_and_wait() noexcept;
 
@@ -139,7 +163,7 @@ class Ring {
   std::vector<std::uint32_t> free_;  // has room for all
   std::uint32_t first_waiting_ = kNone;
   std::uint32_t last_waiting_ = kNone;
-  std::size_t cancels_waiting_ = 0;
+  std::size_t requests_waiting_ = 0;
   std::size_t in_flight_ = 0;
   std::uint64_t operations_ = 0;
   std::vector<Reaped> reaped_;  // those before handled_ have been handed over; never more than there is room for

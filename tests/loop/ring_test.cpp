@@ -26,21 +26,10 @@ using leasepool::detail::Ring;
 using leasepool::test::EventFd;
 using leasepool::test::finish;
 using leasepool::test::open_descriptors;
+using leasepool::test::Record;
 using leasepool::test::run_in_child;
 using leasepool::test::SocketPair;
 using leasepool::test::turn;
-
-namespace {
-
-// Keeps the completions of one operation.
-struct Record {
-  auto handler() {
-    return [this](Completion completion) { all.push_back(completion); };
-  }
-  std::vector<Completion> all;
-};
-
-}  // namespace
 
 TEST_CASE("what is sent is received", "[ring]") {
   Ring ring;
