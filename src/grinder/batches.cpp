@@ -30,7 +30,7 @@ bool GrinderCore::ask_for_what_is_due() {
   while (requests_.size() < wanted) {
     if (!ask_for_lease()) return false;
   }
-  if (by_age) arm_age_timer(now);  // what comes of a full batch brings the next pump
+  by_age ? arm_age_limit(now) : age_limit_->disarm();  // what comes of a full batch brings the next pump
   return true;
 }
 
@@ -225,17 +225,10 @@ void GrinderCore::item_ended(ItemState& item, const Error* error) {
 }
 
 // By the reading that said what is due: what is neither due nor timed would be forgotten.
-void GrinderCore::arm_age_timer(TimePoint now) {
+void GrinderCore::arm_age_limit(TimePoint now) {
   const TimePoint deadline = items_.deadline();
-  if (age_timer_.is_set() && deadline != kNever) return;  // the oldest only gets younger: it comes no later than needed
-  age_timer_.unset();
-  if (deadline == kNever || deadline <= now) return;  // overdue ones wait for a batch to end
-  age_timer_.set(deadline, [weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (!self) return;
-    self->age_timer_.came();
-    self->pump();
-  });
+  const bool waits = deadline != kNever && deadline > now;  // overdue ones wait for a batch to end
+  waits ? age_limit_->arm(deadline) : age_limit_->disarm();
 }
 
 }  // namespace leasepool::detail

@@ -29,7 +29,6 @@ GrinderCore::GrinderCore(std::shared_ptr<Scheduler> scheduler, const std::shared
       options_(in_force(std::move(options), *manager)),
       where_(where),
       items_({.threshold = options_.batch_size_threshold, .max_wait = options_.max_wait, .ageing = options_.ageing}),
-      age_timer_(*scheduler_),
       stop_timer_(*scheduler_) {}
 
 GrinderCore::~GrinderCore() {
@@ -46,17 +45,15 @@ void GrinderCore::start(DoneCallback done) {
 }
 
 void GrinderCore::keep_timers() {
-  try {
-    age_timer_.keep();
-    stop_timer_.keep();
-  } catch (const std::bad_alloc&) {
-    age_timer_.disarm();
-    throw;
-  }
+  auto age_limit = scheduler_->make_timed_wait([weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->pump();
+  });
+  stop_timer_.keep();
+  age_limit_ = std::move(age_limit);
 }
 
 void GrinderCore::disarm_timers() noexcept {
-  age_timer_.disarm();
+  age_limit_.reset();
   stop_timer_.disarm();
 }
 
@@ -162,7 +159,7 @@ void GrinderCore::submit(std::unique_ptr<WorkItem> item, WithoutRoom without_roo
     return without_room == WithoutRoom::wait ? wait_for_room(std::move(item)) : refuse_without_room(std::move(item));
   }
   queue(std::move(item));
-  if (items_.size() >= options_.batch_size_threshold || !age_timer_.is_set())
+  if (items_.size() >= options_.batch_size_threshold || !age_limit_->is_armed())
     pump();  // else nothing is due that was not
 }
 

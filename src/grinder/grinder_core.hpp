@@ -26,6 +26,7 @@
 #include "loop/kept_timer.hpp"
 #include "loop/loop_client.hpp"
 #include "loop/scheduler.hpp"
+#include "loop/timed_wait.hpp"
 
 namespace leasepool::detail {
 
@@ -106,7 +107,7 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   void begin_batch(std::uint64_t batch_id, ExecutorLease lease);
   void run_on(Batch& batch, std::uint64_t batch_id, WorkItems items);
   [[nodiscard]] std::unique_ptr<Job> bind_group(std::uint64_t batch_id, WorkItems& items, std::size_t first) noexcept;
-  void arm_age_timer(TimePoint now);
+  void arm_age_limit(TimePoint now);
 
   const std::shared_ptr<Scheduler> scheduler_;
   const std::weak_ptr<ManagerCore> manager_;
@@ -121,8 +122,8 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   std::map<std::uint64_t, std::uint64_t> requests_;  // batches that wait for a lease, and the manager's waiters
   std::unordered_map<std::uint64_t, Batch> batches_;
   std::uint64_t last_batch_ = 0;
-  KeptTimer age_timer_;  // these keep their places from the start to the end of the stop
-  KeptTimer stop_timer_;
+  std::unique_ptr<TimedWait> age_limit_;  // of the batch that collects; there from the start to the end of the stop,
+  KeptTimer stop_timer_;                  // as is this one's place
   DoneNotices stop_callbacks_;
   DoneNotices start_callbacks_;  // asked for while it stops
   GrinderTotals totals_;

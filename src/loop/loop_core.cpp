@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "loop/linked_wait.hpp"
 
 namespace leasepool::detail {
 
@@ -104,6 +105,16 @@ TimerId LoopCore::call_at(TimePoint deadline, Handler handler) {
 
 bool LoopCore::cancel_timer(TimerId id) noexcept { return timers_.cancel(id); }
 
+std::unique_ptr<TimedWait> LoopCore::make_timed_wait(Handler expired) {
+  return std::make_unique<LinkedWait>(*this, std::move(expired));
+}
+
+void LoopCore::at_turn_end(TurnEnd& waiting) noexcept {
+  if (closed()) return;
+  wake_if_driven_from_outside();
+  turn_ends_.add(waiting);
+}
+
 void LoopCore::defer(std::unique_ptr<Deferred> deferred) noexcept {
   if (closed()) return;
   wake_if_driven_from_outside();
@@ -181,6 +192,7 @@ void LoopCore::begin_turns(const char* verb) {
 // is here already.
 void LoopCore::end_turns() {
   if (!wake_set_) return;
+  turn_ends_.run(ring_);
   ring_.set_wakeup(timers_.earliest());
   const int error = ring_.submit_and_reap();
   inbox_->asleep();
@@ -206,6 +218,7 @@ bool LoopCore::has_work() const noexcept {
 
 void LoopCore::turn(bool may_sleep) {
   const Turning turning(*this);
+  turn_ends_.run(ring_);  // of the last turn, and of what was said since
   if (doorbell_ == 0) arm_doorbell();
   if (may_sleep && !has_work() && !busy_poll() && try_enter_interrupt_mode()) {
     sleep();

@@ -24,6 +24,7 @@
 #include "loop/ring.hpp"
 #include "loop/scheduler.hpp"
 #include "loop/timer_queue.hpp"
+#include "loop/turn_end.hpp"
 #include "loop/wake_set.hpp"
 
 namespace leasepool::detail {
@@ -42,6 +43,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   [[nodiscard]] TimePoint turn_time() const noexcept override { return turn_time_; }
   TimerId call_at(TimePoint deadline, Handler handler) override;
   bool cancel_timer(TimerId id) noexcept override;
+  std::unique_ptr<TimedWait> make_timed_wait(Handler expired) override;
   using Scheduler::defer;
   using Scheduler::post;
   using Scheduler::report;
@@ -76,6 +78,10 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   // Looks at what does not come through the ring, from now on or no more.
   void watch(Poller& poller) noexcept { pollers_.add(poller); }
   void unwatch(Poller& poller) noexcept { pollers_.remove(poller); }
+
+  // Does something once, at the end of this turn, or of the next one where none runs.
+  void at_turn_end(TurnEnd& waiting) noexcept;
+  void remove_turn_end(TurnEnd& waiting) noexcept { turn_ends_.remove(waiting); }
 
   void attach(LoopClient& client) { clients_.push_back(&client); }
   void detach(LoopClient& client) noexcept { clients_.remove(&client); }
@@ -146,6 +152,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   std::list<Spawned> ended_;
   OperationId doorbell_ = 0;
   PollerList pollers_;
+  TurnEndList turn_ends_;
   BusyPoll busy_poll_;
   std::optional<WakeSet> wake_set_;  // once somebody has asked for poll_fd()
   bool stop_behind_posts_ = false;   // takes effect when those have run that came before it

@@ -21,7 +21,7 @@ namespace leasepool::detail {
 
 namespace {
 
-constexpr unsigned kPair = 2;  // entries of an operation and its timeout
+constexpr unsigned kPair = 2;                // entries of an operation and its timeout
 constexpr std::uint64_t kNobody = 0;         // completions of cancellations and updates
 constexpr std::uint64_t kWakeupTimeout = 1;  // ids of slots are at least 2^32
 

@@ -20,6 +20,8 @@ class Coalesced {
   ~Coalesced() = default;
 };
 
+class TimedWait;
+
 // Loop thread only, but for post() and on_thread().
 class Scheduler {
  public:
@@ -36,6 +38,9 @@ class Scheduler {
   // the handler itself needs none.
   virtual TimerId call_at(TimePoint deadline, Handler handler) = 0;
   virtual bool cancel_timer(TimerId id) noexcept = 0;
+
+  // A wait that runs `expired` when it ends at its deadline. Throws std::bad_alloc.
+  virtual std::unique_ptr<TimedWait> make_timed_wait(Handler expired) = 0;
 
   // Runs it later in this turn or in the next, in order: how everything of the caller's own is called back.
   virtual void defer(std::unique_ptr<Deferred> deferred) noexcept = 0;

@@ -1,5 +1,4 @@
 // Tests of operations with a timeout linked to them, on a real kernel.
-#include <dlfcn.h>
 #include <poll.h>
 
 #include <array>
@@ -14,6 +13,7 @@
 #include "catch.hpp"
 #include "loop/ring.hpp"
 #include "ring_turns.hpp"
+#include "submissions.hpp"
 #include "support/event_fd.hpp"
 #include "support/socket_pair.hpp"
 #include "support/watchdog.hpp"
@@ -24,6 +24,8 @@ using leasepool::detail::kNever;
 using leasepool::detail::monotonic_now;
 using leasepool::detail::OperationId;
 using leasepool::detail::Ring;
+using leasepool::test::Cut;
+using leasepool::test::Cutting;
 using leasepool::test::EventFd;
 using leasepool::test::finish;
 using leasepool::test::Record;
@@ -31,42 +33,6 @@ using leasepool::test::SocketPair;
 using leasepool::test::turn;
 using leasepool::test::Watchdog;
 using namespace std::chrono_literals;
-
-namespace {
-
-// What liburing is about to submit can be changed first.
-enum class Cut { nothing, links, timeouts_are_refused } cut = Cut::nothing;
-
-template <class Function>
-Function* real(Function* /*type*/, const char* name) {
-  return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
-}
-
-void before(io_uring* ring) {
-  for (unsigned at = ring->sq.sqe_head; cut != Cut::nothing && at != ring->sq.sqe_tail; ++at) {
-    io_uring_sqe& sqe = ring->sq.sqes[at & ring->sq.ring_mask];
-    if (cut == Cut::links) sqe.flags &= static_cast<std::uint8_t>(~IOSQE_IO_LINK);
-    if (cut == Cut::timeouts_are_refused && sqe.opcode == IORING_OP_LINK_TIMEOUT) sqe.len = 7;  // has to be 1
-  }
-}
-
-}  // namespace
-
-extern "C" {
-
-int io_uring_submit_and_wait(io_uring* ring, unsigned wait_for) {
-  static auto* const next = real(&io_uring_submit_and_wait, "io_uring_submit_and_wait");
-  before(ring);
-  return next(ring, wait_for);
-}
-
-int io_uring_submit_and_get_events(io_uring* ring) {
-  static auto* const next = real(&io_uring_submit_and_get_events, "io_uring_submit_and_get_events");
-  before(ring);
-  return next(ring);
-}
-
-}  // extern "C"
 
 TEST_CASE("an operation with a deadline ends there, or when it is done", "[ring][pair]") {
   const Watchdog watchdog("a pair did not end");
@@ -202,10 +168,7 @@ TEST_CASE("a full queue does not cut pairs", "[ring][pair]") {
 
 TEST_CASE("a pair that was cut is timed all the same", "[ring][pair]") {
   const Watchdog watchdog("an operation lost its timeout");
-  struct Cutting {
-    Cutting() { cut = Cut::links; }
-    ~Cutting() { cut = Cut::nothing; }
-  } const cutting;
+  const Cutting cutting(Cut::links);
   Ring ring;
   const EventFd event;
   Record record;
@@ -255,14 +218,13 @@ TEST_CASE("a pair that was cut is timed all the same", "[ring][pair]") {
 
 TEST_CASE("an operation whose timeout the kernel refuses does not run, and says why", "[ring][pair]") {
   const Watchdog watchdog("a refused pair did not end");
-  cut = Cut::timeouts_are_refused;
+  const Cutting cutting(Cut::timeouts_are_refused);
   Ring ring;
   const EventFd event;
   event.signal();
   Record record;
   ring.poll(event.get(), POLLIN, record.handler(), monotonic_now() + 1h);
   finish(ring);
-  cut = Cut::nothing;
   REQUIRE(record.all.size() == 1);
   CHECK(record.all[0].result == -EINVAL);
   CHECK_FALSE(record.all[0].timed_out);

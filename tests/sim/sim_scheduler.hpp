@@ -10,6 +10,7 @@
 #include "base/intrusive_queue.hpp"
 #include "loop/kept_timer.hpp"
 #include "loop/scheduler.hpp"
+#include "loop/timed_wait.hpp"
 #include "loop/timer_queue.hpp"
 #include "support/memory_pause.hpp"
 
@@ -23,6 +24,9 @@ class SimScheduler final : public detail::Scheduler {
     return deadline == TimePoint::max() ? 0 : timers_.add(deadline, std::move(handler));
   }
   bool cancel_timer(detail::TimerId id) noexcept override { return timers_.cancel(id); }
+  std::unique_ptr<detail::TimedWait> make_timed_wait(Handler expired) override {
+    return std::make_unique<detail::TimerWait>(*this, std::move(expired));
+  }
   using Scheduler::defer;
   using Scheduler::post;
   using Scheduler::report;
