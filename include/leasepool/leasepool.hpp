@@ -24,3 +24,5 @@
 #include "leasepool/shared_buffer.hpp"
 #include "leasepool/stats.hpp"
 #include "leasepool/task.hpp"
+#include "leasepool/task_group.hpp"
+#include "leasepool/when_any.hpp"

@@ -64,6 +64,7 @@ class Outcome<void> {
   void take() const {
     if (thrown_) std::rethrow_exception(thrown_);
   }
+  [[nodiscard]] const std::exception_ptr& thrown() const noexcept { return thrown_; }
 
  private:
   std::exception_ptr thrown_;
