@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "leasepool/detail/export.hpp"
 #include "leasepool/duration.hpp"
 
 namespace leasepool {
@@ -52,9 +53,9 @@ struct WorkerCrash {
 };
 
 /// One line a frame: number, function, module and offset.
-std::string to_text(const StackTrace& stack);
+LEASEPOOL_EXPORT std::string to_text(const StackTrace& stack);
 
 /// A readable report of several lines.
-std::string to_text(const WorkerCrash& crash);
+LEASEPOOL_EXPORT std::string to_text(const WorkerCrash& crash);
 
 }  // namespace leasepool

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "leasepool/crash.hpp"
+#include "leasepool/detail/export.hpp"
 
 namespace leasepool {
 
@@ -36,8 +37,8 @@ enum class Errc {
 };
 
 /// The category of every Errc; its name is "leasepool".
-const std::error_category& error_category() noexcept;
-std::error_code make_error_code(Errc code) noexcept;
+LEASEPOOL_EXPORT const std::error_category& error_category() noexcept;
+LEASEPOOL_EXPORT std::error_code make_error_code(Errc code) noexcept;
 
 namespace detail {
 // What is known beyond the message.
@@ -49,7 +50,7 @@ struct ErrorDetails {
 
 /// What failed, as a value. Cheap to move and to copy; any thread. Making one never fails: what ends a call must be
 /// able to say so where there is no memory. A moved-from one may only be destroyed or assigned to.
-class Error {
+class LEASEPOOL_EXPORT Error {
  public:
   /// A failure that the library itself found. Where there is no memory to keep the message, a general one stands in its
   /// place.
@@ -136,7 +137,7 @@ T value_or_raise(Result<T> result) {
 }
 
 /// What an await throws for the library's own failures; code() compares with Errc.
-class LeasePoolError : public std::system_error {
+class LEASEPOOL_EXPORT LeasePoolError : public std::system_error {
  public:
   LeasePoolError(std::error_code code, const std::string& message,
                  std::shared_ptr<const detail::ErrorDetails> details = nullptr)

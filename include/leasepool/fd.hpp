@@ -3,13 +3,15 @@
 
 #include <utility>
 
+#include "leasepool/detail/export.hpp"
+
 namespace leasepool {
 
 /// Owns a file descriptor: closes it when destroyed. Move-only; a moved-from Fd is empty. As an argument or a result of
 /// a call it is moved on threads; for a worker process it is passed over the worker's socket, so that both processes
 /// have the same open file (offset and flags included), each under a number of its own that is close-on-exec. The
 /// caller's copy of an argument is closed when the call has ended, however it ended. One thread at a time.
-class Fd {
+class LEASEPOOL_EXPORT Fd {
  public:
   /// Empty: get() is -1.
   Fd() noexcept = default;

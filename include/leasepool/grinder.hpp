@@ -7,6 +7,7 @@
 
 #include "leasepool/awaitable.hpp"
 #include "leasepool/batch_function.hpp"
+#include "leasepool/detail/export.hpp"
 #include "leasepool/detail/item_verbs.hpp"
 #include "leasepool/grinder_options.hpp"
 #include "leasepool/grinder_stats.hpp"
@@ -17,8 +18,8 @@ namespace leasepool {
 
 namespace detail {
 
-void start_grinder(const std::shared_ptr<GrinderCore>& grinder, DoneCallback done);
-void stop_grinder(const std::shared_ptr<GrinderCore>& grinder, bool cancel_pending, DoneCallback done);
+LEASEPOOL_EXPORT void start_grinder(const std::shared_ptr<GrinderCore>& grinder, DoneCallback done);
+LEASEPOOL_EXPORT void stop_grinder(const std::shared_ptr<GrinderCore>& grinder, bool cancel_pending, DoneCallback done);
 
 // How a function and its arguments become an item.
 template <class Verbs>
@@ -62,7 +63,7 @@ class GrinderCalls : public detail::CallVerbs<GrinderCalls> {
 ///
 /// Loop thread only, but for those named ..._from_thread. Its destructor cancels what is queued and in flight. Grinder,
 /// manager and loop may be destroyed in any order: what needs one that is gone fails with not_started.
-class WorkGrinder : public detail::CallVerbs<WorkGrinder> {
+class LEASEPOOL_EXPORT WorkGrinder : public detail::CallVerbs<WorkGrinder> {
  public:
   /// Throws std::invalid_argument naming the option and its value, LeasePoolError (wrong_thread).
   explicit WorkGrinder(LeasedExecutorManager& manager, const GrinderOptions& options = {},

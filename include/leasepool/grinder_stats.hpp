@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "leasepool/detail/export.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/stats.hpp"
 
@@ -61,12 +62,12 @@ struct GrinderStats {
 };
 
 /// A readable table.
-std::string to_text(const GrinderStats& stats);
+LEASEPOOL_EXPORT std::string to_text(const GrinderStats& stats);
 
 /// One JSON object; durations in seconds.
-std::string to_json(const GrinderStats& stats);
+LEASEPOOL_EXPORT std::string to_json(const GrinderStats& stats);
 
 /// Prometheus' text format, labelled with the grinder.
-std::string to_prometheus(const GrinderStats& stats);
+LEASEPOOL_EXPORT std::string to_prometheus(const GrinderStats& stats);
 
 }  // namespace leasepool

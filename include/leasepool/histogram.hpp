@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "leasepool/detail/export.hpp"
 #include "leasepool/duration.hpp"
 
 namespace leasepool {
@@ -13,7 +14,7 @@ namespace leasepool {
 /// 1 ns wide, above that each power of two is cut into 128 buckets. What it reports is at most 1/128 (0.8 %) above
 /// what was recorded, and never below. Takes about 38 KiB whatever is recorded. One thread at a time. A moved-from
 /// histogram may only be destroyed, assigned to or reset.
-class Histogram {
+class LEASEPOOL_EXPORT Histogram {
  public:
   /// The longest duration that is told apart, 4.9 hours; longer ones count as this one, negative ones as zero.
   static constexpr Duration kMax{(std::int64_t{1} << 44) - 1};

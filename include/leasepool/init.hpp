@@ -1,6 +1,8 @@
 // init(): prepares a program for worker processes.
 #pragma once
 
+#include "leasepool/detail/export.hpp"
+
 namespace leasepool {
 
 /// Starts the fork server, the small single-threaded process from which worker processes are forked. Call it in the
@@ -10,6 +12,6 @@ namespace leasepool {
 /// in between, it starts the fork server once more. The fork server is not a child of the program. Programs that use
 /// only thread pools need not call it. Throws std::system_error when no process can be made, and LeasePoolError when
 /// the process already has more than one thread (which it names) or two registered functions share an id.
-void init();
+LEASEPOOL_EXPORT void init();
 
 }  // namespace leasepool

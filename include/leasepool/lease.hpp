@@ -14,6 +14,7 @@
 #include "leasepool/awaitable.hpp"
 #include "leasepool/detail/bound_job.hpp"
 #include "leasepool/detail/callable.hpp"
+#include "leasepool/detail/export.hpp"
 #include "leasepool/duration.hpp"
 
 namespace leasepool {
@@ -37,17 +38,18 @@ struct CallSettings {
 };
 
 // Throws std::invalid_argument for a duration that is not positive.
-void check_call_options(const CallOptions& options);
+LEASEPOOL_EXPORT void check_call_options(const CallOptions& options);
 
 // Throws wrong_thread off the loop's thread, and lease_expired for an empty lease.
-void check_may_call(const LeaseRecord* record);
+LEASEPOOL_EXPORT void check_may_call(const LeaseRecord* record);
 
 // Starts a job; what fails reaches its receiver.
-void submit_job(const std::shared_ptr<LeaseRecord>& record, std::unique_ptr<Job> job, const CallSettings& settings);
+LEASEPOOL_EXPORT void submit_job(const std::shared_ptr<LeaseRecord>& record, std::unique_ptr<Job> job,
+                                 const CallSettings& settings);
 
 // The same from any thread.
-void submit_job_from_thread(const std::shared_ptr<LeaseRecord>& record, std::unique_ptr<Job> job,
-                            const CallSettings& settings);
+LEASEPOOL_EXPORT void submit_job_from_thread(const std::shared_ptr<LeaseRecord>& record, std::unique_ptr<Job> job,
+                                             const CallSettings& settings);
 
 }  // namespace detail
 
@@ -124,7 +126,7 @@ class LeaseCalls {
 /// A pool borrowed from a LeasedExecutorManager until release(), destruction or hard expiry, whichever comes first.
 /// Move-only. Loop thread only, but for submit() and the destructor. Outliving its manager or loop is allowed: calls
 /// then fail with not_started. A moved-from lease is empty: its calls throw lease_expired.
-class ExecutorLease {
+class LEASEPOOL_EXPORT ExecutorLease {
  public:
   ExecutorLease() noexcept = default;
   explicit ExecutorLease(std::shared_ptr<detail::LeaseRecord> record) noexcept : record_(std::move(record)) {}

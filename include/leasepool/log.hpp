@@ -6,6 +6,8 @@
 #include <functional>
 #include <string_view>
 
+#include "leasepool/detail/export.hpp"
+
 namespace leasepool {
 
 enum class LogLevel { debug, info, warning, error };
@@ -49,6 +51,6 @@ using LogSink = std::function<void(const LogRecord&)>;
 /// std::cout) waits in a pipe, of 256 KiB where the system allows it: a function that prints more than that while the
 /// loop is busy waits for the loop. What is printed without a line's end is joined by what is printed to the same
 /// stream next, in a later call perhaps, and counts to that one's; log() ends it on stderr.
-void log(LogLevel level, std::string_view text) noexcept;
+LEASEPOOL_EXPORT void log(LogLevel level, std::string_view text) noexcept;
 
 }  // namespace leasepool

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "leasepool/awaitable.hpp"
+#include "leasepool/detail/export.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/task.hpp"
 
@@ -56,7 +57,7 @@ class RootTask {
 }  // namespace detail
 
 /// A pending call_after. Destroying it or cancel() takes the call back. Loop thread only; may outlive the loop.
-class Timer {
+class LEASEPOOL_EXPORT Timer {
  public:
   Timer() noexcept = default;
   Timer(std::weak_ptr<detail::LoopCore> loop, std::uint64_t id) noexcept : loop_(std::move(loop)), id_(id) {}
@@ -76,7 +77,7 @@ class Timer {
 /// and every callback runs there. Throws LeasePoolError (unsupported) when the system refuses io_uring.
 /// An exception that leaves a callback or a spawned task leaves run(), block_on() or dispatch(); the loop stays usable.
 /// Destroying the loop ends every operation on it; callbacks that have not run by then never run.
-class Loop {
+class LEASEPOOL_EXPORT Loop {
  public:
   Loop();
   Loop(const Loop&) = delete;

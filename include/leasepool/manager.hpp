@@ -8,6 +8,7 @@
 #include <string>
 
 #include "leasepool/awaitable.hpp"
+#include "leasepool/detail/export.hpp"
 #include "leasepool/lease.hpp"
 #include "leasepool/loop.hpp"
 #include "leasepool/options.hpp"
@@ -29,7 +30,7 @@ struct AcquireRequest {
 };
 
 // Leaves the queue of waiters when destroyed.
-class AcquireTicket {
+class LEASEPOOL_EXPORT AcquireTicket {
  public:
   AcquireTicket(std::weak_ptr<ManagerCore> manager, std::uint64_t waiter) noexcept
       : manager_(std::move(manager)), waiter_(waiter) {}
@@ -47,20 +48,20 @@ using AcquireCallback = std::move_only_function<void(Result<ExecutorLease>)>;
 using DoneCallback = std::move_only_function<void(Result<void>)>;
 
 // Throws wrong_thread, or std::invalid_argument that names the option.
-AcquireRequest make_acquire_request(const ManagerCore& manager, const AcquireOptions& options,
-                                    std::source_location where);
-AcquireTicket acquire(const std::shared_ptr<ManagerCore>& manager, const AcquireRequest& request,
-                      AcquireCallback callback);
-void check_manager_thread(const ManagerCore& manager, const char* verb);
-void start_manager(const std::shared_ptr<ManagerCore>& manager, DoneCallback done);
-void stop_manager(const std::shared_ptr<ManagerCore>& manager, DoneCallback done);
+LEASEPOOL_EXPORT AcquireRequest make_acquire_request(const ManagerCore& manager, const AcquireOptions& options,
+                                                     std::source_location where);
+LEASEPOOL_EXPORT AcquireTicket acquire(const std::shared_ptr<ManagerCore>& manager, const AcquireRequest& request,
+                                       AcquireCallback callback);
+LEASEPOOL_EXPORT void check_manager_thread(const ManagerCore& manager, const char* verb);
+LEASEPOOL_EXPORT void start_manager(const std::shared_ptr<ManagerCore>& manager, DoneCallback done);
+LEASEPOOL_EXPORT void stop_manager(const std::shared_ptr<ManagerCore>& manager, DoneCallback done);
 
 }  // namespace detail
 
 /// Lends pools of threads or of worker processes for bounded times. Loop thread only, but for notify_scale_changed().
 /// Its destructor cancels what is in flight and leaves no worker behind: worker processes are killed, threads get
 /// stop_timeout to finish what they run. The loop may be destroyed before it: everything then fails with not_started.
-class LeasedExecutorManager {
+class LEASEPOOL_EXPORT LeasedExecutorManager {
  public:
   /// Throws std::invalid_argument naming the option and its value, LeasePoolError (wrong_thread).
   LeasedExecutorManager(Loop& loop, ManagerOptions options);

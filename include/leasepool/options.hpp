@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "leasepool/backend.hpp"
+#include "leasepool/detail/export.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/initializer.hpp"
 #include "leasepool/log.hpp"
@@ -16,7 +17,7 @@
 namespace leasepool {
 
 namespace detail {
-bool shared_memory_by_default() noexcept;
+LEASEPOOL_EXPORT bool shared_memory_by_default() noexcept;
 }
 
 /// What each worker process may use; what is not given is as the program itself has it.

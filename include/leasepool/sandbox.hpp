@@ -7,11 +7,13 @@
 #include <utility>
 #include <vector>
 
+#include "leasepool/detail/export.hpp"
+
 namespace leasepool {
 
 /// One of three profiles, in force in each worker from before its first call until it ends. docs/sandbox.md says what
 /// each blocks, docs/isolation.md what that is worth and what it costs. Any thread.
-class Sandbox {
+class LEASEPOOL_EXPORT Sandbox {
  public:
   enum class Profile : std::uint32_t { none, compute, files };
 
@@ -52,7 +54,7 @@ class Sandbox {
 inline constinit const Sandbox Sandbox::none{};
 
 /// "none", "compute" or "files".
-[[nodiscard]] std::string_view name_of(Sandbox::Profile profile) noexcept;
+[[nodiscard]] LEASEPOOL_EXPORT std::string_view name_of(Sandbox::Profile profile) noexcept;
 
 /// What of a profile is in force.
 struct SandboxStats {

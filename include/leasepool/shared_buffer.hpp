@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "leasepool/detail/export.hpp"
 #include "leasepool/fd.hpp"
 
 namespace leasepool {
@@ -21,7 +22,7 @@ namespace leasepool {
 /// to it for as long as it lives: do not believe twice what a function that you do not trust may change.
 ///
 /// Any thread may use a handle as it may a std::shared_ptr.
-class SharedBuffer {
+class LEASEPOOL_EXPORT SharedBuffer {
  public:
   /// Empty: no memory, size() is 0.
   SharedBuffer() noexcept = default;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "leasepool/backend.hpp"
+#include "leasepool/detail/export.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
 #include "leasepool/sandbox.hpp"
@@ -114,12 +115,12 @@ struct ManagerStats {
 };
 
 /// A readable table.
-std::string to_text(const ManagerStats& stats);
+LEASEPOOL_EXPORT std::string to_text(const ManagerStats& stats);
 
 /// One JSON object; durations in seconds.
-std::string to_json(const ManagerStats& stats);
+LEASEPOOL_EXPORT std::string to_json(const ManagerStats& stats);
 
 /// Prometheus' text format (https://prometheus.io/docs/instrumenting/exposition_formats/), labelled with the manager.
-std::string to_prometheus(const ManagerStats& stats);
+LEASEPOOL_EXPORT std::string to_prometheus(const ManagerStats& stats);
 
 }  // namespace leasepool

@@ -62,7 +62,7 @@ const StackTrace& LeasePoolError::stack() const noexcept { return stack_of(detai
 
 // The errors for where there is no memory to make one: a state and an exception for each code, made when the library is
 // loaded and never destroyed.
-struct Error::Premade {
+struct [[gnu::visibility("hidden")]] Error::Premade {
   static constexpr int kCodes = static_cast<int>(detail::kLastErrc);
 
   struct Entry {

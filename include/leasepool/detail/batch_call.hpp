@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "leasepool/detail/export.hpp"
 #include "leasepool/detail/keep_result.hpp"
 #include "leasepool/detail/work_item.hpp"
 
@@ -22,7 +23,7 @@ namespace leasepool::detail {
 using WorkItems = std::vector<std::unique_ptr<WorkItem>>;
 
 // What a call of a batch function needs of the grinder when it has ended. Loop thread only.
-struct BatchCall {
+struct LEASEPOOL_EXPORT BatchCall {
   std::weak_ptr<GrinderCore> grinder;
   std::uint64_t batch = 0;
   std::shared_ptr<BatchFunction> function;
@@ -184,8 +185,8 @@ template <class F>
 concept CallableWithBatches = TakesAndReturnsVectors<F> && TakesNoSpanOfBool<F> && CanBeCopiedForEachBatch<F>;
 
 // Whether calls go to another process.
-bool needs_encoding(const GrinderCore& grinder);
-std::invalid_argument not_copyable(std::string_view type);
+LEASEPOOL_EXPORT bool needs_encoding(const GrinderCore& grinder);
+LEASEPOOL_EXPORT std::invalid_argument not_copyable(std::string_view type);
 
 template <class F>
 class BoundBatchFunction final : public BatchFunction {

@@ -11,10 +11,12 @@
 #include <string>
 #include <utility>
 
+#include "leasepool/detail/export.hpp"
+
 namespace leasepool::detail {
 
 // Bytes that were received do not decode to what they should be.
-class DecodeError : public std::runtime_error {
+class LEASEPOOL_EXPORT DecodeError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };

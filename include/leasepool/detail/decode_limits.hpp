@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <exception>
 
+#include "leasepool/detail/export.hpp"
 #include "leasepool/duration.hpp"
 
 namespace leasepool::detail {
@@ -18,7 +19,7 @@ struct DecodeLimits {
 };
 
 // More than most_bytes. Needs no memory.
-class DecodedTooLarge : public std::exception {
+class LEASEPOOL_EXPORT DecodedTooLarge : public std::exception {
  public:
   explicit DecodedTooLarge(std::size_t limit) noexcept : most_(limit) {}
   [[nodiscard]] std::size_t most() const noexcept { return most_; }
@@ -29,7 +30,7 @@ class DecodedTooLarge : public std::exception {
 };
 
 // Takes longer than most_time.
-class DecodingTimedOut : public std::exception {
+class LEASEPOOL_EXPORT DecodingTimedOut : public std::exception {
  public:
   explicit DecodingTimedOut(Duration most) noexcept : most_(most) {}
   [[nodiscard]] Duration most() const noexcept { return most_; }
@@ -39,14 +40,14 @@ class DecodingTimedOut : public std::exception {
   Duration most_;
 };
 
-class DecodingAbandoned : public std::exception {
+class LEASEPOOL_EXPORT DecodingAbandoned : public std::exception {
  public:
   [[nodiscard]] const char* what() const noexcept override { return "nobody waits for the value"; }
 };
 
 // Ends a decoding that takes too long, or that nobody waits for: bytes can be made whose decoding takes hours, as keys
 // that all fall into one bucket of a std::unordered_map.
-class DecodingPatience {
+class LEASEPOOL_EXPORT DecodingPatience {
  public:
   explicit DecodingPatience(const DecodeLimits& limits) noexcept
       : abandoned_(limits.abandoned), most_time_(limits.most_time) {}

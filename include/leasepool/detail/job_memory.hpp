@@ -5,12 +5,14 @@
 #include <cstddef>
 #include <new>
 
+#include "leasepool/detail/export.hpp"
+
 namespace leasepool::detail {
 
 // Any thread; a block may be freed by another than took it. Aligned at least as operator new aligns. Throws
 // std::bad_alloc.
-void* allocate_job(std::size_t size);
-void free_job(void* block, std::size_t size) noexcept;
+LEASEPOOL_EXPORT void* allocate_job(std::size_t size);
+LEASEPOOL_EXPORT void free_job(void* block, std::size_t size) noexcept;
 
 // For objects of classes that derive from it.
 struct InJobMemory {

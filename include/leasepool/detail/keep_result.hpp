@@ -6,14 +6,15 @@
 #include <type_traits>
 #include <utility>
 
+#include "leasepool/detail/export.hpp"
 #include "leasepool/error.hpp"
 
 namespace leasepool::detail {
 
 // For a catch block.
-std::string describe_current_exception();
+LEASEPOOL_EXPORT std::string describe_current_exception();
 // It as what a function threw, with a general text where there is no memory for its own.
-Error thrown_error() noexcept;
+LEASEPOOL_EXPORT Error thrown_error() noexcept;
 
 // Whoever waits is told in any case: what the move throws takes the place of a result that cannot be moved.
 template <class R>

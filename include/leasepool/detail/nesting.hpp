@@ -5,15 +5,17 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "leasepool/detail/export.hpp"
+
 namespace leasepool::detail {
 
 // How many bytes of this thread's stack encoding or decoding may take from here on: a quarter of what is left, so
 // that the rest is there for what moves and destroys the value afterwards (in a build that is not optimized, destroying
 // a level takes more than twice the stack of decoding it), and at most 4 MiB. The first call of a thread looks its
 // stack up, for which a sandbox may leave no way later.
-[[nodiscard]] std::size_t room_for_nesting() noexcept;
+[[nodiscard]] LEASEPOOL_EXPORT std::size_t room_for_nesting() noexcept;
 
-[[noreturn]] void throw_nested_too_deeply();
+[[noreturn]] LEASEPOOL_EXPORT void throw_nested_too_deeply();
 
 // One encoding or decoding, on the thread that constructs it.
 class NestingBound {

@@ -12,6 +12,7 @@
 
 #include "leasepool/detail/bytes.hpp"
 #include "leasepool/detail/descriptors.hpp"
+#include "leasepool/detail/export.hpp"
 #include "leasepool/error.hpp"
 
 namespace leasepool::detail {
@@ -59,7 +60,7 @@ struct RegisteredFunction {
 
 // One LEASEPOOL_REGISTER: a static object, so that it ends when its program or library does. Where there is no memory
 // to add it, init() throws std::bad_alloc; calls of a library that came later fail with unregistered_function.
-class Registration {
+class LEASEPOOL_EXPORT Registration {
  public:
   explicit Registration(const FunctionDescription& function) noexcept;
   Registration(const Registration&) = delete;
@@ -75,25 +76,26 @@ class Registration {
 
 // Notes that calls of this program may carry descriptors, and tells whether that was noted. Where it was not, messages
 // are received without looking for any, which is cheaper. Called during static initialization.
-bool note_descriptors();
+LEASEPOOL_EXPORT bool note_descriptors();
 bool carries_descriptors();
 
 // The registered function at an address; null if there is none. Any thread; needs no memory and takes no lock.
-const RegisteredFunction* find_function(FunctionAddress address) noexcept;
+LEASEPOOL_EXPORT const RegisteredFunction* find_function(FunctionAddress address) noexcept;
 
 // The same, and also one that is gone: for its name.
-const RegisteredFunction* last_function(FunctionAddress address) noexcept;
+LEASEPOOL_EXPORT const RegisteredFunction* last_function(FunctionAddress address) noexcept;
 
 // Of a callable that is not a function, by its type, and of a function that is not registered.
-Error unregistered_function_error(std::string_view type);
-Error unregistered_function_error(FunctionAddress address, std::string_view type);
-Error not_serializable_error(std::string_view function, std::string_view type);
-Error payload_too_large_error(std::string_view function, std::string_view what, std::size_t size, std::size_t limit);
-Error too_many_descriptors_error(std::string_view function, std::string_view what, std::size_t count);
-Error bad_payload_error(std::string_view function, std::string_view what, std::string_view reason);
+LEASEPOOL_EXPORT Error unregistered_function_error(std::string_view type);
+LEASEPOOL_EXPORT Error unregistered_function_error(FunctionAddress address, std::string_view type);
+LEASEPOOL_EXPORT Error not_serializable_error(std::string_view function, std::string_view type);
+LEASEPOOL_EXPORT Error payload_too_large_error(std::string_view function, std::string_view what, std::size_t size,
+                                               std::size_t limit);
+LEASEPOOL_EXPORT Error too_many_descriptors_error(std::string_view function, std::string_view what, std::size_t count);
+LEASEPOOL_EXPORT Error bad_payload_error(std::string_view function, std::string_view what, std::string_view reason);
 // Why a result could not be decoded: payload_too_large, bad_payload, or that there is no memory.
-Error decoding_error(std::string_view function, const std::exception_ptr& thrown) noexcept;
+LEASEPOOL_EXPORT Error decoding_error(std::string_view function, const std::exception_ptr& thrown) noexcept;
 // There is something in the place of a result of a function that has none.
-Error unexpected_result_error(std::string_view function) noexcept;
+LEASEPOOL_EXPORT Error unexpected_result_error(std::string_view function) noexcept;
 
 }  // namespace leasepool::detail

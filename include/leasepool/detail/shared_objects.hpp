@@ -7,12 +7,13 @@
 #include <typeinfo>
 #include <vector>
 
+#include "leasepool/detail/export.hpp"
 #include "leasepool/detail/nesting.hpp"
 
 namespace leasepool::detail {
 
 // One decoding, on its thread. Each pointer is begun and ended, and those within its object meanwhile.
-class SharedObjects {
+class LEASEPOOL_EXPORT SharedObjects {
  public:
   // Its first bytes are the number of its object, with the highest bit set where the object follows, or zero. True
   // where it follows. Throws DecodeError for what no encoder sends, and for an object that owns itself; and as the

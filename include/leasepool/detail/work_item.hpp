@@ -12,6 +12,7 @@
 
 #include "leasepool/detail/bound_job.hpp"
 #include "leasepool/detail/deferred.hpp"
+#include "leasepool/detail/export.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
 #include "leasepool/grinder_options.hpp"
@@ -48,13 +49,13 @@ struct ItemState {
 };
 
 // Tells the grinder what came of an item, before its receiver hears of it.
-void item_ended(ItemState& item, const Error* error);
+LEASEPOOL_EXPORT void item_ended(ItemState& item, const Error* error);
 
 // What befell an item with its batch, with its owner, if it has one: the lease that the error names is the batch's.
-Error with_owner(const ItemState& item, Error error) noexcept;
+LEASEPOOL_EXPORT Error with_owner(const ItemState& item, Error error) noexcept;
 
 // Takes an item back where it is; what comes of it is Errc::cancelled, unless it has ended.
-void cancel_item(const std::shared_ptr<ItemState>& item);
+LEASEPOOL_EXPORT void cancel_item(const std::shared_ptr<ItemState>& item);
 
 // Whoever gets an item's result.
 template <class Receiver>
@@ -119,7 +120,7 @@ class CallItem final : public WorkItem {
 enum class WithoutRoom { fail, wait };
 
 // Takes back an item that still waits for room when it is destroyed.
-class RoomTicket {
+class LEASEPOOL_EXPORT RoomTicket {
  public:
   explicit RoomTicket(std::shared_ptr<ItemState> item) noexcept : item_(std::move(item)) {}
   RoomTicket(RoomTicket&&) noexcept = default;
@@ -131,14 +132,16 @@ class RoomTicket {
 };
 
 // Throws wrong_thread off the loop's thread, and not_started when the loop is gone.
-void check_grinder_thread(const GrinderCore& grinder, const char* verb);
+LEASEPOOL_EXPORT void check_grinder_thread(const GrinderCore& grinder, const char* verb);
 // Throws wrong_thread on the loop's thread.
-void check_other_thread(const GrinderCore& grinder, const char* verb, const char* instead);
+LEASEPOOL_EXPORT void check_other_thread(const GrinderCore& grinder, const char* verb, const char* instead);
 // Throws std::invalid_argument that names the option.
-ItemSettings make_item_settings(const ItemOptions& options);
+LEASEPOOL_EXPORT ItemSettings make_item_settings(const ItemOptions& options);
 
 // Starts an item; what fails reaches its receiver.
-void submit_item(const std::shared_ptr<GrinderCore>& grinder, std::unique_ptr<WorkItem> item, WithoutRoom without_room);
-void submit_item_from_thread(const std::shared_ptr<GrinderCore>& grinder, std::unique_ptr<WorkItem> item);
+LEASEPOOL_EXPORT void submit_item(const std::shared_ptr<GrinderCore>& grinder, std::unique_ptr<WorkItem> item,
+                                  WithoutRoom without_room);
+LEASEPOOL_EXPORT void submit_item_from_thread(const std::shared_ptr<GrinderCore>& grinder,
+                                              std::unique_ptr<WorkItem> item);
 
 }  // namespace leasepool::detail

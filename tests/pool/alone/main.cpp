@@ -22,7 +22,6 @@
 #include <vector>
 
 #include "alone.hpp"
-#include "pool/harness.hpp"
 #include "pool/processes.hpp"
 #include "public/errors_table.hpp"
 #include "run_tests.hpp"
@@ -138,15 +137,6 @@ void check_row(const char* heading, std::string_view message) {
   REQUIRE(row != nullptr);
   CHECK(needs_own_process(*row));
   CHECK_FALSE(row->marked);
-}
-
-std::string message_of_unsupported_start(leasepool::Loop& loop) {
-  leasepool::test::TestPool pool(loop, leasepool::ExecutorBackend::process, 1);
-  const auto started = pool.start();
-  REQUIRE_FALSE(started.has_value());
-  CHECK(started.error().code() == leasepool::Errc::unsupported);
-  check_row("unsupported", started.error().message());
-  return started.error().message();
 }
 
 bool become_somebody() {

@@ -1,18 +1,24 @@
-// Functions of plug-ins: registered as long as the plug-in is there, and never taken for another build's.
+// Functions of plug-ins: registered as long as the plug-in is there, and never taken for another build's. Program and
+// plug-ins share one library, the shared one, so what they register is in one place.
 #include <dlfcn.h>
 
 #include <atomic>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "alone.hpp"
-#include "leasepool/init.hpp"
-#include "pool/functions.hpp"
-#include "pool/harness.hpp"
-#include "shared/registry.hpp"
+#include "leasepool/leasepool.hpp"
 
 using namespace leasepool;
-using leasepool::test::TestPool;
+
+namespace plugin_test {
+int negate(int value) { return -value; }
+}  // namespace plugin_test
+
+LEASEPOOL_REGISTER(plugin_test::negate);
 
 namespace {
 
@@ -44,53 +50,84 @@ const detail::RegisteredFunction* found(Function function) {
   return detail::find_function(reinterpret_cast<detail::FunctionAddress>(function));
 }
 
+// A lease on one worker process.
+class OneWorker {
+ public:
+  OneWorker() : manager_(loop_, {.backend = ExecutorBackend::process, .max_pools = 1, .workers_per_pool = 1}) {}
+  OneWorker(const OneWorker&) = delete;
+  OneWorker& operator=(const OneWorker&) = delete;
+  ~OneWorker() {
+    lease_.release();
+    loop_.block_on(stop());
+  }
+
+  void start() { loop_.block_on(start_and_acquire()); }
+
+  Result<int> result_of(Function function, int value) {
+    std::optional<Result<int>> kept;
+    lease_.run_async(function, value, [&](Result<int> result) {
+      kept = std::move(result);
+      loop_.stop();
+    });
+    loop_.run();
+    return *std::move(kept);
+  }
+
+ private:
+  Task<> start_and_acquire() {
+    co_await manager_.start();
+    lease_ = co_await manager_.acquire();
+  }
+  Task<> stop() { co_await manager_.stop(); }
+
+  Loop loop_;
+  LeasedExecutorManager manager_;
+  ExecutorLease lease_;
+};
+
 }  // namespace
 
 ALONE_TEST_CASE("a plug-in that was closed and opened again before init is the one that serves", "[plug-in]") {
   const Function gone = Plugin(kFirst).function;
   CHECK(found(gone) == nullptr);
-  CHECK(detail::find_function_by_id(detail::function_id("plugin::work")) == nullptr);
   const Plugin plugin(kSecond);
   REQUIRE(found(plugin.function) != nullptr);
   CHECK(found(plugin.function)->id == detail::function_id("plugin::work"));  // no worker has the first one
   init();
-  Loop loop;
-  TestPool pool(loop, ExecutorBackend::process, 1);
-  REQUIRE(pool.start().has_value());
-  CHECK(pool.result_of(plugin.function, 4).value() == 42);
+  OneWorker worker;
+  worker.start();
+  CHECK(worker.result_of(plugin.function, 4).value() == 42);
 }
 
 ALONE_TEST_CASE("two builds of a plug-in that are open at once are each called by their own address", "[plug-in]") {
   const Plugin first(kFirst);
   const Plugin second(kSecond);
   init();
-  Loop loop;
-  TestPool pool(loop, ExecutorBackend::process, 1);
-  REQUIRE(pool.start().has_value());
-  CHECK(pool.result_of(first.function, 4).value() == 41);
-  CHECK(pool.result_of(second.function, 4).value() == 42);
+  OneWorker worker;
+  worker.start();
+  CHECK(worker.result_of(first.function, 4).value() == 41);
+  CHECK(worker.result_of(second.function, 4).value() == 42);
 }
 
 ALONE_TEST_CASE("what a plug-in brings after init is not taken for what the workers have of it", "[plug-in]") {
-  Loop loop;
-  TestPool pool(loop, ExecutorBackend::process, 1);
+  OneWorker worker;
   Function gone = nullptr;
   {
     const Plugin first(kFirst);
     gone = first.function;
     init();
-    REQUIRE(pool.start().has_value());
-    CHECK(pool.result_of(first.function, 4).value() == 41);
+    worker.start();
+    CHECK(worker.result_of(first.function, 4).value() == 41);
   }
-  const Error closed = pool.result_of(gone, 4).error();
+  const Error closed = worker.result_of(gone, 4).error();
   CHECK(closed.code() == Errc::unregistered_function);
   CHECK_THAT(closed.message(), ContainsSubstring("plugin::work") && ContainsSubstring("closed with dlclose()"));
 
   const Plugin second(kSecond);
-  const Error late = pool.result_of(second.function, 4).error();  // the worker has the first one under this name
+  const Error late = worker.result_of(second.function, 4).error();  // the worker has the first one under this name
   CHECK(late.code() == Errc::unregistered_function);
   CHECK_THAT(late.message(), ContainsSubstring("plugin::work") && ContainsSubstring("loaded again"));
-  CHECK(pool.result_of(pool_functions::add, 1, 2).value() == 3);
+  CHECK(worker.result_of(plugin_test::negate, 3).value() == -3);
 }
 
 ALONE_TEST_CASE("functions are looked up while plug-ins come and go", "[plug-in]") {
