@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "leasepool/detail/access.hpp"
 #include "leasepool/detail/batch_call.hpp"
 #include "leasepool/detail/item_verbs.hpp"
 
@@ -44,14 +45,16 @@ struct BatchCallOf {
 template <class Arg, class R>
 class BatchVerbs : public detail::ItemVerbs<BatchVerbs<Arg, R>, detail::BatchCallOf<Arg, R>::template Item> {
  public:
+  /// The verbs with an owner, a priority or a time-out.
+  [[nodiscard]] BatchVerbs with(ItemOptions options) const {
+    return detail::Access::make<BatchVerbs>(grinder_, function_, detail::make_item_settings(options));
+  }
+
+ private:
+  friend struct detail::Access;
   BatchVerbs(std::shared_ptr<detail::GrinderCore> grinder, std::shared_ptr<detail::BatchFunction> function,
              detail::ItemSettings settings)
       : grinder_(std::move(grinder)), function_(std::move(function)), settings_(std::move(settings)) {}
-
-  /// The verbs with an owner, a priority or a time-out.
-  [[nodiscard]] BatchVerbs with(ItemOptions options) const {
-    return {grinder_, function_, detail::make_item_settings(options)};
-  }
 
   template <class... A>
   static void check_item(const char* /*verb*/, const A&... /*arguments*/) {}  // batch() has seen the function
@@ -63,7 +66,6 @@ class BatchVerbs : public detail::ItemVerbs<BatchVerbs<Arg, R>, detail::BatchCal
   [[nodiscard]] const std::shared_ptr<detail::GrinderCore>& grinder() const noexcept { return grinder_; }
   [[nodiscard]] const detail::ItemSettings& settings() const noexcept { return settings_; }
 
- private:
   std::shared_ptr<detail::GrinderCore> grinder_;
   std::shared_ptr<detail::BatchFunction> function_;
   detail::ItemSettings settings_;
@@ -75,7 +77,8 @@ template <class F>
 auto make_batch_verbs(const std::shared_ptr<GrinderCore>& grinder, F function, BatchOptions options) {
   using Types = BatchTypes<F>;
   auto bound = std::make_shared<BoundBatchFunction<F>>(std::move(function), options, needs_encoding(*grinder));
-  return BatchVerbs<typename Types::Argument, typename Types::Result>(grinder, std::move(bound), {});
+  return Access::make<BatchVerbs<typename Types::Argument, typename Types::Result>>(grinder, std::move(bound),
+                                                                                    ItemSettings{});
 }
 
 }  // namespace detail

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "leasepool/crash.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/detail/export.hpp"
 
 namespace leasepool {
@@ -88,19 +89,6 @@ class LEASEPOOL_EXPORT Error {
   /// lease's soft expiry or late in its time-out. Empty where that is not known: on threads, for one.
   [[nodiscard]] const StackTrace& stack() const noexcept;
 
-  /// The same failure with other words; as it is where there is no memory for them.
-  [[nodiscard]] Error with_message(std::string message) const noexcept;
-  template <std::invocable MakeMessage>
-  [[nodiscard]] Error with_message(MakeMessage&& make_message) const noexcept {
-    try {
-      return with_message(std::string(std::forward<MakeMessage>(make_message)()));
-    } catch (const std::bad_alloc&) {
-      return *this;
-    }
-  }
-  /// The same failure, and what is known of it; as it is where there is no memory for that.
-  [[nodiscard]] Error with_details(std::shared_ptr<const detail::ErrorDetails> details) const noexcept;
-
   /// What raise() would throw.
   [[nodiscard]] std::exception_ptr exception() const noexcept;
 
@@ -120,7 +108,21 @@ class LEASEPOOL_EXPORT Error {
     std::shared_ptr<const detail::ErrorDetails> details{};
   };
   struct Premade;
+  friend struct detail::Access;
   explicit Error(std::shared_ptr<const State> state) noexcept : state_(std::move(state)) {}
+
+  // The same failure with other words, or with what is known of it; as it is where there is no memory for that.
+  [[nodiscard]] Error with_message(std::string message) const noexcept;
+  template <std::invocable MakeMessage>
+  [[nodiscard]] Error with_message(MakeMessage&& make_message) const noexcept {
+    try {
+      return with_message(std::string(std::forward<MakeMessage>(make_message)()));
+    } catch (const std::bad_alloc&) {
+      return *this;
+    }
+  }
+  [[nodiscard]] Error with_details(std::shared_ptr<const detail::ErrorDetails> details) const noexcept;
+
   std::shared_ptr<const State> state_;  // a Result has room for it in each call, though few fail
 };
 
@@ -139,9 +141,7 @@ T value_or_raise(Result<T> result) {
 /// What an await throws for the library's own failures; code() compares with Errc.
 class LEASEPOOL_EXPORT LeasePoolError : public std::system_error {
  public:
-  LeasePoolError(std::error_code code, const std::string& message,
-                 std::shared_ptr<const detail::ErrorDetails> details = nullptr)
-      : std::system_error(code, message), details_(std::move(details)) {}
+  LeasePoolError(std::error_code code, const std::string& message) : std::system_error(code, message) {}
 
   /// As Error::crash() and Error::stack().
   [[nodiscard]] const WorkerCrash* crash() const noexcept {
@@ -150,6 +150,10 @@ class LEASEPOOL_EXPORT LeasePoolError : public std::system_error {
   [[nodiscard]] const StackTrace& stack() const noexcept;
 
  private:
+  friend struct detail::Access;
+  LeasePoolError(std::error_code code, const std::string& message, std::shared_ptr<const detail::ErrorDetails> details)
+      : std::system_error(code, message), details_(std::move(details)) {}
+
   std::shared_ptr<const detail::ErrorDetails> details_;
 };
 

@@ -7,6 +7,7 @@
 
 #include "leasepool/awaitable.hpp"
 #include "leasepool/batch_function.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/detail/export.hpp"
 #include "leasepool/detail/item_verbs.hpp"
 #include "leasepool/grinder_options.hpp"
@@ -25,7 +26,7 @@ LEASEPOOL_EXPORT void stop_grinder(const std::shared_ptr<GrinderCore>& grinder, 
 template <class Verbs>
 // NOLINTNEXTLINE(bugprone-crtp-constructor-accessibility): as its base
 class CallVerbs : public ItemVerbs<Verbs, CallOf> {
- public:
+  friend struct Access;
   template <class F, class... A>
   static void check_item(const char* verb, const F& function, const A&... /*arguments*/) {
     check_callable(verb, "function", function);
@@ -42,14 +43,13 @@ class CallVerbs : public ItemVerbs<Verbs, CallOf> {
 /// The verbs of a grinder with options of an item: what WorkGrinder::with() returns. May outlive the grinder: items
 /// then fail with not_started.
 class GrinderCalls : public detail::CallVerbs<GrinderCalls> {
- public:
+  friend struct detail::Access;
   GrinderCalls(std::shared_ptr<detail::GrinderCore> grinder, detail::ItemSettings settings)
       : grinder_(std::move(grinder)), settings_(std::move(settings)) {}
 
   [[nodiscard]] const std::shared_ptr<detail::GrinderCore>& grinder() const noexcept { return grinder_; }
   [[nodiscard]] const detail::ItemSettings& settings() const noexcept { return settings_; }
 
- private:
   std::shared_ptr<detail::GrinderCore> grinder_;
   detail::ItemSettings settings_;
 };
@@ -97,7 +97,9 @@ class LEASEPOOL_EXPORT WorkGrinder : public detail::CallVerbs<WorkGrinder> {
   void stop_async(bool cancel_pending, detail::DoneCallback done);
 
   /// The verbs with an owner, a priority or a time-out; std::invalid_argument where one makes no sense.
-  [[nodiscard]] GrinderCalls with(ItemOptions options) const { return {core_, detail::make_item_settings(options)}; }
+  [[nodiscard]] GrinderCalls with(ItemOptions options) const {
+    return detail::Access::make<GrinderCalls>(core_, detail::make_item_settings(options));
+  }
 
   /// The verbs for a function that is called once a batch, with the arguments of all of its items: it takes a
   /// std::vector<Arg> (or, on threads, a std::span<Arg>) and returns a std::vector<R> with as many results in the same
@@ -116,11 +118,11 @@ class LEASEPOOL_EXPORT WorkGrinder : public detail::CallVerbs<WorkGrinder> {
   /// not_started when the loop is gone.
   [[nodiscard]] GrinderStats stats_from_thread() const;
 
-  /// For the library itself.
+ private:
+  friend struct detail::Access;
   [[nodiscard]] const std::shared_ptr<detail::GrinderCore>& grinder() const noexcept { return core_; }
   [[nodiscard]] static const detail::ItemSettings& settings() noexcept;
 
- private:
   std::shared_ptr<detail::LoopCore> loop_;
   std::shared_ptr<detail::GrinderCore> core_;
 };

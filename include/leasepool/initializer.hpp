@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "leasepool/detail/access.hpp"
 #include "leasepool/detail/bound_job.hpp"
 
 namespace leasepool {
@@ -51,10 +52,8 @@ class Initializer {
 
   [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(make_); }
 
-  /// The library's own: one run of it.
-  [[nodiscard]] std::unique_ptr<detail::Job> make_job() const { return make_(); }
-
  private:
+  friend struct detail::Access;
   struct Drop {
     template <class R>
     void operator()(Result<R> /*outcome*/) const {}

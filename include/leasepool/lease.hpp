@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "leasepool/awaitable.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/detail/bound_job.hpp"
 #include "leasepool/detail/callable.hpp"
 #include "leasepool/detail/export.hpp"
@@ -57,9 +58,6 @@ LEASEPOOL_EXPORT void submit_job_from_thread(const std::shared_ptr<LeaseRecord>&
 /// not the lease: once that is released, calls fail with lease_expired.
 class LeaseCalls {
  public:
-  LeaseCalls(std::shared_ptr<detail::LeaseRecord> record, detail::CallSettings settings)
-      : record_(std::move(record)), settings_(std::move(settings)) {}
-
   template <class F, class... A>
     requires detail::CallableWith<F, A...>
   auto run(F&& function, A&&... arguments) const {
@@ -119,6 +117,10 @@ class LeaseCalls {
   }
 
  private:
+  friend struct detail::Access;
+  LeaseCalls(std::shared_ptr<detail::LeaseRecord> record, detail::CallSettings settings)
+      : record_(std::move(record)), settings_(std::move(settings)) {}
+
   std::shared_ptr<detail::LeaseRecord> record_;
   detail::CallSettings settings_;
 };
@@ -129,7 +131,6 @@ class LeaseCalls {
 class LEASEPOOL_EXPORT ExecutorLease {
  public:
   ExecutorLease() noexcept = default;
-  explicit ExecutorLease(std::shared_ptr<detail::LeaseRecord> record) noexcept : record_(std::move(record)) {}
   ExecutorLease(ExecutorLease&&) noexcept = default;
   ExecutorLease& operator=(ExecutorLease&& other) noexcept;
   ExecutorLease(const ExecutorLease&) = delete;
@@ -192,11 +193,11 @@ class LEASEPOOL_EXPORT ExecutorLease {
   /// Whether it holds a lease that is neither released nor revoked.
   [[nodiscard]] bool active() const noexcept;
 
-  /// For the library itself.
-  [[nodiscard]] const std::shared_ptr<detail::LeaseRecord>& record() const noexcept { return record_; }
-
  private:
-  [[nodiscard]] LeaseCalls calls() const { return {record_, {}}; }
+  friend struct detail::Access;
+  explicit ExecutorLease(std::shared_ptr<detail::LeaseRecord> record) noexcept : record_(std::move(record)) {}
+
+  [[nodiscard]] LeaseCalls calls() const { return detail::Access::make<LeaseCalls>(record_, detail::CallSettings{}); }
   void release_from_any_thread() noexcept;
 
   std::shared_ptr<detail::LeaseRecord> record_;

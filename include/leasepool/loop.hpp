@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "leasepool/awaitable.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/detail/export.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/task.hpp"
@@ -60,7 +61,6 @@ class RootTask {
 class LEASEPOOL_EXPORT Timer {
  public:
   Timer() noexcept = default;
-  Timer(std::weak_ptr<detail::LoopCore> loop, std::uint64_t id) noexcept : loop_(std::move(loop)), id_(id) {}
   Timer(Timer&& other) noexcept : loop_(std::move(other.loop_)), id_(std::exchange(other.id_, 0)) {}
   Timer& operator=(Timer&& other) noexcept;
   ~Timer() { cancel(); }
@@ -69,6 +69,9 @@ class LEASEPOOL_EXPORT Timer {
   void cancel() noexcept;
 
  private:
+  friend struct detail::Access;
+  Timer(std::weak_ptr<detail::LoopCore> loop, std::uint64_t id) noexcept : loop_(std::move(loop)), id_(id) {}
+
   std::weak_ptr<detail::LoopCore> loop_;
   std::uint64_t id_ = 0;
 };
@@ -114,10 +117,8 @@ class LEASEPOOL_EXPORT Loop {
   /// Does what is due now and does not block: for driving this loop from another one.
   void dispatch();
 
-  /// For the library itself.
-  [[nodiscard]] const std::shared_ptr<detail::LoopCore>& core() const noexcept { return core_; }
-
  private:
+  friend struct detail::Access;
   void run_root(detail::RootTask& root);
 
   std::shared_ptr<detail::LoopCore> core_;

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "leasepool/awaitable.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/detail/export.hpp"
 #include "leasepool/lease.hpp"
 #include "leasepool/loop.hpp"
@@ -114,11 +115,9 @@ class LEASEPOOL_EXPORT LeasedExecutorManager {
   [[nodiscard]] ExecutorBackend backend() const noexcept;
   [[nodiscard]] ManagerStats stats() const;
 
-  /// For the library itself.
-  [[nodiscard]] const std::shared_ptr<detail::LoopCore>& loop() const noexcept { return loop_; }
-  [[nodiscard]] const std::shared_ptr<detail::ManagerCore>& core() const noexcept { return core_; }
-
  private:
+  friend struct detail::Access;
+
   std::shared_ptr<detail::LoopCore> loop_;
   std::shared_ptr<detail::ManagerCore> core_;
 };

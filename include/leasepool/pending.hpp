@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "leasepool/detail/access.hpp"
 #include "leasepool/detail/work_item.hpp"
 #include "leasepool/error.hpp"
 
@@ -63,8 +64,6 @@ class PendingAwaiter {
 template <class R>
 class Pending {
  public:
-  Pending(std::shared_ptr<detail::ItemState> item, std::shared_ptr<detail::PendingOutcome<R>> outcome) noexcept
-      : item_(std::move(item)), outcome_(std::move(outcome)) {}
   Pending(Pending&&) noexcept = default;
   Pending& operator=(Pending&&) noexcept = default;
   Pending(const Pending&) = delete;
@@ -91,6 +90,10 @@ class Pending {
   }
 
  private:
+  friend struct detail::Access;
+  Pending(std::shared_ptr<detail::ItemState> item, std::shared_ptr<detail::PendingOutcome<R>> outcome) noexcept
+      : item_(std::move(item)), outcome_(std::move(outcome)) {}
+
   std::shared_ptr<detail::ItemState> item_;
   std::shared_ptr<detail::PendingOutcome<R>> outcome_;
 };

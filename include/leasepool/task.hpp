@@ -14,6 +14,8 @@
 #include <variant>
 #include <vector>
 
+#include "leasepool/detail/access.hpp"
+
 // GCC before 13 destroys twice any aggregate or closure temporary with a non-trivial member inside a co_await
 // full-expression (https://gcc.gnu.org/bugzilla/show_bug.cgi?id=99576 and its kin).
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13 && !defined(LEASEPOOL_NO_GCC12_NOTICE)
@@ -117,8 +119,6 @@ class [[nodiscard("a Task does nothing before it is awaited")]] Task {
  public:
   using promise_type = detail::TaskPromise<T>;
 
-  explicit Task(std::coroutine_handle<promise_type> handle) noexcept : coroutine_(handle) {}
-
   /// Whether it was moved from. Awaiting it then throws std::invalid_argument, and so does handing it to a Loop.
   [[nodiscard]] bool empty() const noexcept { return !coroutine_.get(); }
 
@@ -150,6 +150,9 @@ class [[nodiscard("a Task does nothing before it is awaited")]] Task {
   T await_resume() { return coroutine_->promise().take(); }
 
  private:
+  friend struct detail::Access;
+  explicit Task(std::coroutine_handle<promise_type> handle) noexcept : coroutine_(handle) {}
+
   detail::CoroutineOwner<promise_type> coroutine_;
 };
 
@@ -157,7 +160,7 @@ namespace detail {
 
 template <class T>
 Task<T> TaskPromise<T>::get_return_object() noexcept {
-  return Task<T>(std::coroutine_handle<TaskPromise<T>>::from_promise(*this));
+  return Access::make<Task<T>>(std::coroutine_handle<TaskPromise<T>>::from_promise(*this));
 }
 
 // What co_await asks of an awaitable: itself, or what its operator co_await returns.

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "leasepool/detail/access.hpp"
 #include "leasepool/detail/keep_result.hpp"
 
 namespace leasepool {
@@ -152,7 +153,8 @@ Error Error::with_details(std::shared_ptr<const detail::ErrorDetails> details) c
 std::exception_ptr Error::exception() const noexcept {
   if (state_->thrown) return state_->thrown;
   try {
-    return std::make_exception_ptr(LeasePoolError(state_->code, state_->message, state_->details));
+    return std::make_exception_ptr(
+        detail::Access::make<LeasePoolError>(state_->code, state_->message, state_->details));
   } catch (const std::bad_alloc&) {
     return Premade::instance().entry(state_->code).exception;
   }

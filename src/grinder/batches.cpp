@@ -7,6 +7,7 @@
 #include "base/check.hpp"
 #include "base/clock.hpp"
 #include "grinder/grinder_core.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/detail/keep_result.hpp"
 
 namespace leasepool::detail {
@@ -117,7 +118,7 @@ void GrinderCore::begin_batch(std::uint64_t batch_id, ExecutorLease lease) {
     state.batch = batch_id;
     totals_.wait.record(now - state.submitted);
   }
-  lease.record()->gives_up_at_expiry = true;
+  Access::record(lease)->gives_up_at_expiry = true;
   batch->items = items.size();
   batch->lease = std::move(lease);
   run_on(*batch, batch_id, std::move(items));
@@ -126,7 +127,7 @@ void GrinderCore::begin_batch(std::uint64_t batch_id, ExecutorLease lease) {
 // Items with a job of their own, and one call for all items of the same batch function. What cannot be made of them
 // fails, and the rest runs.
 void GrinderCore::run_on(Batch& batch, std::uint64_t batch_id, WorkItems items) {
-  LeaseRecord& lease = *batch.lease.record();
+  LeaseRecord& lease = *Access::record(batch.lease);
   IntrusiveQueue<Job> jobs;
   IntrusiveQueue<Job> batch_calls;
   for (std::size_t i = 0; i < items.size(); ++i) {

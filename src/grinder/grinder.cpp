@@ -13,6 +13,7 @@
 #include "grinder/grinder_options_check.hpp"
 #include "lease/options_check.hpp"
 #include "lease/text.hpp"
+#include "leasepool/detail/access.hpp"
 #include "loop/loop_core.hpp"
 
 namespace leasepool {
@@ -98,7 +99,8 @@ void submit_item_from_thread(const std::shared_ptr<GrinderCore>& grinder, std::u
 Error with_owner(const ItemState& item, Error error) noexcept {
   const bool thrown_by_function = error.code() == Errc::remote_exception;  // whose words are its own
   if (item.settings.owner.empty() || thrown_by_function) return error;
-  return error.with_message([&] { return "item of " + quoted_owner(item.settings.owner) + ": " + error.message(); });
+  return Access::with_message(error,
+                              [&] { return "item of " + quoted_owner(item.settings.owner) + ": " + error.message(); });
 }
 
 void item_ended(ItemState& item, const Error* error) {
@@ -131,10 +133,10 @@ void stop_grinder(const std::shared_ptr<GrinderCore>& grinder, bool cancel_pendi
 }  // namespace detail
 
 WorkGrinder::WorkGrinder(LeasedExecutorManager& manager, const GrinderOptions& options, std::source_location where)
-    : loop_(manager.loop()) {
+    : loop_(detail::Access::loop(manager)) {
   loop_->check_thread("WorkGrinder");
   detail::check_grinder_options(options);
-  core_ = std::make_shared<detail::GrinderCore>(loop_, manager.core(), options, where);
+  core_ = std::make_shared<detail::GrinderCore>(loop_, detail::Access::core(manager), options, where);
   loop_->attach(*core_);
 }
 

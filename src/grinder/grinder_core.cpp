@@ -9,6 +9,7 @@
 #include "base/clock.hpp"
 #include "lease/duration_summary.hpp"
 #include "lease/text.hpp"
+#include "leasepool/detail/access.hpp"
 
 namespace leasepool::detail {
 
@@ -104,7 +105,7 @@ void GrinderCore::cancel_everything(std::string_view reason) {
 
 // Nobody waits for what a thread still runs.
 void GrinderCore::cancel_batch(Batch& batch, const Error& error) const {
-  LeaseRecord& lease = *batch.lease.record();
+  LeaseRecord& lease = *Access::record(batch.lease);
   lease.pool()->abort(error, Ended::are_included);
   lease.give_up_running(error);
 }
@@ -226,10 +227,10 @@ void GrinderCore::cancel(ItemState& item) {
     case ItemPhase::in_flight: {
       const auto batch = batches_.find(item.batch);
       if (batch == batches_.end() || item.call == 0) return;
-      return batch->second.lease.record()->cancel_of_batch(item.call, Error::make(Errc::cancelled, [&] {
-                                                             return options_.owner_prefix +
-                                                                    ": the item was cancelled while it was in flight";
-                                                           }));
+      return Access::record(batch->second.lease)
+          ->cancel_of_batch(item.call, Error::make(Errc::cancelled, [&] {
+                              return options_.owner_prefix + ": the item was cancelled while it was in flight";
+                            }));
     }
     case ItemPhase::waiting_for_room:  // has no Pending
     case ItemPhase::outside:

@@ -9,6 +9,7 @@
 #include "base/clock.hpp"
 #include "lease/manager_core.hpp"
 #include "lease/text.hpp"
+#include "leasepool/detail/access.hpp"
 
 namespace leasepool::detail {
 
@@ -121,7 +122,7 @@ void ManagerCore::fail_waiters(const Error& reason) noexcept {
 }
 
 void ManagerCore::refuse_waiting(Waiter waiter, const Error& reason) noexcept {
-  Error error = reason.with_message([&] {
+  Error error = Access::with_message(reason, [&] {
     return options_.name_prefix + ": " + quoted_owner(waiter.request.owner) + " waited for a pool: " + reason.message();
   });
   refuse_waiter(std::move(waiter), std::move(error));
@@ -157,7 +158,7 @@ void ManagerCore::grant(AcquireRequest& request, AcquireNotice& notice, TimePoin
   ++leased_;
   ++acquired_;
   acquire_wait_.record(now - asked);
-  notice->set(ExecutorLease(std::move(lease)));
+  notice->set(Access::make<ExecutorLease>(std::move(lease)));
   scheduler_->defer(std::move(notice));
 }
 

@@ -6,6 +6,7 @@
 #include "base/clock.hpp"
 #include "lease/lease_record.hpp"
 #include "lease/text.hpp"
+#include "leasepool/detail/access.hpp"
 #include "loop/kept_timer.hpp"
 
 namespace leasepool::detail {
@@ -262,7 +263,7 @@ void LeaseRecord::add_lease_context(Job& job) const noexcept {
     case Errc::not_serializable:
     case Errc::payload_too_large:
     case Errc::bad_payload:
-      return job.fail(error->with_message([&] { return description() + ": " + error->message(); }));
+      return job.fail(Access::with_message(*error, [&] { return description() + ": " + error->message(); }));
     default: return;  // said already, or the function's own
   }
 }

@@ -8,6 +8,7 @@
 #include "lease/lease_record.hpp"
 #include "lease/manager_core.hpp"
 #include "lease/options_check.hpp"
+#include "leasepool/detail/access.hpp"
 #include "loop/loop_core.hpp"
 
 namespace leasepool {
@@ -135,7 +136,7 @@ void submit_job_from_thread(const std::shared_ptr<LeaseRecord>& record, std::uni
 
 }  // namespace detail
 
-LeasedExecutorManager::LeasedExecutorManager(Loop& loop, ManagerOptions options) : loop_(loop.core()) {
+LeasedExecutorManager::LeasedExecutorManager(Loop& loop, ManagerOptions options) : loop_(detail::Access::core(loop)) {
   loop_->check_thread("LeasedExecutorManager");
   detail::check_manager_options(options);
   const ExecutorBackend backend = options.backend;

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "base/leak.hpp"
+#include "leasepool/detail/access.hpp"
 #include "loop/loop_core.hpp"
 
 namespace leasepool {
@@ -55,7 +56,8 @@ void Loop::post(std::move_only_function<void()> function) {
 Timer Loop::call_after(TimeSpan delay, std::move_only_function<void()> function) {
   core_->check_thread("call_after");
   if (!function) throw std::invalid_argument("leasepool: call_after() needs a function, and this one is empty");
-  return {core_, core_->call_at(detail::deadline_after(core_->now(), delay), std::move(function))};
+  return detail::Access::make<Timer>(core_,
+                                     core_->call_at(detail::deadline_after(core_->now(), delay), std::move(function)));
 }
 
 int Loop::poll_fd() const { return core_->poll_fd(); }

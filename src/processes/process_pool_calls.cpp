@@ -6,6 +6,7 @@
 
 #include "base/check.hpp"
 #include "base/clock.hpp"
+#include "leasepool/detail/access.hpp"
 #include "processes/process_pool.hpp"
 #include "shared/symbols.hpp"
 
@@ -60,8 +61,8 @@ Error ProcessPool::with_noted_stack(Error error, const Worker& worker, const Job
     StackTrace stack = worker.noted_stack(job);
     if (stack.empty()) return error;
     const std::string where = "; late in its time it was in " + in_a_line(stack);
-    return error.with_message(error.message() + where)
-        .with_details(std::make_shared<ErrorDetails>(ErrorDetails{.crash = {}, .stack = std::move(stack)}));
+    return Access::with_details(Access::with_message(error, error.message() + where),
+                                std::make_shared<ErrorDetails>(ErrorDetails{.crash = {}, .stack = std::move(stack)}));
   } catch (const std::bad_alloc&) {  // then the error says less
     return error;
   }
@@ -90,7 +91,7 @@ void ProcessPool::requeue_or_fail(const Worker& worker, std::unique_ptr<Job> job
   if (!begun && ++job->state.lost_starts < kMaxLostStarts) return dispatcher_->requeue_front(std::move(job));
   Error error = crash_error(worker, *job);
   if (!begun) {
-    error = error.with_message([&] {
+    error = Access::with_message(error, [&] {
       return options_.name + ": " + std::to_string(kMaxLostStarts) + " workers in a row ended before they began " +
              std::string(job->function_name()) + ", the last: " + worker.describe_end() + "; it has not run";
     });
@@ -106,8 +107,8 @@ Error ProcessPool::crash_error(const Worker& worker, const Job& job) const noexc
                           " (call " + std::to_string(crash.call_id) + "), " + in_milliseconds(crash.ran_for) +
                           " after it was sent; it may have run in part";
     if (!crash.stack.empty()) message += "; it was in " + in_a_line(crash.stack);
-    return Error(Errc::worker_crashed, std::move(message))
-        .with_details(std::make_shared<ErrorDetails>(ErrorDetails{.crash = std::move(crash), .stack = {}}));
+    return Access::with_details(Error(Errc::worker_crashed, std::move(message)),
+                                std::make_shared<ErrorDetails>(ErrorDetails{.crash = std::move(crash), .stack = {}}));
   } catch (const std::bad_alloc&) {
     return Error::without_message(Errc::worker_crashed);
   }

@@ -5,6 +5,7 @@
 
 #include "base/check.hpp"
 #include "base/clock.hpp"
+#include "leasepool/detail/access.hpp"
 #include "processes/worker.hpp"
 #include "shared/exception_codec.hpp"
 #include "shared/registry.hpp"
@@ -111,7 +112,7 @@ IntrusiveQueue<Job> Worker::recall_first(std::size_t count) noexcept {
 
 void Worker::initialize() {
   try {
-    initializing_ = initializer_.make_job();
+    initializing_ = Access::make_job(initializer_);
     Bytes frame = begin_frame();
     Descriptors descriptors;
     const Result<FunctionId> function = initializing_->encode(frame, descriptors, settings_.max_payload);
@@ -134,8 +135,8 @@ void Worker::initialized(const Frame& frame) {
   const std::unique_ptr<Job> ended = std::move(initializing_);
   expect_outcomes();
   if (const Error* const error = ended->error()) {
-    const Error told =
-        error->with_message([&] { return std::string(ended->function_name()) + " failed: " + error->message(); });
+    const Error told = Access::with_message(
+        *error, [&] { return std::string(ended->function_name()) + " failed: " + error->message(); });
     return give_up("could not be initialized: ", told.message());
   }
   initializer_ = {};

@@ -11,6 +11,7 @@
 #include "base/block_signals.hpp"
 #include "base/check.hpp"
 #include "base/clock.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/detail/keep_result.hpp"
 
 namespace leasepool::detail {
@@ -128,7 +129,7 @@ void ThreadPool::report_start() noexcept {
 
 void ThreadPool::initialize(Shared& shared, const Initializer& initializer, Notice<void>& notice) noexcept {
   try {
-    const auto job = initializer.make_job();
+    const auto job = Access::make_job(initializer);
     run_with_log(shared, *job);
     if (job->error() == nullptr) return notice.set({});
     notice.set(std::unexpected(Error::make(

@@ -17,6 +17,7 @@
 #include "catch.hpp"
 #include "grinder/grinder_core.hpp"
 #include "lease/manager_core.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/grinder.hpp"
 #include "memory_gate.hpp"
 #include "sim/sim_pool.hpp"
@@ -178,7 +179,7 @@ class Scenario {
     advance(1ms);
     if (!leases_.empty()) {
       try {
-        leases_.front().record()->extend(40ms);
+        leasepool::detail::Access::record(leases_.front())->extend(40ms);
       } catch (const std::bad_alloc&) {             // NOLINT(bugprone-empty-catch): then it is not extended
       } catch (const leasepool::LeasePoolError&) {  // NOLINT(bugprone-empty-catch): released above
       }
@@ -236,8 +237,9 @@ class Scenario {
     const auto square = [] { return 4; };
     const auto lengths = [](std::vector<int> arguments) { return arguments; };
     try {
-      const leasepool::GrinderCalls calls(grinder_,
-                                          {.owner = "somebody whose name needs memory", .priority = 0, .timeout = {}});
+      const auto calls = leasepool::detail::Access::make<leasepool::GrinderCalls>(
+          grinder_,
+          leasepool::detail::ItemSettings{.owner = "somebody whose name needs memory", .priority = 0, .timeout = {}});
       const auto batch = leasepool::detail::make_batch_verbs(grinder_, lengths, {.isolate_failures = true});
       const auto bad = leasepool::detail::make_batch_verbs(
           grinder_, [](std::vector<int>) -> std::vector<int> { throw std::runtime_error("bad"); },
@@ -263,7 +265,8 @@ class Scenario {
   }
   void stop_grinder() {
     try {
-      const leasepool::GrinderCalls calls(grinder_, {});
+      const auto calls =
+          leasepool::detail::Access::make<leasepool::GrinderCalls>(grinder_, leasepool::detail::ItemSettings{});
       for (int i = 0; i < 4; ++i) submit(calls, [] { return 4; });
       scheduler_->run_until_idle();
       for (int i = 0; i < 2; ++i) submit(calls, [] { return 4; });
@@ -300,7 +303,8 @@ class Scenario {
     if (!grinder_) return;
     leases_.pop_back();
     ask("grinder's start", [this](auto done) { grinder_->start(std::move(done)); });
-    const leasepool::GrinderCalls calls(grinder_, {});
+    const auto calls =
+        leasepool::detail::Access::make<leasepool::GrinderCalls>(grinder_, leasepool::detail::ItemSettings{});
     submit(calls, [] { return 4; });
     advance(1s);
     require(grinder_->stats().items_in_flight == 0 && grinder_->stats().pending == 0, "the grinder goes on");

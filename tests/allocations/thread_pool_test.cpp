@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/detail/bound_job.hpp"
 #include "leasepool/leasepool.hpp"
 #include "loop/loop_core.hpp"
@@ -76,7 +77,8 @@ struct Variant {
 // A pool's life, with all that it does; made so that the test's own part takes no memory once it is constructed.
 class Life {
  public:
-  explicit Life(Variant variant) : variant_(variant), sink_(std::make_shared<Sink>(*loop_.core())) {
+  explicit Life(Variant variant)
+      : variant_(variant), sink_(std::make_shared<Sink>(*leasepool::detail::Access::core(loop_))) {
     (void)loop_.poll_fd();
     options_.name = "a name that is too long to be kept within a string's own bytes";
     options_.workers = 2;
@@ -139,7 +141,7 @@ class Life {
   // False if there is no pool then.
   bool start() {
     try {
-      pool_ = lp::detail::make_pool(*loop_.core(), lp::ExecutorBackend::thread, options_);
+      pool_ = lp::detail::make_pool(*leasepool::detail::Access::core(loop_), lp::ExecutorBackend::thread, options_);
       pool_->start([this](const lp::Result<void>& result) { result ? ++told.started : ++told.failed_to_start; });
     } catch (const std::bad_alloc&) {
       return false;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/loop.hpp"
 #include "loop/loop_core.hpp"
 #include "support/event_fd.hpp"
@@ -69,7 +70,7 @@ TEST_CASE("a loop that is destroyed with everything pending leaks nothing and ru
       timer = loop.call_after(0s, [token] { ++*token; });
       const Timer dead = loop.call_after(1h, [token] { ++*token; });
       for (int i = 0; i < 10; ++i) loop.post([token] { ++*token; });
-      loop.core()->defer([token] { ++*token; });
+      leasepool::detail::Access::core(loop)->defer([token] { ++*token; });
       loop.spawn(sleep_long(loop, token));
       CHECK(token.use_count() >= 22);
     }
@@ -94,7 +95,7 @@ TEST_CASE("what is destroyed with a loop may still use it: nothing that it adds 
     const auto use = [&] {
       loop.post([&] { ++ran; });
       late = loop.call_after(0s, [&] { ++ran; });
-      loop.core()->defer([&] { ++ran; });
+      leasepool::detail::Access::core(loop)->defer([&] { ++ran; });
       loop.stop();
     };
     const auto body = [](Loop& home, OnEnd) -> Task<> { co_await home.sleep(1h); };
@@ -103,7 +104,7 @@ TEST_CASE("what is destroyed with a loop may still use it: nothing that it adds 
     loop.stop();
     loop.run();
     loop.post([end = OnEnd(use)] {});
-    loop.core()->defer([end = OnEnd(use)] {});
+    leasepool::detail::Access::core(loop)->defer([end = OnEnd(use)] {});
     Timer held = loop.call_after(1h, [end = OnEnd(use)] {});
     late = std::move(held);
   }
@@ -149,11 +150,13 @@ TEST_CASE("clients are told of the end, the last to come first, and may end oper
   std::vector<std::unique_ptr<Client>> clients;
   {
     Loop loop;
-    for (const int number : {1, 2, 3}) clients.push_back(std::make_unique<Client>(*loop.core(), ended, number));
-    const auto gone = std::make_unique<Client>(*loop.core(), ended, 4);
-    loop.core()->ring().cancel(gone->poll);
-    CHECK(loop.core()->run_completions_until([&] { return gone->result != 0; }, leasepool::detail::kNever));
-    loop.core()->detach(*gone);
+    for (const int number : {1, 2, 3})
+      clients.push_back(std::make_unique<Client>(*leasepool::detail::Access::core(loop), ended, number));
+    const auto gone = std::make_unique<Client>(*leasepool::detail::Access::core(loop), ended, 4);
+    leasepool::detail::Access::core(loop)->ring().cancel(gone->poll);
+    CHECK(leasepool::detail::Access::core(loop)->run_completions_until([&] { return gone->result != 0; },
+                                                                       leasepool::detail::kNever));
+    leasepool::detail::Access::core(loop)->detach(*gone);
   }
   CHECK(ended == std::vector<int>{3, 2, 1});
   for (const auto& client : clients) CHECK(client->result == -ECANCELED);
@@ -165,7 +168,7 @@ TEST_CASE("settling ends at its deadline when nothing comes, and runs nothing of
   int ran = 0;
   const Timer timer = loop.call_after(0s, [&] { ++ran; });
   loop.post([&] { ++ran; });
-  LoopCore& core = *loop.core();
+  LoopCore& core = *leasepool::detail::Access::core(loop);
   const auto deadline = core.now() + 10ms;
   CHECK_FALSE(core.run_completions_until([] { return false; }, deadline));
   CHECK(core.now() >= deadline);
@@ -180,7 +183,7 @@ TEST_CASE("a core that outlives its loop is inert", "[loop][end]") {
   std::shared_ptr<LoopCore> core;
   {
     Loop loop;
-    core = loop.core();
+    core = leasepool::detail::Access::core(loop);
   }
   CHECK(core->closed());
   const auto handler = [token] { ++*token; };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/loop.hpp"
 #include "loop/loop_core.hpp"
 #include "support/gate.hpp"
@@ -79,7 +80,7 @@ TEST_CASE("what deferred callbacks throw leaves run(), and the others still run 
   Loop loop;
   std::vector<int> ran;
   for (const int number : {1, 2, 3, 4}) {
-    loop.core()->defer([&ran, &loop, number] {
+    leasepool::detail::Access::core(loop)->defer([&ran, &loop, number] {
       ran.push_back(number);
       if (number == 4) loop.stop();
       if (number % 2 == 1) throw std::runtime_error(std::to_string(number));

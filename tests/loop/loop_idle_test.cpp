@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "catch.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/loop.hpp"
 #include "loop/loop_core.hpp"
 #include "support/eventually.hpp"
@@ -56,10 +57,10 @@ TEST_CASE("a loop that expects something soon sleeps, too, when the kernel flags
   std::jthread runner([&] {
     thread = ::syscall(SYS_gettid);
     Loop own;
-    own.core()->begin_busy_poll(50us);
+    leasepool::detail::Access::core(own)->begin_busy_poll(50us);
     loop = &own;
     own.run();
-    own.core()->end_busy_poll(50us);
+    leasepool::detail::Access::core(own)->end_busy_poll(50us);
   });
   REQUIRE(eventually([&] { return loop.load() != nullptr; }));
   CHECK(sleeps_through(thread));

@@ -16,6 +16,7 @@
 
 #include "base/unique_fd.hpp"
 #include "catch.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/loop.hpp"
 #include "loop/loop_core.hpp"
 #include "support/event_fd.hpp"
@@ -184,7 +185,7 @@ TEST_CASE("each thing that is started between dispatches makes the descriptor re
       case 0: timer = loop.call_after(0s, count); break;
       case 1: loop.post(count); break;
       case 2: loop.spawn(count_in_task(ran)); break;
-      case 3: loop.core()->defer(count); break;
+      case 3: leasepool::detail::Access::core(loop)->defer(count); break;
       default: timer = loop.call_after(200us, count); break;
     }
     outer.drive_until([&] { return ran == round; });
@@ -301,7 +302,7 @@ TEST_CASE("an operation started between dispatches is submitted", "[loop][outsid
   const EventFd event;
   event.signal();
   bool polled = false;
-  loop.core()->ring().poll(event.get(), POLLIN, [&](Completion) { polled = true; });
+  leasepool::detail::Access::core(loop)->ring().poll(event.get(), POLLIN, [&](Completion) { polled = true; });
   outer.drive_until([&] { return polled; });
 }
 
@@ -310,7 +311,7 @@ TEST_CASE("settling between dispatches swallows no wake-up", "[loop][outside]") 
   Loop loop;
   Outer outer(loop);
   outer.settle();
-  LoopCore& core = *loop.core();
+  LoopCore& core = *leasepool::detail::Access::core(loop);
   int ran = 0;
   const Timer timer = loop.call_after(20ms, [&] { ++ran; });
   outer.settle();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/loop.hpp"
 #include "loop/loop_core.hpp"
 #include "support/watchdog.hpp"
@@ -204,7 +205,7 @@ TEST_CASE("a loop that is destroyed while threads post runs no post afterwards a
     {
       Loop loop;
       for (int thread = 0; thread < 2; ++thread) {
-        threads.emplace_back([&start, &gone, &ran_late, token, inbox = loop.core()->inbox()] {
+        threads.emplace_back([&start, &gone, &ran_late, token, inbox = leasepool::detail::Access::core(loop)->inbox()] {
           start.arrive_and_wait();
           for (int i = 0; i < 200; ++i) {
             inbox->post([&gone, &ran_late, token] {

@@ -9,6 +9,7 @@
 #include "catch.hpp"
 #include "functions.hpp"
 #include "harness.hpp"
+#include "leasepool/detail/access.hpp"
 #include "processes.hpp"
 
 using namespace leasepool;
@@ -90,7 +91,7 @@ TEST_CASE("a batch crosses to its workers in a few system calls, not in some an 
   TestPool pool(loop, ExecutorBackend::process, std::move(options));
   REQUIRE(pool.start().has_value());
   test::turn(loop);
-  const auto& ring = std::as_const(*loop.core()).ring();
+  const auto& ring = std::as_const(*leasepool::detail::Access::core(loop)).ring();
   const auto operations = ring.operations();
   Trip trip(pool);
   std::vector<std::shared_ptr<test::Call<pid_t>>> calls;

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "base/clock.hpp"
+#include "leasepool/detail/access.hpp"
 #include "processes.hpp"
 
 namespace leasepool::test {
@@ -57,7 +58,7 @@ class Watch {
 }  // namespace
 
 bool run_until(Loop& loop, const std::function<bool()>& holds, std::chrono::seconds limit) {
-  return Watch(*loop.core(), holds, limit).run();
+  return Watch(*leasepool::detail::Access::core(loop), holds, limit).run();
 }
 
 void look_again() {
@@ -66,7 +67,8 @@ void look_again() {
 
 void turn(Loop& loop) {
   bool done = false;
-  loop.core()->run_until(done, [&] { loop.core()->defer([&] { done = true; }); });
+  leasepool::detail::Access::core(loop)->run_until(
+      done, [&] { leasepool::detail::Access::core(loop)->defer([&] { done = true; }); });
 }
 
 void CallSink::job_started(std::uint64_t job_id, TimePoint /*started*/) { started.push_back(job_id); }
@@ -86,7 +88,7 @@ TestPool::TestPool(Loop& its_loop, ExecutorBackend backend, leasepool::detail::P
     lines->emplace_back(record);
     look_again();
   };
-  pool = leasepool::detail::make_pool(*loop.core(), backend, std::move(options));
+  pool = leasepool::detail::make_pool(*leasepool::detail::Access::core(loop), backend, std::move(options));
   sink->pool = pool;
 }
 

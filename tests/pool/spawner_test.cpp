@@ -1,5 +1,6 @@
 // A connection to the fork server by itself: what it answers to, and what becomes of its workers when it ends.
 #include "processes/spawner.hpp"
+#include "leasepool/detail/access.hpp"
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -69,7 +70,7 @@ struct Connection {
 
   Loop loop;
   Owner owner;
-  std::shared_ptr<Spawner> spawner = std::make_shared<Spawner>(*loop.core(), owner);
+  std::shared_ptr<Spawner> spawner = std::make_shared<Spawner>(*leasepool::detail::Access::core(loop), owner);
   std::map<std::uint64_t, UniqueFd> channels;
 };
 

@@ -1,6 +1,7 @@
 // What functions print and log reaches the log as records: whole, in order, whose it is, and without holding up
 // anybody.
 #include "processes/worker_output.hpp"
+#include "leasepool/detail/access.hpp"
 
 #include <unistd.h>
 
@@ -270,7 +271,7 @@ TEST_CASE("a turn of the loop takes a bounded part of a flood, and in the end al
   } taken, before;
   Loop loop;
   const auto output = std::make_shared<WorkerOutput>(
-      *loop.core(),
+      *leasepool::detail::Access::core(loop),
       [&](const WorkerLine& line) {
         ++taken.lines;
         taken.bytes += line.text.size();
@@ -313,7 +314,7 @@ TEST_CASE("of what a dead worker left in its pipe the last lines count most", "[
   std::uint64_t dropped = 0;
   Loop loop;
   const auto output = std::make_shared<WorkerOutput>(
-      *loop.core(), [&](const WorkerLine& line) { lines.emplace_back(line.text); },
+      *leasepool::detail::Access::core(loop), [&](const WorkerLine& line) { lines.emplace_back(line.text); },
       [&](std::uint64_t count) { dropped += count; });
   {
     const WorkerOutput::WorkerEnds ends = output->open();

@@ -1,6 +1,7 @@
 // The parent's view of a worker, with the test in the worker's place: every order in which its frames, its death and
 // the report of it can come.
 #include "processes/worker.hpp"
+#include "leasepool/detail/access.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -181,8 +182,8 @@ struct Fixture {
 
   Loop loop;
   EventOwner owner;
-  std::shared_ptr<Worker> worker =
-      std::make_shared<Worker>(*loop.core(), owner, 1, options(), std::make_shared<detail::RunTimes>());
+  std::shared_ptr<Worker> worker = std::make_shared<Worker>(*leasepool::detail::Access::core(loop), owner, 1, options(),
+                                                            std::make_shared<detail::RunTimes>());
   UniqueFd channel;
   UniqueFd standard_error;
   StatusPage page;
@@ -384,8 +385,8 @@ TEST_CASE("a worker that the kernel killed for want of memory says so, one that 
   const auto end_with = [&](const std::string& events, int wait_status) {
     Loop loop;
     EventOwner owner;
-    const auto worker =
-        std::make_shared<Worker>(*loop.core(), owner, 1, Fixture::options(), std::make_shared<detail::RunTimes>());
+    const auto worker = std::make_shared<Worker>(*leasepool::detail::Access::core(loop), owner, 1, Fixture::options(),
+                                                 std::make_shared<detail::RunTimes>());
     (void)worker->prepare(delegated);
     const std::string cgroup = directory / ("leasepool-" + std::to_string(::getpid()) + "-1");
     std::ofstream(cgroup + "/memory.events") << events;
@@ -413,8 +414,8 @@ TEST_CASE("workers draw the memory at which they are replaced from the last tent
   options.max_worker_rss = kLimit;
   std::set<std::uint64_t> points;
   for (std::uint64_t id = 1; id <= 8; ++id) {
-    const auto worker =
-        std::make_shared<Worker>(*loop.core(), owner, id, options, std::make_shared<detail::RunTimes>());
+    const auto worker = std::make_shared<Worker>(*leasepool::detail::Access::core(loop), owner, id, options,
+                                                 std::make_shared<detail::RunTimes>());
     const StatusPage page = StatusPage::map(worker->prepare(nullptr).status_page.get());
     const auto is_replaced_at = [&](std::uint64_t bytes) {
       page->resident_memory = bytes;

@@ -7,6 +7,7 @@
 
 #include "catch.hpp"
 #include "grinder/grinder_core.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/grinder.hpp"
 #include "sim_pool.hpp"
 #include "sim_scheduler.hpp"
@@ -52,7 +53,8 @@ struct Bench {
 
   auto enqueue() {
     const auto run = [this] { ran.push_back(scheduler->now()); };
-    return GrinderCalls(grinder, leasepool::detail::make_item_settings({})).enqueue(run);
+    return leasepool::detail::Access::make<GrinderCalls>(grinder, leasepool::detail::make_item_settings({}))
+        .enqueue(run);
   }
 };
 

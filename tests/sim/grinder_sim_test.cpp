@@ -12,6 +12,7 @@
 #include "catch.hpp"
 #include "grinder/grinder_core.hpp"
 #include "grinder_model.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/grinder.hpp"
 #include "sim_pool.hpp"
 #include "sim_scheduler.hpp"
@@ -181,7 +182,8 @@ class Sequence {
     if (one_in(3)) options.priority = static_cast<int>(pick(5)) - 2;
     if (one_in(6)) options.timeout = some_time();
     options.owner = one_in(2) ? "a" : "b";
-    const GrinderCalls calls(grinder_, leasepool::detail::make_item_settings(options));
+    const auto calls =
+        leasepool::detail::Access::make<GrinderCalls>(grinder_, leasepool::detail::make_item_settings(options));
     const std::uint64_t item = model_.submitted(options.timeout);
     switch (pick(4)) {
       case 0: return calls.submit_when_room_async(function_of(item), answer_to(item));

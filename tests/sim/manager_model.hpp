@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "lease/manager_core.hpp"
+#include "leasepool/detail/access.hpp"
 #include "sim_pool.hpp"
 
 namespace leasepool::test {
@@ -68,7 +69,8 @@ class ManagerModel {
     for (const ExecutorLease& lease : leases) {
       if (!lease.active()) continue;
       require(lease.hard_expires_at() > now, "a lease is not active past its hard expiry");
-      require(pools.insert(lease.record()->pool().get()).second, "a pool has one active lease");
+      require(pools.insert(leasepool::detail::Access::record(lease)->pool().get()).second,
+              "a pool has one active lease");
       lent.insert(lease.lease_id());
     }
     for (const auto& [request, deadline] : waiting_) require(deadline > now, "nobody waits past a time-out");

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "leasepool/detail/access.hpp"
 #include "leasepool/loop.hpp"
 #include "loop/loop_core.hpp"
 #include "support/socket_pair.hpp"
@@ -47,7 +48,7 @@ struct ChannelHarness {
     (void)drive_until([this] { return in_flight() == 0; });
   }
 
-  [[nodiscard]] detail::LoopCore& core() { return *loop.core(); }
+  [[nodiscard]] detail::LoopCore& core() { return *leasepool::detail::Access::core(loop); }
   // Operations of the channels: all but the loop's own doorbell.
   [[nodiscard]] std::size_t in_flight() { return core().ring().in_flight() - own_operations; }
   // Handles completions until it holds; false when it takes absurdly long.
@@ -63,7 +64,7 @@ struct ChannelHarness {
   }
 
   Loop loop;
-  std::size_t own_operations = loop.core()->ring().in_flight();
+  std::size_t own_operations = leasepool::detail::Access::core(loop)->ring().in_flight();
   SocketPair sockets;
   NotingOwner owner;
   std::shared_ptr<detail::Channel> channel;

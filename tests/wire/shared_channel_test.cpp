@@ -1,5 +1,6 @@
 // SharedChannel: one order of frames over two ways, a sleeper that is woken once, and an other end that lies.
 #include "wire/shared_channel.hpp"
+#include "leasepool/detail/access.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -41,14 +42,16 @@ struct SharedHarness {
   SharedHarness& operator=(const SharedHarness&) = delete;
   ~SharedHarness() {
     channel->detach();
-    (void)drive_until([this] { return loop.core()->ring().in_flight() == own_operations; });
+    (void)drive_until([this] { return leasepool::detail::Access::core(loop)->ring().in_flight() == own_operations; });
   }
   [[nodiscard]] bool drive_until(const std::function<bool()>& holds) {
-    return loop.core()->run_completions_until(holds, loop.core()->now() + std::chrono::seconds(60));
+    return leasepool::detail::Access::core(loop)->run_completions_until(
+        holds, leasepool::detail::Access::core(loop)->now() + std::chrono::seconds(60));
   }
   // Handles what is there already.
   void drive_briefly() {
-    (void)loop.core()->run_completions_until([] { return false; }, loop.core()->now() + std::chrono::milliseconds(1));
+    (void)leasepool::detail::Access::core(loop)->run_completions_until(
+        [] { return false; }, leasepool::detail::Access::core(loop)->now() + std::chrono::milliseconds(1));
   }
   [[nodiscard]] bool send(const Message& message) const {
     return send_all(sockets.theirs.get(), encode(message).view());
@@ -68,16 +71,17 @@ struct SharedHarness {
   }
 
   leasepool::Loop loop;
-  std::size_t own_operations = loop.core()->ring().in_flight();
+  std::size_t own_operations = leasepool::detail::Access::core(loop)->ring().in_flight();
   SocketPair sockets;
   std::unique_ptr<ByteRing> calls = std::make_unique<ByteRing>();
   std::unique_ptr<ByteRing> outcomes = std::make_unique<ByteRing>();
   ByteRingReader their_reader{calls.get()};
   ByteRingWriter their_writer{outcomes.get()};
   NotingOwner owner;
-  std::shared_ptr<SharedChannel> channel = std::make_shared<SharedChannel>(
-      *loop.core(), std::move(sockets.ours), leasepool::detail::RingPair{.out = calls.get(), .in = outcomes.get()},
-      std::size_t{16} << 20, std::chrono::microseconds(50), owner);
+  std::shared_ptr<SharedChannel> channel =
+      std::make_shared<SharedChannel>(*leasepool::detail::Access::core(loop), std::move(sockets.ours),
+                                      leasepool::detail::RingPair{.out = calls.get(), .in = outcomes.get()},
+                                      std::size_t{16} << 20, std::chrono::microseconds(50), owner);
 };
 
 }  // namespace

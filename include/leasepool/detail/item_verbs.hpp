@@ -9,14 +9,15 @@
 #include <utility>
 
 #include "leasepool/awaitable.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/detail/callable.hpp"
 #include "leasepool/detail/work_item.hpp"
 #include "leasepool/pending.hpp"
 
 namespace leasepool::detail {
 
-// Verbs has check_item(verb, arguments...), make_item<Receiver>(state, arguments...), grinder() and settings();
-// OfCall<Arguments...> says of such an item what CallOf does of a call.
+// Verbs has, for Access, check_item(verb, arguments...), make_item<Receiver>(state, arguments...), grinder() and
+// settings(); OfCall<Arguments...> says of such an item what CallOf does of a call.
 template <class Verbs, template <class...> class OfCall>
 class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs stands between
  public:
@@ -26,8 +27,8 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
     requires PossibleCall<OfCall<A...>>
   // NOLINTNEXTLINE(cppcoreguidelines-missing-std-forward): they are, into the capture
   auto submit(A&&... arguments) const {
-    check_grinder_thread(*self().grinder(), "submit");
-    auto start = [grinder = self().grinder(), item = make_awaited("submit", std::forward<A>(arguments)...)](
+    check_grinder_thread(*Access::grinder(self()), "submit");
+    auto start = [grinder = Access::grinder(self()), item = make_awaited("submit", std::forward<A>(arguments)...)](
                      AwaitReceiver<ResultOf<OfCall<A...>>> receiver) mutable {
       item->set_receiver(std::move(receiver));
       submit_item(grinder, std::move(item), WithoutRoom::fail);
@@ -39,7 +40,7 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
   template <class... Rest>
     requires PossibleCallAndCallback<OfCall, Rest...>
   void submit_async(Rest&&... arguments_and_callback) const {
-    check_grinder_thread(*self().grinder(), "submit_async");
+    check_grinder_thread(*Access::grinder(self()), "submit_async");
     submit_with_callback("submit_async", WithoutRoom::fail, std::forward<Rest>(arguments_and_callback)...);
   }
 
@@ -49,8 +50,9 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
     requires PossibleCall<OfCall<A...>>
   // NOLINTNEXTLINE(cppcoreguidelines-missing-std-forward): they are, into the capture
   auto submit_when_room(A&&... arguments) const {
-    check_grinder_thread(*self().grinder(), "submit_when_room");
-    auto start = [grinder = self().grinder(), item = make_awaited("submit_when_room", std::forward<A>(arguments)...)](
+    check_grinder_thread(*Access::grinder(self()), "submit_when_room");
+    auto start = [grinder = Access::grinder(self()),
+                  item = make_awaited("submit_when_room", std::forward<A>(arguments)...)](
                      AwaitReceiver<ResultOf<OfCall<A...>>> receiver) mutable {
       item->set_receiver(std::move(receiver));
       RoomTicket ticket(item->state);
@@ -62,7 +64,7 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
   template <class... Rest>
     requires PossibleCallAndCallback<OfCall, Rest...>
   void submit_when_room_async(Rest&&... arguments_and_callback) const {
-    check_grinder_thread(*self().grinder(), "submit_when_room_async");
+    check_grinder_thread(*Access::grinder(self()), "submit_when_room_async");
     submit_with_callback("submit_when_room_async", WithoutRoom::wait, std::forward<Rest>(arguments_and_callback)...);
   }
 
@@ -70,13 +72,13 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
   template <class... A>
     requires PossibleCall<OfCall<A...>>
   auto enqueue(A&&... arguments) const {
-    check_grinder_thread(*self().grinder(), "enqueue");
+    check_grinder_thread(*Access::grinder(self()), "enqueue");
     using R = ResultOf<OfCall<A...>>;
     auto outcome = std::make_shared<PendingOutcome<R>>();
     auto item = make<PendingReceiver<R>>("enqueue", std::forward<A>(arguments)...);
     item->set_receiver(PendingReceiver<R>(outcome));
-    Pending<R> pending(item->state, std::move(outcome));
-    submit_item(self().grinder(), std::move(item), WithoutRoom::fail);
+    auto pending = Access::make<Pending<R>>(item->state, std::move(outcome));
+    submit_item(Access::grinder(self()), std::move(item), WithoutRoom::fail);
     return pending;
   }
 
@@ -85,13 +87,13 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
   template <class... A>
     requires PossibleCall<OfCall<A...>>
   auto submit_from_thread(A&&... arguments) const {
-    check_other_thread(*self().grinder(), "submit_from_thread", "submit()");
+    check_other_thread(*Access::grinder(self()), "submit_from_thread", "submit()");
     using R = ResultOf<OfCall<A...>>;
     PromiseReceiver<R> receiver;
     std::future<R> future = receiver.future();
     auto item = make<PromiseReceiver<R>>("submit_from_thread", std::forward<A>(arguments)...);
     item->set_receiver(std::move(receiver));
-    submit_item_from_thread(self().grinder(), std::move(item));
+    submit_item_from_thread(Access::grinder(self()), std::move(item));
     return future;
   }
 
@@ -100,9 +102,9 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
 
   template <class Receiver, class... A>
   auto make(const char* verb, A&&... arguments) const {
-    self().check_item(verb, arguments...);
-    auto state = std::make_shared<ItemState>(self().grinder(), self().settings());
-    return self().template make_item<Receiver>(std::move(state), std::forward<A>(arguments)...);
+    Access::check_item(self(), verb, arguments...);
+    auto state = std::make_shared<ItemState>(Access::grinder(self()), Access::settings(self()));
+    return Access::make_item<Receiver>(self(), std::move(state), std::forward<A>(arguments)...);
   }
   template <class... A>
   auto make_awaited(const char* verb, A&&... arguments) const {
@@ -118,7 +120,7 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
       auto item = make<Callback>(verb, std::get<I>(std::move(rest))...);
       // NOLINTNEXTLINE(bugprone-use-after-move): each get() moves one element
       item->set_receiver(Callback(std::get<sizeof...(I)>(std::move(rest))));
-      submit_item(self().grinder(), std::move(item), without_room);
+      submit_item(Access::grinder(self()), std::move(item), without_room);
     }(std::make_index_sequence<sizeof...(Rest) - 1>());
   }
 };
