@@ -1,6 +1,7 @@
 // Letting go of what must never be destroyed.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <new>
 #include <utility>

@@ -1,6 +1,7 @@
 // WaiterQueue: who waits for a pool, first come, first served.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>

@@ -2,6 +2,7 @@
 #include "leasepool/loop.hpp"
 
 #include <stdexcept>
+#include <utility>
 
 #include "base/leak.hpp"
 #include "leasepool/detail/access.hpp"

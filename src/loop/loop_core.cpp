@@ -4,8 +4,8 @@
 #include <poll.h>
 
 #include <cerrno>
+#include <chrono>
 #include <ctime>
-#include <exception>
 #include <new>
 #include <stdexcept>
 #include <string>

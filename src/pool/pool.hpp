@@ -8,7 +8,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "base/intrusive_queue.hpp"
 #include "leasepool/detail/decode_limits.hpp"

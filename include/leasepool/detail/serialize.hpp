@@ -31,6 +31,7 @@
 #include <cereal/types/vector.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <deque>
 #include <forward_list>
 #include <iterator>
