@@ -39,6 +39,11 @@ struct Signature<R (*)(const std::stop_token&, P...)> : Signature<R (*)(std::sto
 template <class R, class... P>
 struct Signature<R (*)(P...) noexcept> : Signature<R (*)(P...)> {};
 
+// What LEASEPOOL_REGISTER takes: no lambda or other object, no member function, none with C's variable arguments. Its
+// name is what the compiler says of those.
+template <auto F>
+concept IsAFreeFunction = std::is_pointer_v<decltype(F)> && requires { typename Signature<decltype(F)>::Return; };
+
 // A parameter by non-const reference cannot bring its change back from another process.
 template <class P>
 using CarriedType = std::conditional_t<std::is_lvalue_reference_v<P> && !std::is_const_v<std::remove_reference_t<P>>, P,
@@ -94,6 +99,7 @@ FunctionAddress caller_of(std::type_identity<std::tuple<P...>> /*arguments*/) {
 }
 
 template <auto F>
+  requires IsAFreeFunction<F>
 FunctionDescription describe_function(std::source_location where) {
   using Sig = Signature<decltype(F)>;
   using Types = Carried<typename Sig::Return, typename Sig::Parameters>;

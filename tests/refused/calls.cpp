@@ -71,4 +71,29 @@ void of_others(lp::Loop& loop, lp::Task<int> task) {
   (void)lp::Initializer(take, std::make_unique<int>(1));  // says: CanBeCopiedForEachWorker
   (void)lp::when_all(5, loop.sleep({}));                  // says: CanBeAwaited
   (void)lp::when_all(task);                               // says: CanBeAwaited
+  loop.block_on(5);                                       // says: Task
+  loop.block_on(task);                                    // says: Task
+  loop.block_on(loop.sleep({}));                          // says: Task
+  loop.spawn(std::move(task));                            // says: Task
+  loop.post(5);                                           // says: move_only_function
+  loop.post([](int) {});                                  // says: move_only_function
+  (void)loop.call_after(lp::Duration(1), square);         // says: move_only_function
+  (void)loop.call_after("soon", [] {});                   // says: TimeSpan
 }
+
+void of_a_manager(lp::LeasedExecutorManager& manager, lp::ExecutorLease& lease) {
+  manager.start_async([] {});                          // says: move_only_function
+  manager.stop_async([](int) {});                      // says: move_only_function
+  manager.acquire_async({}, [](lp::Result<void>) {});  // says: move_only_function
+  (void)manager.acquire("owner");                      // says: AcquireOptions
+  (void)lease.with("text");                            // says: CallOptions
+}
+
+struct Members {
+  int member(int x);
+};
+int printed(const char* format, ...);
+LEASEPOOL_REGISTER([](int x) { return x; });  // says: IsAFreeFunction
+LEASEPOOL_REGISTER(&Members::member);         // says: IsAFreeFunction
+LEASEPOOL_REGISTER(printed);                  // says: IsAFreeFunction
+LEASEPOOL_REGISTER(5);                        // says: IsAFreeFunction
