@@ -27,10 +27,6 @@ constexpr std::uint64_t kWakeupTimeout = 1;  // ids of slots are at least 2^32
 
 constexpr OperationId kOfTimeout = OperationId{1} << 31;  // beside the slot's index: its timeout's completion
 
-constexpr OperationId operation_id(std::uint32_t slot, std::uint32_t generation) noexcept {
-  return (OperationId{generation} << 32) | slot;
-}
-
 __kernel_timespec to_timespec(TimePoint at) noexcept {
   const auto since_boot = std::max(at.time_since_epoch(), Duration::zero());
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since_boot);
@@ -103,7 +99,7 @@ Ring::Ring(Limits limits) {
 }
 
 Ring::~Ring() {
-  check(in_flight_ == 0, "no operation is in flight when its ring is destroyed");
+  check(in_flight() == 0, "no operation is in flight when its ring is destroyed");
   exit();
 }
 
@@ -112,7 +108,7 @@ void Ring::exit() noexcept {
 }
 
 void Ring::give_up() noexcept {
-  if (std::exchange(in_flight_, 0) == 0) return;
+  if (in_flight() == 0) return;
   auto slots = std::move(slots_);
   if (!exit_and_wait()) (void)slots.release();  // NOLINT(bugprone-unused-return-value): leaked
 }
@@ -158,17 +154,10 @@ bool Ring::reserve(unsigned count) noexcept {
 }
 
 std::uint32_t Ring::take_slot(CompletionHandler handler) {
-  if (free_.empty()) {
-    if (free_.capacity() == slots_->size()) free_.reserve(2 * slots_->size() + 16);
-    slots_->emplace_back();
-    free_.push_back(static_cast<std::uint32_t>(slots_->size() - 1));
-  }
-  const std::uint32_t index = free_.back();
-  free_.pop_back();
-  Slot& slot = (*slots_)[index];
-  slot.in_flight = true;
-  slot.handler = std::move(handler);
-  ++in_flight_;
+  check(slots_ != nullptr, "a ring that was given up starts nothing");
+  check(handler != nullptr, "an operation has somebody who handles its completions");
+  const std::uint32_t index = slots_->take();
+  (*slots_)[index].handler = std::move(handler);
   return index;
 }
 
@@ -176,7 +165,7 @@ template <class Prepare>
 OperationId Ring::start(CompletionHandler handler, TimePoint deadline, const Prepare& prepare) {
   const std::uint32_t index = take_slot(std::move(handler));
   Slot& slot = (*slots_)[index];
-  const OperationId id = operation_id(index, slot.generation);
+  const OperationId id = slots_->id_of(index);
   const bool timed = deadline != kNever;
   slot.timeout.begin(timed);
   if (timed) slot.deadline = to_timespec(deadline);
@@ -184,15 +173,22 @@ OperationId Ring::start(CompletionHandler handler, TimePoint deadline, const Pre
   if (reserve(timed ? kPair : 1)) {
     sqe = free_sqe();
   } else {
-    (first_waiting_ == kNone ? first_waiting_ : (*slots_)[last_waiting_].next_waiting) = index;
-    last_waiting_ = index;
+    wait_for_room(index);
     sqe = ::new (static_cast<void*>(slot.waiting.data())) io_uring_sqe;
   }
-  const bool waits = static_cast<void*>(sqe) == slot.waiting.data();
   prepare(sqe);
   io_uring_sqe_set_data64(sqe, id);
-  if (timed && !waits) link_timeout(slot, id, sqe);
+  if (timed && !slot.waits) link_timeout(slot, id, sqe);
   return id;
+}
+
+void Ring::wait_for_room(std::uint32_t index) noexcept {
+  Slot& slot = (*slots_)[index];
+  check(!slot.waits, "an operation waits for room once");
+  check(slot.next_waiting == kNone, "an operation that comes to wait is the last that does");
+  slot.waits = true;
+  (first_waiting_ == kNone ? first_waiting_ : (*slots_)[last_waiting_].next_waiting) = index;
+  last_waiting_ = index;
 }
 
 // Its entry is the next one, which is free.
@@ -211,8 +207,9 @@ void Ring::prepare_waiting() noexcept {
     const bool timed = slot.timeout.has_timeout();
     if (io_uring_sq_space_left(&ring_) < (timed ? kPair : 1)) return;
     io_uring_sqe* const sqe = free_sqe();
+    check(std::exchange(slot.waits, false), "an operation that waits for room is submitted once");
     std::memcpy(sqe, slot.waiting.data(), sizeof *sqe);
-    if (timed) link_timeout(slot, operation_id(first_waiting_, slot.generation), sqe);
+    if (timed) link_timeout(slot, slots_->id_of(first_waiting_), sqe);
     first_waiting_ = std::exchange(slot.next_waiting, kNone);
   }
   for (std::uint32_t index = 0; requests_waiting_ != 0 && index < slots_->size(); ++index) {
@@ -235,7 +232,7 @@ void Ring::ask(std::uint32_t index, Request request) noexcept {
 
 void Ring::prepare_request(std::uint32_t index, Request request, io_uring_sqe* sqe) noexcept {
   Slot& slot = (*slots_)[index];
-  const OperationId id = operation_id(index, slot.generation);
+  const OperationId id = slots_->id_of(index);
   const OperationId timeout = id | kOfTimeout;
   switch (request) {
     case Request::cancel: io_uring_prep_cancel64(sqe, id, 0); break;
@@ -283,25 +280,22 @@ OperationId Ring::poll_multishot(int fd, short events, CompletionHandler handler
                [&](io_uring_sqe* sqe) { io_uring_prep_poll_multishot(sqe, fd, static_cast<unsigned short>(events)); });
 }
 
-Ring::Slot* Ring::find(OperationId id) noexcept {
-  const auto index = static_cast<std::uint32_t>(id);
-  if (id == 0 || !slots_ || index >= slots_->size()) return nullptr;
-  Slot& slot = (*slots_)[index];
-  return slot.in_flight && operation_id(index, slot.generation) == id ? &slot : nullptr;
-}
-
 void Ring::cancel(OperationId id) noexcept {
-  Slot* const slot = find(id);
-  if (slot == nullptr || slot->timeout.operation_has_ended()) return;
-  slot->cancelled = true;
-  ask(static_cast<std::uint32_t>(id), Request::cancel);
+  const std::uint32_t index = slots_ ? slots_->find(id) : kNone;
+  if (index == kNone) return;
+  Slot& slot = (*slots_)[index];
+  if (slot.timeout.operation_has_ended()) return;
+  slot.cancelled = true;
+  ask(index, Request::cancel);
 }
 
 void Ring::set_deadline(OperationId id, TimePoint deadline) noexcept {
-  Slot* const slot = find(id);
-  if (slot == nullptr || !slot->timeout.has_timeout()) return;
-  slot->deadline = to_timespec(deadline);
-  ask(static_cast<std::uint32_t>(id), Request::move_timeout);
+  const std::uint32_t index = slots_ ? slots_->find(id) : kNone;
+  if (index == kNone) return;
+  Slot& slot = (*slots_)[index];
+  if (!slot.timeout.has_timeout()) return;
+  slot.deadline = to_timespec(deadline);
+  ask(index, Request::move_timeout);
 }
 
 void Ring::set_wakeup(TimePoint deadline) noexcept {
@@ -393,6 +387,7 @@ void Ring::run_handlers() {
     const Reaped next = reaped_[handled_++];
     finish(next);  // may reap more
   }
+  check(handled_ <= reaped_.size(), "no more completions are handed over than were reaped");
   reaped_.erase(reaped_.begin(), reaped_.begin() + static_cast<std::ptrdiff_t>(handled_));
   handled_ = 0;
 }
@@ -400,16 +395,17 @@ void Ring::run_handlers() {
 void Ring::finish(const Reaped& reaped) {
   if (reaped.user_data == kNobody) return;
   if (reaped.user_data == kWakeupTimeout) {  // expired or removed: the next set_wakeup() arms it anew
+    check(timeout_armed_, "a wake-up that comes was armed");
     timeout_armed_ = false;
     wakeup_ = TimePoint::max();
     wanted_wakeup_ = TimePoint::max();
     return;
   }
-  const auto index = static_cast<std::uint32_t>(reaped.user_data & ~kOfTimeout);
-  check(index < slots_->size(), "a completion names a slot that exists");
+  check(slots_ != nullptr, "a ring that was given up hands over nothing");
+  const std::uint32_t index = slots_->find(reaped.user_data & ~kOfTimeout);
+  check(index != kNone, "a completion belongs to an operation in flight");
   Slot& slot = (*slots_)[index];
-  check(slot.in_flight && operation_id(index, slot.generation) == (reaped.user_data & ~kOfTimeout),
-        "a completion belongs to an operation in flight");
+  check(!slot.waits, "what completes was submitted");
   if ((reaped.user_data & kOfTimeout) != 0) {
     finish_timeout(index, reaped.completion.result);
   } else if (reaped.completion.more) {
@@ -441,6 +437,7 @@ bool Ring::drop_request(Slot& slot, Request request) noexcept {
   const auto bit = static_cast<std::uint8_t>(request);
   if ((slot.requests & bit) == 0) return false;
   slot.requests = static_cast<std::uint8_t>(slot.requests & ~bit);
+  check(requests_waiting_ > 0, "requests that wait for room are counted");
   --requests_waiting_;
   return true;
 }
@@ -451,11 +448,8 @@ void Ring::end(std::uint32_t index) {
       .result = slot.timeout.result(slot.cancelled), .more = false, .timed_out = slot.timeout.timed_out()};
   CompletionHandler handler = std::move(slot.handler);
   for (const Request request : kRequests) (void)drop_request(slot, request);
-  slot.in_flight = false;
   slot.cancelled = false;
-  if (++slot.generation == 0) slot.generation = 1;
-  free_.push_back(index);
-  --in_flight_;
+  slots_->give_back(index);
   handler(completion);
 }
 

@@ -23,6 +23,7 @@
 
 #include "base/clock.hpp"
 #include "loop/linked_timeout.hpp"
+#include "loop/slots.hpp"
 
 namespace leasepool::detail {
 
@@ -101,7 +102,7 @@ class Ring {
   // what it has added, and clears it when it finds something to do. So one that an entry has found nothing behind is
   // not believed until something was reaped; then only an entry sees what comes.
   [[nodiscard]] bool has_unreaped() const noexcept;
-  [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_; }
+  [[nodiscard]] std::size_t in_flight() const noexcept { return slots_ ? slots_->taken() : 0; }
   // Whether the kernel has dropped completions for want of memory: some operations may never complete.
   [[nodiscard]] bool lost_completions() const noexcept { return lost_completions_; }
 
@@ -111,23 +112,24 @@ class Ring {
   [[nodiscard]] int fd() const noexcept { return ring_.ring_fd; }
 
  private:
-  static constexpr std::uint32_t kNone = UINT32_MAX;
-
   // What is asked of an operation in flight, and waits for room in the kernel's queue.
   enum class Request : std::uint8_t { cancel = 1, start_timeout = 2, move_timeout = 4, remove_timeout = 8 };
   static constexpr Request kRequests[] = {Request::cancel, Request::start_timeout, Request::move_timeout,
                                           Request::remove_timeout};
+  // Of an operation, from its start to its last completion and its timeout's.
   struct Slot {
-    std::uint32_t generation = 1;
-    bool in_flight = false;
+    bool waits = false;         // for room in the kernel's queue
     bool cancelled = false;     // by cancel()
     std::uint8_t requests = 0;  // set of Request
     LinkedTimeout timeout;
     __kernel_timespec deadline{};  // read when the timeout is submitted
     CompletionHandler handler;
-    alignas(io_uring_sqe) std::array<std::byte, sizeof(io_uring_sqe)> waiting{};  // for the same, in order
-    std::uint32_t next_waiting = kNone;
+    alignas(io_uring_sqe) std::array<std::byte, sizeof(io_uring_sqe)> waiting{};  // while it waits, in order
+    std::uint32_t next_waiting = UINT32_MAX;
   };
+  using OperationSlots = Slots<Slot, std::deque>;  // stable addresses: a handler runs while others are added
+  static constexpr std::uint32_t kNone = OperationSlots::kNone;
+
   struct Reaped {
     std::uint64_t user_data = 0;
     Completion completion;
@@ -135,7 +137,6 @@ class Ring {
 
   template <class Prepare>
   OperationId start(CompletionHandler handler, TimePoint deadline, const Prepare& prepare);
-  [[nodiscard]] Slot* find(OperationId id) noexcept;
   [[nodiscard]] bool others_wait() const noexcept { return first_waiting_ != kNone || requests_waiting_ != 0; }
   io_uring_sqe* free_sqe() noexcept;
   bool reserve(unsigned count) noexcept;
@@ -144,6 +145,7 @@ class Ring {
   void prepare_request(std::uint32_t index, Request request, io_uring_sqe* sqe) noexcept;
   bool drop_request(Slot& slot, Request request) noexcept;
   std::uint32_t take_slot(CompletionHandler handler);
+  void wait_for_room(std::uint32_t index) noexcept;
   void prepare_waiting() noexcept;
   void prepare_wakeup(io_uring_sqe* sqe) noexcept;
   [[nodiscard]] unsigned kernel_flags() const noexcept;
@@ -158,13 +160,10 @@ class Ring {
 
   io_uring ring_{};
   bool exited_ = false;
-  // Stable addresses: a handler runs while others are added.
-  std::unique_ptr<std::deque<Slot>> slots_ = std::make_unique<std::deque<Slot>>();
-  std::vector<std::uint32_t> free_;  // has room for all
+  std::unique_ptr<OperationSlots> slots_ = std::make_unique<OperationSlots>();  // null once it was given up
   std::uint32_t first_waiting_ = kNone;
   std::uint32_t last_waiting_ = kNone;
   std::size_t requests_waiting_ = 0;
-  std::size_t in_flight_ = 0;
   std::uint64_t operations_ = 0;
   std::vector<Reaped> reaped_;  // those before handled_ have been handed over; never more than there is room for
   std::size_t handled_ = 0;

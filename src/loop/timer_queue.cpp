@@ -3,46 +3,27 @@
 
 #include <utility>
 
+#include "base/check.hpp"
+
 namespace leasepool::detail {
 
-namespace {
-constexpr TimerId timer_id(std::uint32_t slot, std::uint32_t generation) noexcept {
-  return (TimerId{generation} << 32) | slot;
-}
-constexpr std::uint32_t slot_of(TimerId id) noexcept { return static_cast<std::uint32_t>(id); }
-constexpr std::uint32_t generation_of(TimerId id) noexcept { return static_cast<std::uint32_t>(id >> 32); }
-}  // namespace
-
-void TimerQueue::add_slot() {
-  slots_.emplace_back();
-  try {
-    free_.reserve(slots_.capacity());
-    heap_.reserve(slots_.capacity());
-  } catch (...) {
-    slots_.pop_back();
-    throw;
-  }
-  free_.push_back(static_cast<std::uint32_t>(slots_.size() - 1));
-}
-
 TimerId TimerQueue::add(TimePoint deadline, Handler handler) {
-  if (free_.empty()) add_slot();
-  const std::uint32_t index = free_.back();
-  free_.pop_back();
+  check(handler != nullptr, "a timer has something to do when it comes");
+  if (heap_.size() == heap_.capacity()) heap_.reserve(2 * heap_.size() + 16);
+  const std::uint32_t index = slots_.take();
   heap_.push_back(index);
   Slot& slot = slots_[index];
   slot.deadline = deadline;
   slot.sequence = next_sequence_++;
-  slot.pending = true;
   slot.handler = std::move(handler);
   slot.heap_index = heap_.size() - 1;
   sift_up(slot.heap_index);
-  return timer_id(index, slot.generation);
+  return slots_.id_of(index);
 }
 
 bool TimerQueue::cancel(TimerId id) noexcept {
-  const std::uint32_t index = slot_of(id);
-  if (index >= slots_.size() || !slots_[index].pending || slots_[index].generation != generation_of(id)) return false;
+  const std::uint32_t index = slots_.find(id);
+  if (index == Slots<Slot>::kNone) return false;
   const Handler dropped = remove(index);  // destroyed last: its captures may cancel other timers
   return true;
 }
@@ -100,6 +81,8 @@ void TimerQueue::sift_down(std::size_t index) noexcept {
 TimerQueue::Handler TimerQueue::remove(std::uint32_t index) noexcept {
   Slot& slot = slots_[index];
   const std::size_t hole = slot.heap_index;
+  check(hole < heap_.size(), "a timer that is pending has a place in the heap");
+  check(heap_[hole] == index, "a timer's place in the heap is its own");
   const std::uint32_t last = heap_.back();
   heap_.pop_back();
   if (hole < heap_.size()) {
@@ -107,10 +90,16 @@ TimerQueue::Handler TimerQueue::remove(std::uint32_t index) noexcept {
     sift_up(hole);
     sift_down(slots_[last].heap_index);
   }
-  slot.pending = false;
-  if (++slot.generation == 0) slot.generation = 1;  // 0 would make an id of 0, which names none
-  free_.push_back(index);
+  slots_.give_back(index);
   return std::exchange(slot.handler, {});
+}
+
+void TimerQueue::check_order() const noexcept {
+  check(slots_.taken() == heap_.size(), "each timer is pending, and once");
+  for (std::size_t index = 0; index < heap_.size(); ++index) {
+    check(slots_[heap_[index]].heap_index == index, "each timer knows its place");
+    check(index == 0 || before(heap_[(index - 1) / 2], heap_[index]), "no timer comes before the one above it");
+  }
 }
 
 }  // namespace leasepool::detail

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "leasepool/duration.hpp"
+#include "loop/slots.hpp"
 
 namespace leasepool::detail {
 
@@ -38,13 +39,14 @@ class TimerQueue {
   [[nodiscard]] std::size_t size() const noexcept { return heap_.size(); }
   [[nodiscard]] bool empty() const noexcept { return heap_.empty(); }
 
+  // For tests: looks through all of it.
+  void check_order() const noexcept;
+
  private:
   struct Slot {
     TimePoint deadline{};
     std::uint64_t sequence = 0;
     std::size_t heap_index = 0;
-    std::uint32_t generation = 1;
-    bool pending = false;
     Handler handler;
   };
 
@@ -53,10 +55,8 @@ class TimerQueue {
   void sift_up(std::size_t index) noexcept;
   void sift_down(std::size_t index) noexcept;
   Handler remove(std::uint32_t index) noexcept;
-  void add_slot();
 
-  std::vector<Slot> slots_;
-  std::vector<std::uint32_t> free_;  // has room for all slots, as has the heap
+  Slots<Slot> slots_;  // one for each timer that is pending
   std::vector<std::uint32_t> heap_;
   std::uint64_t next_sequence_ = 0;
 };

@@ -223,6 +223,7 @@ TEST_CASE("the queue behaves as a sorted map under 100,000 random adds, cancels 
       now += std::chrono::milliseconds(random() % 8);
       taken.clear();
       run_due(timers, now);
+      timers.check_order();
       std::vector<int> expected;
       while (!model.empty() && model.begin()->first <= now) {
         expected.push_back(model.begin()->second);
