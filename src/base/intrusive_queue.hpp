@@ -7,6 +7,8 @@
 #include <memory>
 #include <utility>
 
+#include "base/check.hpp"
+
 namespace leasepool::detail {
 
 // First in, first out; owns its elements. One thread, or under a lock.
@@ -69,13 +71,21 @@ class IntrusiveQueue {
     other.size_ = 0;
   }
   [[nodiscard]] T& front() const noexcept { return *head_; }
-  [[nodiscard]] std::unique_ptr<T> pop_front() noexcept { return remove(*head_); }
-  [[nodiscard]] std::unique_ptr<T> pop_back() noexcept { return remove(*tail_); }
+  [[nodiscard]] std::unique_ptr<T> pop_front() noexcept {
+    check(head_ != nullptr, "there is an element to be taken from the front of a queue");
+    return remove(*head_);
+  }
+  [[nodiscard]] std::unique_ptr<T> pop_back() noexcept {
+    check(tail_ != nullptr, "there is an element to be taken from the back of a queue");
+    return remove(*tail_);
+  }
 
   // Takes out an element that is in this queue.
   [[nodiscard]] std::unique_ptr<T> remove(T& element) noexcept {
     T* const next = static_cast<T*>(element.next);
     T* const previous = static_cast<T*>(element.previous);
+    check((previous == nullptr ? head_ : previous->next) == &element, "an element is taken out of the queue it is in");
+    check((next == nullptr ? tail_ : next->previous) == &element, "the elements of a queue are linked both ways");
     if (previous == nullptr)
       head_ = next;
     else

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/check.hpp"
 #include "base/intrusive_queue.hpp"
 #include "leasepool/detail/deferred.hpp"
 #include "leasepool/error.hpp"
@@ -31,8 +32,14 @@ class Notice final : public Deferred {
   explicit Notice(Callback callback) noexcept : callback_(std::move(callback)) {}
 
   // What run() will hand over; before it is deferred.
-  void set(Result<T> result) noexcept { result_.emplace(std::move(result)); }
-  void run() override { callback_(std::move(*result_)); }
+  void set(Result<T> result) noexcept {
+    check(!result_, "whoever waits is told one result");
+    result_.emplace(std::move(result));
+  }
+  void run() override {
+    check(result_.has_value(), "whoever waits is told when there is a result");
+    callback_(std::move(*result_));
+  }
 
  private:
   Callback callback_;
@@ -67,6 +74,11 @@ class DoneNotices {
 template <class Owner, void (Owner::*kFunction)()>
 class DeferredMember final : public Deferred {
  public:
+  DeferredMember() = default;
+  DeferredMember(const DeferredMember&) = delete;
+  DeferredMember& operator=(const DeferredMember&) = delete;
+  ~DeferredMember() override { check(!queued_, "what is queued keeps the object that it is a member of"); }
+
   // What is to be queued; null if it is already. The queue's deleting it only says that it is not queued any more.
   [[nodiscard]] std::unique_ptr<Deferred> to_queue(std::shared_ptr<Owner> owner) noexcept {
     if (queued_) return nullptr;
@@ -76,6 +88,7 @@ class DeferredMember final : public Deferred {
   }
 
   void run() override {
+    check(queued_, "what runs was queued");
     running_ = true;
     queued_ = false;  // from here on it may be queued again
     const auto owner = owner_;

@@ -9,6 +9,8 @@
 #include <system_error>
 #include <utility>
 
+#include "base/check.hpp"
+
 namespace leasepool::detail {
 
 Inbox::Inbox() : doorbell_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
@@ -26,6 +28,7 @@ void Inbox::request_stop() noexcept {
 
 void Inbox::hand_back(const std::shared_ptr<HandedBack>& of_thread, std::unique_ptr<Deliverable> ended) noexcept {
   if (!of_thread->ring.push(std::move(ended))) return;
+  check(of_thread->self == nullptr, "a thread calls the loop once until that has come");
   of_thread->self = of_thread;
   HandedBack* first = finished_.load();
   do {
@@ -41,6 +44,7 @@ void Inbox::hand_back(const std::shared_ptr<HandedBack>& of_thread, std::unique_
 // Takes the first of a list of callers out, which may be its last owner.
 std::shared_ptr<HandedBack> Inbox::next_of(HandedBack*& first) noexcept {
   auto taken = std::move(first->self);
+  check(taken.get() == first, "what a thread has handed back is kept until the loop comes");
   first = first->next;
   return taken;
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.hpp"
 #include "base/clock.hpp"
 #include "loop/scheduler.hpp"
 
@@ -25,10 +26,14 @@ inline void set_kept_timer(Scheduler& scheduler, TimerId& timer, TimePoint deadl
   timer = scheduler.call_at(std::min(deadline, kPlaceKept), std::move(handler));
 }
 
-// One thread. The scheduler outlives its use.
+// One thread. The scheduler outlives its use; a handler may reach who has the timer, so it is disarmed before that
+// goes.
 class KeptTimer {
  public:
   explicit KeptTimer(Scheduler& scheduler) noexcept : scheduler_(scheduler) {}
+  KeptTimer(const KeptTimer&) = delete;
+  KeptTimer& operator=(const KeptTimer&) = delete;
+  ~KeptTimer() { check(timer_ == 0, "a timer is disarmed before it is destroyed"); }
 
   // Takes the place, if it has none. Throws std::bad_alloc.
   void keep() {
@@ -41,6 +46,7 @@ class KeptTimer {
 
   // While it keeps a place. The handler holds 24 bytes at most, and begins with came().
   void set(TimePoint deadline, Scheduler::Handler handler) noexcept {
+    check_keeps_place();
     set_kept_timer(scheduler_, timer_, deadline, std::move(handler));
     set_ = true;
   }
@@ -48,12 +54,19 @@ class KeptTimer {
     if (set_) came();
   }
   void came() noexcept {
+    check(set_, "a timer comes once for each time that it is set");
+    check_keeps_place();
     set_kept_timer(scheduler_, timer_, kPlaceKept, [] {});
     set_ = false;
   }
   [[nodiscard]] bool is_set() const noexcept { return set_; }
 
  private:
+  // A loop that has closed has no places.
+  void check_keeps_place() const noexcept {
+    check(timer_ != 0 || scheduler_.closed(), "a timer that is set keeps a place");
+  }
+
   Scheduler& scheduler_;
   TimerId timer_ = 0;
   bool set_ = false;

@@ -34,7 +34,9 @@ struct LoopCore::Spawned final : RootTask::Observer {
 // Marks the time in which a turn runs.
 class LoopCore::Turning {
  public:
-  explicit Turning(LoopCore& loop) : loop_(loop) { loop_.turning_ = true; }
+  explicit Turning(LoopCore& loop) : loop_(loop) {
+    check(!std::exchange(loop_.turning_, true), "a loop takes one turn at a time");
+  }
   Turning(const Turning&) = delete;
   Turning& operator=(const Turning&) = delete;
   ~Turning() { loop_.turning_ = false; }
@@ -367,6 +369,7 @@ void LoopCore::run_deferred() {
 }
 
 void LoopCore::arm_doorbell() {
+  check(doorbell_ == 0, "the doorbell is polled once at a time");
   doorbell_ = ring_.poll_multishot(inbox_->doorbell_fd(), POLLIN, [this](Completion completion) {
     if (!completion.more) doorbell_ = 0;  // armed anew at the start of the next turn
   });
@@ -411,6 +414,8 @@ void LoopCore::close() noexcept {
 }
 
 void LoopCore::close_now() noexcept {
+  check(!closed_, "a loop is closed once");
+  check(!turning_, "a loop is not closed within its turn");
   while (!spawned_.empty()) spawned_.pop_front();  // tasks first: their frames own leases, managers and timers
   ended_.clear();
   while (!clients_.empty()) {
@@ -423,6 +428,7 @@ void LoopCore::close_now() noexcept {
   ring_.cancel(doorbell_);
   const TimePoint patience = ring_.lost_completions() ? deadline_after(now(), kLostPatience) : kNever;
   if (!run_completions_until([this] { return ring_.in_flight() == 0; }, patience)) ring_.give_up();
+  check(ring_.in_flight() == 0, "nothing is in flight on a loop that has closed");
   deferred_.clear();
   reports_.clear();
   deliveries_.clear();

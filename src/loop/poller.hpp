@@ -2,6 +2,8 @@
 // turn, and tells it when to wake the loop instead.
 #pragma once
 
+#include "base/check.hpp"
+
 namespace leasepool::detail {
 
 // Loop thread only. Must not go while it is watched. It carries the links of the loop's list, so that to be watched
@@ -36,8 +38,13 @@ class PollerList {
   PollerList() = default;
   PollerList(const PollerList&) = delete;
   PollerList& operator=(const PollerList&) = delete;
+  ~PollerList() {
+    check(cursors_ == nullptr, "a list of pollers is not destroyed in a round");
+    check(empty(), "nothing is watched by a loop that is destroyed");
+  }
 
   void add(Poller& poller) noexcept {
+    check(poller.next == nullptr && poller.previous == nullptr && first_ != &poller, "a poller is watched once");
     poller.previous = last_;
     poller.next = nullptr;
     (last_ == nullptr ? first_ : last_->next) = &poller;
@@ -47,8 +54,13 @@ class PollerList {
     for (Cursor* cursor = cursors_; cursor != nullptr; cursor = cursor->outer) {
       if (cursor->next == &poller) cursor->next = poller.next;
     }
-    (poller.previous == nullptr ? first_ : poller.previous->next) = poller.next;
-    (poller.next == nullptr ? last_ : poller.next->previous) = poller.previous;
+    Poller*& from_before = poller.previous == nullptr ? first_ : poller.previous->next;
+    Poller*& from_behind = poller.next == nullptr ? last_ : poller.next->previous;
+    check(from_before == &poller, "a poller that is not watched any more was watched");
+    check(from_behind == &poller, "pollers are linked both ways");
+    from_before = poller.next;
+    from_behind = poller.previous;
+    poller.next = poller.previous = nullptr;
   }
   [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
 
