@@ -11,11 +11,13 @@ namespace leasepool::detail {
 std::size_t ByteRingWriter::room() {
   const std::uint64_t unread = written_ - ring_->read.load(std::memory_order_acquire);
   if (unread > ByteRing::kSize) throw DecodeError("it read what was not written to its ring");
-  return ByteRing::kSize - static_cast<std::size_t>(unread);
+  known_room_ = ByteRing::kSize - static_cast<std::size_t>(unread);
+  return known_room_;
 }
 
 void ByteRingWriter::write(std::span<const std::byte> bytes) noexcept {
-  check(bytes.size() <= ByteRing::kSize, "no more is written to a ring than it has room for");
+  check(bytes.size() <= known_room_, "no more is written to a ring than it has room for");
+  known_room_ -= bytes.size();
   const std::size_t at = written_ % ByteRing::kSize;
   const std::size_t before_end = std::min(bytes.size(), ByteRing::kSize - at);
   if (before_end != 0) std::memcpy(ring_->bytes.data() + at, bytes.data(), before_end);
@@ -32,6 +34,7 @@ void ByteRingReader::refresh() {
 }
 
 std::size_t ByteRingReader::read(std::span<std::byte> into) noexcept {
+  check(seen_ - read_ <= ByteRing::kSize, "no more is read from a ring than it holds");
   const std::size_t size = std::min(into.size(), static_cast<std::size_t>(seen_ - read_));
   if (size == 0) return 0;
   const std::size_t at = read_ % ByteRing::kSize;

@@ -34,7 +34,7 @@ class ByteRingWriter {
   // How many bytes can be written now. Throws DecodeError when the reader says that it has read what was not written.
   [[nodiscard]] std::size_t room();
 
-  // At most room() bytes; the reader sees them at the next publish().
+  // At most as many bytes as room() said; the reader sees them at the next publish().
   void write(std::span<const std::byte> bytes) noexcept;
   void publish() noexcept { ring_->written.store(written_); }
 
@@ -51,6 +51,7 @@ class ByteRingWriter {
  private:
   ByteRing* ring_;
   std::uint64_t written_ = 0;
+  std::size_t known_room_ = ByteRing::kSize;  // of an empty ring; else as room() has said
 };
 
 // One thread of the process that reads.

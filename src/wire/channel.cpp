@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <new>
 #include <utility>
 
+#include "base/check.hpp"
 #include "base/clock.hpp"
 #include "base/close_in_background.hpp"
 
@@ -33,6 +33,7 @@ Channel::~Channel() {
 void Channel::open() { receive(); }
 
 void Channel::receive() {
+  check(!receiving_, "one receive is in flight at a time");
   const std::span<std::byte> space = decoder_.space();
   (void)decoder_.space_for_descriptors();
   receive_ =
@@ -42,7 +43,7 @@ void Channel::receive() {
 }
 
 void Channel::received(Completion completion) {
-  receiving_ = false;
+  check(std::exchange(receiving_, false), "what was received was asked for");
   if (completion.result > 0) take_in(static_cast<std::size_t>(completion.result));
   drained_ = completion.result == 0 || completion.result == -ECONNRESET;
   if (owner_ == nullptr) return;
@@ -85,7 +86,8 @@ void Channel::end(std::string_view violation) {
 void Channel::queue(Bytes frame, Descriptors descriptors, std::uint64_t number) {
   constexpr std::size_t kTogether = std::size_t{64} << 10;
   const std::size_t size = frame.size();
-  const bool back_may_grow = outgoing_.size() > (sending_ ? 1U : 0U);  // the kernel reads what is being sent
+  const bool back_may_grow =
+      outgoing_.size() > (sending_ == Sending::nothing ? 0U : 1U);  // the kernel reads what is being sent
   if (back_may_grow && descriptors.empty() && outgoing_.back().descriptors.empty() &&
       outgoing_.back().frame.size() + size <= kTogether) {
     outgoing_.back().frame.append(frame.view());
@@ -98,45 +100,55 @@ void Channel::queue(Bytes frame, Descriptors descriptors, std::uint64_t number) 
 bool Channel::wake() {
   if (unread_wakes_ == kMaxFramesUnderWay) return false;
   ++unread_wakes_;
-  wake_wanted_ = true;
+  wake_.want();
   flush();
   return true;
 }
 
 void Channel::flush() {
-  if (!sending_) send_next();
+  if (sending_ == Sending::nothing) send_next();
 }
 
 // A frame is not interrupted; else what wakes the other end comes first.
 void Channel::send_next() {
-  if ((wake_wanted_ || sent_of_wake_ != 0) && sent_of_front_ == 0) {
+  if (wake_.due() && sent_of_front_ == 0) {
     send_wake();
   } else if (!outgoing_.empty()) {
     send_front();
   }
 }
 
+// What is in flight keeps its buffer, so nothing else may be meanwhile.
+void Channel::begin_sending() noexcept {
+  check(sending_ == Sending::nothing, "one send is in flight at a time");
+  sending_ = Sending::in_flight;
+}
+
+void Channel::end_sending() noexcept {
+  check(sending_ == Sending::in_flight, "a send ends once");
+  sending_ = Sending::nothing;
+}
+
 void Channel::send_wake() {
-  static const EmptyFrame kWake = empty_frame(FrameType::wake);
   try {
-    send_ = loop_.ring().send(socket_.get(), std::span(kWake).subspan(sent_of_wake_),
+    send_ = loop_.ring().send(socket_.get(), wake_.left(),
                               [self = shared_from_this()](Completion completion) { self->woke(completion); });
-    sending_ = true;
-    if (sent_of_wake_ == 0) wake_wanted_ = false;  // one that is wanted from now on is another: this may be read soon
+    begin_sending();
+    wake_.begun();
   } catch (const std::bad_alloc&) {
     stop_sending();
   }
 }
 
 void Channel::woke(Completion completion) {
-  sending_ = false;
+  end_sending();
   if (completion.result < 0) {
-    wake_wanted_ = true;
+    wake_.refused();
     return not_sent(completion.result, false);
   }
   tries_ = 0;
   unread_wakes_ = 0;
-  sent_of_wake_ = (sent_of_wake_ + static_cast<std::size_t>(completion.result)) % kFrameHeaderSize;
+  wake_.sent(static_cast<std::size_t>(completion.result));
   if (owner_ != nullptr) send_next();
 }
 
@@ -152,18 +164,21 @@ void Channel::send_front() {
       send_ =
           loop_.ring().sendmsg(socket_.get(), outgoing_message_.to_send(bytes, front.descriptors), std::move(handler));
     }
-    sending_ = true;
+    begin_sending();
   } catch (const std::bad_alloc&) {
     stop_sending();
   }
 }
 
 void Channel::sent(Completion completion) {
-  sending_ = false;
+  end_sending();
+  check(!outgoing_.empty(), "what was sent is the first of what waits");
   if (completion.result < 0) return not_sent(completion.result, !outgoing_.front().descriptors.empty());
   tries_ = 0;
   unread_wakes_ = 0;
   const auto count = static_cast<std::size_t>(completion.result);
+  check(count <= outgoing_.front().frame.size() - sent_of_front_, "no more of a frame is sent than there is");
+  check(count <= unsent_bytes_, "what waits to be sent is counted");
   outgoing_.front().descriptors.clear();  // they went with the first byte
   sent_of_front_ += count;
   unsent_bytes_ -= count;
@@ -190,12 +205,14 @@ void Channel::try_later() {
   constexpr Duration kFirstPause = std::chrono::milliseconds(1);
   constexpr unsigned kMaxDoublings = 6;
   const Duration pause = kFirstPause * (1U << std::min(tries_++, kMaxDoublings));
-  sending_ = true;
+  check(sending_ == Sending::nothing, "nothing is in flight while a channel pauses");
   try {
     next_try_ = loop_.call_at(deadline_after(loop_.now(), pause), [self = shared_from_this()] {
       self->next_try_ = 0;
+      self->sending_ = Sending::nothing;
       self->send_next();
     });
+    sending_ = Sending::after_a_pause;
   } catch (const std::bad_alloc&) {
     send_next();
   }
@@ -208,7 +225,7 @@ void Channel::refuse_front(int error) {
   refuse_frame(front.frame);
   tries_ = 0;
   owner_->descriptors_refused(front.number, error);
-  if (owner_ != nullptr && !sending_) send_next();
+  if (owner_ != nullptr) flush();
 }
 
 // The other end is gone, or takes nothing any more: either is the channel's end.
@@ -216,8 +233,7 @@ void Channel::stop_sending() {
   outgoing_.clear();
   sent_of_front_ = 0;
   unsent_bytes_ = 0;
-  wake_wanted_ = false;
-  sent_of_wake_ = 0;
+  wake_.stop();
   finish();
 }
 

@@ -15,6 +15,7 @@
 #include "loop/loop_core.hpp"
 #include "wire/frame.hpp"
 #include "wire/message.hpp"
+#include "wire/wake.hpp"
 
 namespace leasepool::detail {
 
@@ -83,6 +84,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
     Descriptors descriptors;  // until the kernel has them
     std::uint64_t number = 0;
   };
+  enum class Sending { nothing, in_flight, after_a_pause };
 
   void receive();
   void received(Completion completion);
@@ -93,6 +95,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
   void send_front();
   void sent(Completion completion);
   void send_wake();
+  void begin_sending() noexcept;
+  void end_sending() noexcept;
   void woke(Completion completion);
   void not_sent(int result, bool with_descriptors);
   void try_later();
@@ -109,14 +113,13 @@ class Channel : public std::enable_shared_from_this<Channel> {
   std::deque<Outgoing> outgoing_;
   std::size_t sent_of_front_ = 0;
   std::size_t unsent_bytes_ = 0;
-  std::size_t sent_of_wake_ = 0;
+  Wake wake_;
   std::size_t unread_wakes_ = 0;  // that were wanted since the socket took anything
-  bool wake_wanted_ = false;
-  unsigned tries_ = 0;  // in a row, of what the kernel had no room for
+  unsigned tries_ = 0;            // in a row, of what the kernel had no room for
   TimerId next_try_ = 0;
   OperationId receive_ = 0;  // the last ones
   OperationId send_ = 0;
-  bool sending_ = false;
+  Sending sending_ = Sending::nothing;
   bool receiving_ = false;
   bool paused_ = false;
   bool drained_ = false;  // nothing is left in the socket, and nothing comes any more
