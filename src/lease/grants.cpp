@@ -107,6 +107,7 @@ void ManagerCore::waiter_timed_out(std::uint64_t waiter_id) {
 }
 
 void ManagerCore::refuse(AcquireNotice notice, Error error) noexcept {
+  check(notice != nullptr, "who is refused a lease has not been told yet");
   ++acquires_failed_;
   notice->set(std::unexpected(std::move(error)));
   scheduler_->defer(std::move(notice));
@@ -145,14 +146,17 @@ std::string ManagerCore::holders(std::size_t most) const {
   return text.empty() ? "nobody" : text;
 }
 
-// Throws std::bad_alloc, and then nothing has changed.
+// Throws std::bad_alloc, and then the pool is idle as before, and the request has lost its owner's name.
 void ManagerCore::grant(AcquireRequest& request, AcquireNotice& notice, TimePoint asked, TimePoint now) {
+  check(notice != nullptr, "who is granted a lease has not been told yet");
   const Slot slot = idle_.back();
   auto lease = std::allocate_shared<LeaseRecord>(
       JobAllocator<LeaseRecord>(), scheduler_, *this, call_stats_, slot->pool,
       LeaseRecord::Grant{.id = next_lease_id(), .owner = std::move(request.owner), .where = request.where, .at = now});
   set_deadlines(*lease, now, request.lease_duration);
   idle_.pop_back();
+  slot->enter(PoolPhase::lent);
+  check(slot->lease == nullptr, "a pool is lent once at a time");
   lease->slot = &*slot;
   slot->lease = lease;
   ++leased_;
@@ -186,6 +190,7 @@ void ManagerCore::lease_drained(LeaseRecord& record) {
 }
 
 void ManagerCore::return_pool(Slot slot) {
+  check(slot->phase == PoolPhase::lent, "a pool comes back once");
   end_lending(*slot);
   slot->lease.reset();
   const bool broken = slot->pool->broken();
@@ -193,7 +198,7 @@ void ManagerCore::return_pool(Slot slot) {
     retire(slot);
     return broken ? resize() : add_pools_for_waiters();
   }
-  idle_.push_back(slot);
+  make_idle(slot);
   serve_waiters();
 }
 
@@ -212,6 +217,7 @@ void ManagerCore::extend_lease(LeaseRecord& record, Duration duration) {
 }
 
 void ManagerCore::soft_expired(LeaseRecord& record) {
+  check(record.slot != nullptr, "a lease that expires is lent");
   ++leases_expired_;
   if (record.hard_expires_at <= record.soft_expires_at) return revoke(record);
   // In the place of the timer that has come, so that it takes no memory.
@@ -229,7 +235,7 @@ void ManagerCore::revoke(LeaseRecord& record) {
   const Slot slot = record.slot->place;
   const std::shared_ptr<LeaseRecord> lease = slot->lease;
   lease->expiry_timer = 0;
-  lease->set_state(LeaseState::revoked);
+  lease->enter(LeaseState::revoked);
   ++leases_revoked_;
   const Error error = *lease->refusal();
   const std::shared_ptr<Pool> pool = slot->pool;

@@ -3,6 +3,7 @@
 #include <new>
 #include <utility>
 
+#include "base/check.hpp"
 #include "base/clock.hpp"
 #include "lease/lease_record.hpp"
 #include "lease/text.hpp"
@@ -56,6 +57,7 @@ void LeaseRecord::submit_batch(IntrusiveQueue<Job> jobs) {
 std::unique_ptr<Job> LeaseRecord::admit(std::unique_ptr<Job> job, const CallSettings& settings,
                                         TimePoint now) noexcept {
   JobState& state = job->state;
+  check(state.lease == nullptr, "a call is submitted once");
   if (state.id == 0) state.id = new_call_id();
   state.lease = shared_from_this();
   state.submitted = now;
@@ -153,7 +155,9 @@ void LeaseRecord::cancel(Job& job, const Error& error) const {
 
 void LeaseRecord::job_started(std::uint64_t job_id, TimePoint started) {
   Job* const job = calls_.watched(job_id);
-  if (job != nullptr && job->state.timeout) watch_run(*job, started);  // its wait is over
+  if (job == nullptr) return;
+  check(job->state.timeout.has_value(), "a call reports its start for its time-out");
+  watch_run(*job, started);  // its wait is over
 }
 
 // The bound of its wait, which goes on, may have passed meanwhile.
@@ -227,7 +231,10 @@ void LeaseRecord::tell_those_early() {
 
 void LeaseRecord::forget_early(Job& job) noexcept {
   Job* before = nullptr;
-  for (Job* at = first_early_; at != &job; at = at->state.early_next) before = at;
+  for (Job* at = first_early_; at != &job; at = at->state.early_next) {
+    check(at != nullptr, "a call of which a caller is to hear early is among those");
+    before = at;
+  }
   (before == nullptr ? first_early_ : before->state.early_next) = job.state.early_next;
   if (last_early_ == &job) last_early_ = before;
   job.state.early_next = nullptr;
@@ -236,6 +243,7 @@ void LeaseRecord::forget_early(Job& job) noexcept {
 
 void LeaseRecord::job_ended(std::unique_ptr<Job> job) {
   const std::shared_ptr<JobSink> self = std::move(job->state.lease);
+  check(self.get() == this, "a call ends at its own lease");
   calls_.remove(*job);
   forget(*job);
   if (job->state.early_outcome) {  // of which its caller has not heard yet

@@ -1,7 +1,6 @@
 // A lease's state: what it refuses and why, how it ends, and what it tells of itself. Its calls are in lease_calls.cpp.
 #include "lease/lease_record.hpp"
 
-#include <algorithm>
 #include <atomic>
 #include <utility>
 
@@ -22,7 +21,15 @@ LeaseRecord::LeaseRecord(std::shared_ptr<Scheduler> loop, LeaseObserver& observe
       call_stats_(std::move(call_stats)),
       pool_(std::move(pool)) {}
 
-LeaseRecord::~LeaseRecord() = default;
+LeaseRecord::~LeaseRecord() {
+  check(slot == nullptr, "a lease that has a pool is kept by its manager");
+  check(expiry_timer == 0, "a lease's timer is disarmed before it goes");
+}
+
+void LeaseRecord::enter(LeaseState next) noexcept {
+  check(may_follow(state_, next), "a lease takes no calls any more once it was released, revoked or orphaned");
+  state_ = next;
+}
 
 std::string LeaseRecord::description() const {
   return "lease " + std::to_string(id) + " of " + quoted_owner(owner) + " on " + call_stats_->manager;
@@ -70,7 +77,7 @@ std::optional<Error> LeaseRecord::refusal() const noexcept {
 
 void LeaseRecord::release() {
   if (state_ != LeaseState::active || observer_ == nullptr) return;
-  state_ = LeaseState::released;
+  enter(LeaseState::released);
   observer_->lease_released(*this);
 }
 

@@ -31,6 +31,12 @@ enum class LeaseState {
   orphaned,  // its manager stopped or is gone
 };
 
+// A lease that is active may come to any other state; one that was released may still be revoked or orphaned.
+[[nodiscard]] constexpr bool may_follow(LeaseState state, LeaseState next) noexcept {
+  if (state == LeaseState::active) return next != LeaseState::active;
+  return state == LeaseState::released && (next == LeaseState::revoked || next == LeaseState::orphaned);
+}
+
 struct PoolSlot;
 
 // What the manager counts over all leases, and its limits on each.
@@ -118,7 +124,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void extend(Duration duration);
 
   // Takes no more calls, and says so with what the state means.
-  void set_state(LeaseState state) noexcept { state_ = state; }
+  void enter(LeaseState next) noexcept;
   [[nodiscard]] LeaseState state() const noexcept { return state_; }
 
   // Has it noted where what runs is, where the pool can, for the error of a later interrupt.

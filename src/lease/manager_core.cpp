@@ -2,7 +2,6 @@
 #include "lease/manager_core.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <new>
 #include <utility>
 
@@ -30,6 +29,17 @@ ManagerCore::ManagerCore(std::shared_ptr<Scheduler> scheduler, ManagerOptions op
 
 ManagerCore::~ManagerCore() {
   check(pools_.empty() && retired_.empty(), "a manager is shut down before it is destroyed");
+  check(waiters_.empty(), "nobody waits for a manager that is destroyed");
+}
+
+void ManagerCore::enter(Phase next) noexcept {
+  const bool starts = phase_ == Phase::stopped && next == Phase::starting;
+  const bool has_started = phase_ == Phase::starting && next == Phase::running;
+  const bool stops = (phase_ == Phase::starting || phase_ == Phase::running) && next == Phase::stopping;
+  const bool has_stopped = (phase_ == Phase::stopping || shut_down_) && next == Phase::stopped;
+  check(starts || has_started || stops || has_stopped, "a manager starts, runs and stops, in this order");
+  check(!shut_down_ || has_stopped, "a manager that was shut down does nothing more");
+  phase_ = next;
 }
 
 void ManagerCore::start(DoneCallback done) {
@@ -54,7 +64,7 @@ void ManagerCore::keep_timers() {
 }
 
 void ManagerCore::begin_start() {
-  phase_ = Phase::starting;
+  enter(Phase::starting);
   target_ = target();
   while (phase_ == Phase::starting && pools_.size() < target_ && add_pool()) {
   }
@@ -118,11 +128,12 @@ void ManagerCore::start_pool(Slot slot) {
 void ManagerCore::pool_started(std::uint64_t number, const Result<void>& result) {
   const auto slot = std::ranges::find(pools_, number, &PoolSlot::number);
   if (slot == pools_.end()) return;  // it was retired meanwhile
+  check(slot->phase == PoolPhase::starting, "a pool starts once");
   if (!result) {
     pools_.erase(slot);
     return phase_ == Phase::starting ? start_failed(result.error()) : pool_failed_to_start(result.error());
   }
-  idle_.push_back(slot);
+  make_idle(slot);
   if (phase_ == Phase::starting) {
     if (starting_pools() == 0) start_finished();
   } else {
@@ -132,10 +143,13 @@ void ManagerCore::pool_started(std::uint64_t number, const Result<void>& result)
 }
 
 // Those that are neither idle nor lent.
-std::size_t ManagerCore::starting_pools() const noexcept { return pools_.size() - idle_.size() - leased_; }
+std::size_t ManagerCore::starting_pools() const noexcept {
+  check(idle_.size() + leased_ <= pools_.size(), "what is idle or lent are pools in service");
+  return pools_.size() - idle_.size() - leased_;
+}
 
 void ManagerCore::start_finished() {
-  phase_ = Phase::running;
+  enter(Phase::running);
   arm_check_timer();
   start_callbacks_.tell(*scheduler_, {});
 }
@@ -233,13 +247,26 @@ void ManagerCore::arm_check_timer() {
 // The pool is not lent any more.
 void ManagerCore::end_lending(PoolSlot& slot) noexcept {
   if (!slot.lease) return;
+  check(slot.phase == PoolPhase::lent, "a pool that has a lease is lent");
+  check(slot.lease->slot == &slot, "a lease knows its pool's place");
+  check(leased_ > 0, "pools that are lent are counted");
   slot.lease->slot = nullptr;
   --leased_;
+}
+
+// It was started, or came back, and is the next to be lent.
+void ManagerCore::make_idle(Slot slot) noexcept {
+  slot->enter(PoolPhase::idle);
+  check(slot->lease == nullptr, "a pool that is idle has no lease");
+  check(idle_.size() < idle_.capacity(), "there is room for each pool to be idle");
+  idle_.push_back(slot);
 }
 
 void ManagerCore::retire(Slot slot) {
   std::erase(idle_, slot);
   end_lending(*slot);
+  slot->enter(PoolPhase::leaving);
+  check(slot->closed != nullptr, "a pool is closed once");
   retired_.splice(retired_.end(), pools_, slot);
   slot->pool->close(std::move(slot->closed));
 }
@@ -262,7 +289,7 @@ void ManagerCore::stop(DoneCallback done) {
 }
 
 void ManagerCore::begin_stop() {
-  phase_ = Phase::stopping;
+  enter(Phase::stopping);
   check_timer_.unset();
   fail_waiters(Error::make(Errc::not_started, [] { return std::string("the manager was stopped"); }));
   idle_.clear();
@@ -271,6 +298,7 @@ void ManagerCore::begin_stop() {
     if (slot->lease) orphan(*slot->lease);
     retire(slot);
   }
+  check(leased_ == 0, "a manager that stops has lent nothing");
   stop_timer_.set(deadline_after(scheduler_->now(), options_.stop_timeout), [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->stop_timed_out();
   });
@@ -280,7 +308,7 @@ void ManagerCore::begin_stop() {
 // Takes a lease from its holder: what waits is cancelled, what runs may end.
 void ManagerCore::orphan(LeaseRecord& record) {
   scheduler_->cancel_timer(std::exchange(record.expiry_timer, 0));
-  record.set_state(LeaseState::orphaned);
+  record.enter(LeaseState::orphaned);
   record.pool()->drain(Error::make(Errc::cancelled, [&] {
     return record.description() + ": the call had not begun when the manager was stopped or destroyed";
   }));
@@ -319,7 +347,7 @@ void ManagerCore::log_abandoned(const LeaseRecord& lease, const char* by) noexce
 
 void ManagerCore::finish_stop_if_empty() {
   if (phase_ != Phase::stopping || !retired_.empty()) return;
-  phase_ = Phase::stopped;
+  enter(Phase::stopped);
   if (const auto error = std::exchange(start_error_, std::nullopt)) {
     failed_starts_.tell(*scheduler_, std::unexpected(*error));
   }
@@ -333,7 +361,7 @@ void ManagerCore::finish_stop_if_empty() {
 void ManagerCore::shut_down() noexcept {
   const auto self = shared_from_this();
   shut_down_ = true;
-  phase_ = Phase::stopped;
+  enter(Phase::stopped);
   check_timer_.disarm();
   stop_timer_.disarm();
   fail_waiters(Error::make(Errc::not_started, [] { return std::string("the manager was destroyed"); }));
@@ -347,7 +375,9 @@ void ManagerCore::shut_down() noexcept {
     // All of them drain first, as the loop goes on for one while another closes.
     slot.lease ? orphan(*slot.lease) : slot.pool->drain(closed_before_begun(options_.name_prefix));
     end_lending(slot);
+    slot.enter(PoolPhase::leaving);
   }
+  check(leased_ == 0, "a manager that is shut down has lent nothing");
   idle_.clear();
   retired_.splice(retired_.end(), pools_);
   const TimePoint deadline = deadline_after(scheduler_->now(), options_.stop_timeout);
@@ -368,6 +398,28 @@ void ManagerCore::shut_down() noexcept {
   }
   log_->deliver();
   sink_->close();  // what it has may be gone when the next turn comes
+}
+
+void ManagerCore::check_consistency() const noexcept {
+  std::size_t idle = 0;
+  std::size_t lent = 0;
+  for (const PoolSlot& slot : pools_) {
+    idle += slot.phase == PoolPhase::idle ? 1 : 0;
+    lent += slot.phase == PoolPhase::lent ? 1 : 0;
+    check(slot.phase != PoolPhase::leaving, "a pool that leaves is not in service");
+    check((slot.phase == PoolPhase::lent) == (slot.lease != nullptr), "a pool that is lent has a lease, and no other");
+    check(!slot.lease || slot.lease->slot == &slot, "a lease knows its pool's place");
+    check(!slot.lease || slot.lease->pool() == slot.pool, "a lease has the pool that was lent to it");
+  }
+  for (const PoolSlot& slot : retired_) {
+    check(slot.phase == PoolPhase::leaving, "a pool that is not in service leaves");
+    check(!slot.lease || slot.lease->slot == nullptr, "a pool that leaves is not lent");
+  }
+  for (const Slot& slot : idle_) check(slot->phase == PoolPhase::idle, "what is kept for the next lease is idle");
+  check(idle == idle_.size(), "each idle pool is kept once");
+  check(lent == leased_, "pools that are lent are counted");
+  check(running() || waiters_.empty(), "who waits, waits for a manager that runs");
+  check(waiters_.empty() || idle_.empty(), "nobody waits while a pool is idle");
 }
 
 }  // namespace leasepool::detail

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "base/check.hpp"
 #include "base/log.hpp"
 #include "lease/lease_record.hpp"
 #include "lease/waiter_queue.hpp"
@@ -28,13 +29,38 @@ namespace leasepool::detail {
 
 using PoolFactory = std::function<std::shared_ptr<Pool>(PoolOptions options)>;
 
-// A pool that is in service, or starts, or is on its way out.
+// A pool of a manager:
+//
+//   phase    | what it is                           | and then
+//   ---------|--------------------------------------|---------------------------------------------------
+//   starting | its workers are being made           | idle; leaving; or nothing is left, where that failed
+//   idle     | it can be lent                       | lent; leaving
+//   lent     | a lease has it                       | idle, when the lease has drained; leaving
+//   leaving  | it closes, or is about to be closed  |
+enum class PoolPhase { starting, idle, lent, leaving };
+
+[[nodiscard]] constexpr bool may_follow(PoolPhase phase, PoolPhase next) noexcept {
+  switch (phase) {
+    case PoolPhase::starting: return next == PoolPhase::idle || next == PoolPhase::leaving;
+    case PoolPhase::idle: return next == PoolPhase::lent || next == PoolPhase::leaving;
+    case PoolPhase::lent: return next == PoolPhase::idle || next == PoolPhase::leaving;
+    case PoolPhase::leaving: return false;
+  }
+  return false;
+}
+
 struct PoolSlot {
   std::uint64_t number = 0;
+  PoolPhase phase = PoolPhase::starting;
   std::shared_ptr<Pool> pool{};
   std::shared_ptr<LeaseRecord> lease{};  // null while it is not lent; on its way out, the one whose calls may still run
   std::list<PoolSlot>::iterator place{};
   std::move_only_function<void()> closed{};  // for the pool's close(), made beforehand, as that takes no memory
+
+  void enter(PoolPhase next) noexcept {
+    check(may_follow(phase, next), "a pool starts, is idle or lent, and leaves, in this order");
+    phase = next;
+  }
 };
 
 // Loop thread only, but for notify_scale_changed(). Shared with the callbacks that are on their way to it.
@@ -65,14 +91,19 @@ class ManagerCore final : public LeaseObserver, public LoopClient, public std::e
   [[nodiscard]] std::size_t total() const noexcept { return running() ? pools_.size() : 0; }
   [[nodiscard]] ManagerStats stats();
 
+  // For tests: looks through all pools and leases, between two callbacks.
+  void check_consistency() const noexcept;
+
   [[nodiscard]] const ManagerOptions& options() const noexcept { return options_; }
   [[nodiscard]] Scheduler& scheduler() const noexcept { return *scheduler_; }
 
  private:
+  // In this order, and from starting to stopping where it fails or is stopped; shut_down() ends each.
   enum class Phase { stopped, starting, running, stopping };
   using Slot = std::list<PoolSlot>::iterator;
 
   // Life.
+  void enter(Phase next) noexcept;
   [[nodiscard]] bool running() const noexcept { return phase_ == Phase::running; }
   [[nodiscard]] std::size_t target();
   [[nodiscard]] std::size_t starting_pools() const noexcept;
@@ -90,6 +121,7 @@ class ManagerCore final : public LeaseObserver, public LoopClient, public std::e
   void resize_now();
   void retire_surplus();
   void arm_check_timer();
+  void make_idle(Slot slot) noexcept;
   void retire(Slot slot);
   void end_lending(PoolSlot& slot) noexcept;
   void pool_closed(std::uint64_t number);

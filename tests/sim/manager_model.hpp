@@ -48,6 +48,7 @@ class ManagerModel {
 
   // After every step.
   void check(const detail::ManagerCore& manager, const SimWorld& world) const {
+    manager.check_consistency();
     std::size_t in_service = 0;
     for (const auto& weak : world.pools) {
       const auto pool = weak.lock();

@@ -123,6 +123,7 @@ class SimPool final : public detail::Pool, public std::enable_shared_from_this<S
       auto job = queue_.pop_front();
       const auto lease = job->state.lease;
       const std::uint64_t id = job->state.id;
+      const bool reports_start = job->state.reports_start;
       job->state.started.store(scheduler_.now());
       busy_.push_back(std::move(job));
       scheduler_.call_at(scheduler_.now() + world_.next_run_time(), [self = shared_from_this(), id] {
@@ -135,7 +136,7 @@ class SimPool final : public detail::Pool, public std::enable_shared_from_this<S
         self->finish_if_idle();
       });
       const MemoryResume resume;
-      lease->job_started(id, scheduler_.now());
+      if (reports_start) lease->job_started(id, scheduler_.now());
     }
   }
   static void run(detail::Job& job) {  // what the function allocates is its own affair
