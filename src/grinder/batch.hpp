@@ -43,10 +43,12 @@ class BatchQueue {
   }
 
   [[nodiscard]] Item remove(std::uint64_t id, int priority) noexcept {
-    Line& line = lines_.find(priority)->second;
+    const auto place = lines_.find(priority);
+    check(place != lines_.end(), "an item that is removed from the queue is in a line of its priority");
+    Line& line = place->second;
     const auto found = std::ranges::lower_bound(line.waiting, id, {}, &Waiting::id);
-    check(found != line.waiting.end() && found->id == id && found->item,
-          "an item that is removed from the queue is in it");
+    check(found != line.waiting.end() && found->id == id, "an item that is removed from the queue is in it");
+    check(found->item.has_value(), "an item is removed from the queue once");
     Item item = *std::exchange(found->item, std::nullopt);
     ++line.gone;
     --size_;
@@ -67,7 +69,9 @@ class BatchQueue {
 
   // The first of them, where there are any.
   [[nodiscard]] Item take_first() noexcept {
+    check(size_ > 0, "an item that is taken was added");
     Line& line = first_line();
+    check(line.waiting.front().item.has_value(), "the first of a line has not been removed");
     Item item = *std::move(line.waiting.front().item);
     line.waiting.pop_front();
     --size_;
@@ -142,6 +146,7 @@ class BatchQueue {
         best = place;
       }
     }
+    check(first != nullptr, "there is a line where there are items");
     return *first;
   }
 

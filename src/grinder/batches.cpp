@@ -8,6 +8,7 @@
 #include "base/clock.hpp"
 #include "grinder/grinder_core.hpp"
 #include "leasepool/detail/access.hpp"
+#include "grinder/item_phase.hpp"
 #include "leasepool/detail/keep_result.hpp"
 
 namespace leasepool::detail {
@@ -37,6 +38,7 @@ bool GrinderCore::ask_for_what_is_due() {
 
 // False if there is no memory for it.
 bool GrinderCore::ask_for_lease() {
+  check(batches_.size() + requests_.size() < options_.max_inflight_batches, "a batch that is asked for may be");
   const std::uint64_t batch_id = ++last_batch_;
   auto come = [weak = weak_from_this(), batch_id](Result<ExecutorLease> lease) {
     if (const auto self = weak.lock()) self->lease_came(batch_id, std::move(lease));
@@ -64,6 +66,7 @@ bool GrinderCore::ask_for_lease() {
 
 // The last to come, whose lease is the furthest.
 void GrinderCore::take_back_request() {
+  check(!requests_.empty(), "a request that is taken back was made");
   const auto last = std::prev(requests_.end());
   const std::uint64_t waiter = last->second;
   requests_.erase(last);  // a lease that is on its way goes back when it comes
@@ -102,7 +105,9 @@ void GrinderCore::begin_batch(std::uint64_t batch_id, ExecutorLease lease) {
   WorkItems items;
   Batch* batch = nullptr;
   try {
-    batch = &batches_[batch_id];
+    const auto [place, is_new] = batches_.try_emplace(batch_id);
+    check(is_new, "a batch begins once");
+    batch = &place->second;
     totals_.batch_sizes.try_emplace(items_.next_size());
     items = items_.take();
   } catch (const std::bad_alloc&) {
@@ -114,7 +119,7 @@ void GrinderCore::begin_batch(std::uint64_t batch_id, ExecutorLease lease) {
   totals_.in_flight += items.size();
   for (const auto& item : items) {
     ItemState& state = *item->state;
-    state.phase = ItemPhase::in_flight;
+    change_phase(state, ItemPhase::in_flight);
     state.batch = batch_id;
     totals_.wait.record(now - state.submitted);
   }
@@ -210,8 +215,9 @@ bool GrinderCore::split(const BatchCall& call, WorkItems& items, const Error& er
 }
 
 void GrinderCore::item_ended(ItemState& item, const Error* error) {
-  if (item.phase != ItemPhase::in_flight) return;  // counted already
-  item.phase = ItemPhase::ended;
+  check(item.phase == ItemPhase::in_flight, "an item ends in its batch, once");
+  change_phase(item, ItemPhase::ended);
+  check(totals_.in_flight > 0, "items in flight are counted");
   --totals_.in_flight;
   totals_.total.record(scheduler_->now() - item.submitted);
   if (error == nullptr) {
@@ -220,7 +226,9 @@ void GrinderCore::item_ended(ItemState& item, const Error* error) {
     ++(error->code() == Errc::cancelled ? totals_.cancelled : totals_.failed);
   }
   const auto batch = batches_.find(item.batch);
-  if (batch == batches_.end() || --batch->second.items > 0) return;
+  if (batch == batches_.end()) return;  // the grinder was shut down
+  check(batch->second.items > 0, "a batch ends with its last item");
+  if (--batch->second.items > 0) return;
   batches_.erase(batch);  // gives the lease back
   pump();
 }

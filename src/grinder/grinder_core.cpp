@@ -1,12 +1,12 @@
 // The life of a grinder and of its items: start, submit, cancel, stop, and the end.
 #include "grinder/grinder_core.hpp"
 
-#include <algorithm>
 #include <new>
 #include <utility>
 
 #include "base/check.hpp"
 #include "base/clock.hpp"
+#include "grinder/item_phase.hpp"
 #include "lease/duration_summary.hpp"
 #include "lease/text.hpp"
 #include "leasepool/detail/access.hpp"
@@ -34,6 +34,15 @@ GrinderCore::GrinderCore(std::shared_ptr<Scheduler> scheduler, const std::shared
 
 GrinderCore::~GrinderCore() {
   check(items_.empty() && batches_.empty(), "a grinder is shut down before it is destroyed");
+  check(requests_.empty() && without_room_.empty(), "nobody waits for a grinder that is destroyed");
+}
+
+void GrinderCore::enter(Phase next) noexcept {
+  const bool starts = (phase_ == Phase::stopped || phase_ == Phase::stopping) && next == Phase::running;
+  const bool stops = phase_ == Phase::running && next == Phase::stopping;
+  const bool has_stopped = (phase_ == Phase::stopping || shut_down_) && next == Phase::stopped;
+  check(starts || stops || has_stopped, "a grinder runs, stops and has stopped, in this order");
+  phase_ = next;
 }
 
 void GrinderCore::start(DoneCallback done) {
@@ -41,7 +50,7 @@ void GrinderCore::start(DoneCallback done) {
   if (phase_ == Phase::stopped) keep_timers();
   start_callbacks_.add(std::move(notice));
   if (phase_ == Phase::stopping) return;  // when it has stopped
-  phase_ = Phase::running;
+  if (phase_ == Phase::stopped) enter(Phase::running);
   start_callbacks_.tell(*scheduler_, {});
 }
 
@@ -67,7 +76,7 @@ void GrinderCore::stop(bool cancel_pending, DoneCallback done) {
 }
 
 void GrinderCore::begin_stop() {
-  phase_ = Phase::stopping;
+  enter(Phase::stopping);
   while (!without_room_.empty()) {
     auto waiting = std::move(without_room_.extract(without_room_.begin()).mapped());
     const Error error = not_running(*waiting);
@@ -112,11 +121,13 @@ void GrinderCore::cancel_batch(Batch& batch, const Error& error) const {
 
 void GrinderCore::finish_stop_if_empty() {
   if (phase_ != Phase::stopping || !items_.empty() || !batches_.empty()) return;
-  phase_ = Phase::stopped;
+  check(requests_.empty() && without_room_.empty(), "nobody waits for a grinder that has stopped");
+  check(totals_.in_flight == 0, "no item is in flight where no batch is");
+  enter(Phase::stopped);
   stop_timer_.unset();
   stop_callbacks_.tell(*scheduler_, {});
   if (start_callbacks_.empty()) return disarm_timers();
-  phase_ = Phase::running;
+  enter(Phase::running);
   start_callbacks_.tell(*scheduler_, {});
 }
 
@@ -125,7 +136,7 @@ void GrinderCore::shut_down() noexcept {
   const auto self = shared_from_this();
   if (phase_ == Phase::running) begin_stop();
   cancel_everything("the grinder was destroyed");
-  phase_ = Phase::stopped;
+  enter(Phase::stopped);
   batches_.clear();  // gives the leases back
   while (!requests_.empty()) take_back_request();
   disarm_timers();
@@ -172,7 +183,7 @@ void GrinderCore::refuse_without_room(std::unique_ptr<WorkItem> item) noexcept {
 void GrinderCore::wait_for_room(std::unique_ptr<WorkItem> item) noexcept {
   try {
     auto& place = without_room_[last_without_room_ + 1];
-    item->state->phase = ItemPhase::waiting_for_room;
+    change_phase(*item->state, ItemPhase::waiting_for_room);
     item->state->id = ++last_without_room_;
     place = std::move(item);
   } catch (const std::bad_alloc&) {
@@ -189,7 +200,7 @@ void GrinderCore::queue(std::unique_ptr<WorkItem> item) noexcept {
     return refuse(std::move(item), Error::out_of_memory());
   }
   ++totals_.submitted;
-  state->phase = ItemPhase::waiting;
+  change_phase(*state, ItemPhase::waiting);
   state->submitted = now;
 }
 
@@ -200,17 +211,18 @@ void GrinderCore::admit_who_waits_for_room() {
 }
 
 void GrinderCore::refuse(std::unique_ptr<WorkItem> item, Error error) noexcept {
+  change_phase(*item->state, ItemPhase::ended);
   ++totals_.refused;
-  item->state->phase = ItemPhase::ended;
   item->fail(std::move(error));
   deliver(std::move(item));
 }
 
 // An item that will not run.
 void GrinderCore::fail_waiting(std::unique_ptr<WorkItem> item, const Error& error) noexcept {
+  check(item->state->phase == ItemPhase::waiting, "an item that fails before it runs was waiting");
+  change_phase(*item->state, ItemPhase::ended);
   error.code() == Errc::cancelled ? ++totals_.cancelled : ++totals_.failed;
   totals_.total.record(scheduler_->now() - item->state->submitted);
-  item->state->phase = ItemPhase::ended;
   item->fail(error);
   deliver(std::move(item));
 }
@@ -239,7 +251,8 @@ void GrinderCore::cancel(ItemState& item) {
 }
 
 void GrinderCore::leave_room_queue(const ItemState& item) {
-  if (item.phase == ItemPhase::waiting_for_room) without_room_.erase(item.id);
+  if (item.phase != ItemPhase::waiting_for_room) return;
+  check(without_room_.erase(item.id) == 1, "an item that waits for room is among those");
 }
 
 GrinderStats GrinderCore::stats() const {
@@ -282,6 +295,25 @@ GrinderStats GrinderCore::stats() const {
   items_.for_each([&](const std::unique_ptr<WorkItem>& item) { ++owners[item->state->settings.owner]; });
   stats.pending_by_owner.assign(owners.begin(), owners.end());
   return stats;
+}
+
+void GrinderCore::check_consistency() const noexcept {
+  if (shut_down_) return;  // what was in flight ends by itself
+  std::size_t in_flight = 0;
+  for (const auto& [id, batch] : batches_) {
+    check(batch.items > 0, "a batch ends with its last item");
+    in_flight += batch.items;
+  }
+  check(in_flight == totals_.in_flight, "items in flight are those of batches");
+  items_.for_each([](const std::unique_ptr<WorkItem>& item) {
+    check(item->state->phase == ItemPhase::waiting, "what is in the queue waits");
+  });
+  for (const auto& [id, item] : without_room_) {
+    check(item->state->phase == ItemPhase::waiting_for_room, "what is kept for want of room waits for it");
+    check(item->state->id == id, "what waits for room knows its place");
+  }
+  check(phase_ != Phase::stopped || (items_.empty() && batches_.empty()), "a grinder that has stopped has no items");
+  check(batches_.size() + requests_.size() <= options_.max_inflight_batches, "no more batches than may be");
 }
 
 }  // namespace leasepool::detail

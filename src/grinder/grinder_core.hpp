@@ -60,6 +60,9 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
 
   [[nodiscard]] GrinderStats stats() const;
 
+  // For tests: looks through all batches, between two callbacks.
+  void check_consistency() const noexcept;
+
   [[nodiscard]] const GrinderOptions& options() const noexcept { return options_; }
   [[nodiscard]] Scheduler& scheduler() const noexcept { return *scheduler_; }
   [[nodiscard]] ExecutorBackend backend() const noexcept { return backend_; }
@@ -68,6 +71,7 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   void deliver(std::unique_ptr<WorkItem> item) const noexcept { scheduler_->defer(std::move(item)); }
 
  private:
+  // In this order, round and round; shut_down() ends each.
   enum class Phase { stopped, running, stopping };
   using Items = BatchQueue<std::unique_ptr<WorkItem>>;
   struct Batch {
@@ -76,6 +80,7 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   };
 
   // Life.
+  void enter(Phase next) noexcept;
   void begin_stop();
   void keep_timers();
   void disarm_timers() noexcept;

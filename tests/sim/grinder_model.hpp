@@ -78,6 +78,7 @@ class GrinderModel {
 
   // After every step.
   static void check(const detail::GrinderCore& grinder, const SimWorld& world) {
+    grinder.check_consistency();
     const GrinderStats stats = grinder.stats();
     require(world.double_leases == 0, "no pool has calls of two leases");
     require(world.late_submits == 0, "a pool that was closed gets no calls");
