@@ -68,11 +68,14 @@ void Dispatcher::submit_batch(IntrusiveQueue<Job> jobs) {
 }
 
 void Dispatcher::enqueue(std::unique_ptr<Job> job) noexcept {
+  check(!job->state.waits_in_pool, "a job is queued once");
+  check(!has_started(*job), "a job that is queued has not started");
   job->state.waits_in_pool = true;
   queue_.push_back(std::move(job));
 }
 
 void Dispatcher::answered(WorkerPort& worker) {
+  check(!worker.idle(), "a worker that has answered its last call is idle");
   no_credit_ = false;
   Job* const next = worker.job();
   if (next != nullptr && !has_started(*next)) mark_started(*next, worker.busy_since());
@@ -81,7 +84,9 @@ void Dispatcher::answered(WorkerPort& worker) {
 void Dispatcher::became_idle(WorkerPort& worker) noexcept {
   check(std::ranges::find(idle_, &worker) == idle_.end(), "a worker becomes idle once");
   no_credit_ = false;
+  check(worker.idle(), "a worker that becomes idle has no calls");
   idle_.push_back(&worker);
+  check(idle_.size() <= workers_.size(), "no more workers are idle than there are");
   if (idle_.size() == workers_.size() && queue_.empty()) disarm_recall_timer();
 }
 
@@ -107,7 +112,7 @@ void Dispatcher::dispatch() {
 // False if it could not be encoded.
 bool Dispatcher::send_front_to(WorkerPort& worker) {
   auto job = queue_.pop_front();
-  job->state.waits_in_pool = false;
+  check(std::exchange(job->state.waits_in_pool, false), "what is in the queue waits in the pool");
   Job& sent = *job;
   if (auto error = worker.queue(job)) {
     end_at_lease(std::move(job), std::move(*error));
@@ -253,10 +258,21 @@ void Dispatcher::refuse(const Error& error) {
 
 void Dispatcher::close() noexcept {
   check(queue_.empty(), "a dispatcher that closes has no jobs");
+  check(unflushed_.empty(), "a dispatcher does not close while it hands over");
   workers_.clear();
   idle_.clear();
   last_used_ = nullptr;
   recall_timer_.disarm();
+}
+
+void Dispatcher::check_consistency() const noexcept {
+  for (const WorkerPort* const worker : idle_) {
+    check(worker->idle(), "a worker that is kept as idle has no calls");
+    check(std::ranges::count(idle_, worker) == 1, "a worker is idle once");
+    check(std::ranges::count(workers_, worker) == 1, "a worker that is idle has joined, once");
+  }
+  check(unflushed_.empty(), "what was handed over is on its way");
+  check(last_used_ == nullptr || std::ranges::count(workers_, last_used_) == 1, "who was used last has not left");
 }
 
 }  // namespace leasepool::detail

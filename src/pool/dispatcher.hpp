@@ -62,6 +62,9 @@ class Dispatcher final : public Coalesced, public std::enable_shared_from_this<D
   // Ends its timer. It has no jobs and no workers then.
   void close() noexcept;
 
+  // For tests: looks through all workers, between two callbacks.
+  void check_consistency() const noexcept;
+
  private:
   void enqueue(std::unique_ptr<Job> job) noexcept;
   bool send_front_to(WorkerPort& worker);

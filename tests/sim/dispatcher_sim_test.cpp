@@ -212,6 +212,7 @@ class Sequence {
   }
 
   void check_now_and_then() {
+    dispatcher_->check_consistency();
     DispatcherModel::require(dispatcher_->idle_workers() <= workers_.size(), "who is idle is a worker");
   }
   void check_settled() { model_.check_waits(scheduler_.now(), dispatcher_->idle_workers() > 0, kMaxPassedOver); }
