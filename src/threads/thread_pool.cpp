@@ -145,6 +145,7 @@ void ThreadPool::thread_initialized(const Result<void>& result) noexcept {
       return options_.name + ": a thread could not be initialized: " + result.error().message();
     }));
   }
+  check(uninitialized_threads_ > 0, "a thread is initialized once");
   if (--uninitialized_threads_ == 0 && ready_) report_start();
 }
 
@@ -183,6 +184,7 @@ void ThreadPool::flush() {
   while (!queue_.empty() && under_way_ < kMaxUnderWay) {
     auto job = queue_.pop_front();
     job->state.waits_in_pool = false;
+    check(!has_started(*job), "a job is handed to a thread before it runs");
     job = shared_->ready.push(std::move(job));
     if (job) {
       job->state.waits_in_pool = true;
@@ -204,11 +206,17 @@ bool ThreadPool::withdraw(Job& job, Error error) {
   const bool flushed = !job.state.waits_in_pool;
   std::unique_ptr<Job> taken = flushed ? shared_->ready.recall(job) : queue_.remove(job);
   if (!taken) return false;  // a thread has it
-  if (flushed) --under_way_;
+  if (flushed) came_back();
   shared_->waiting.store(queue_.size(), std::memory_order_relaxed);
   job_left();
   end_at_lease(std::move(taken), std::move(error));
   return true;
+}
+
+// A job that was handed over.
+void ThreadPool::came_back() noexcept {
+  check(under_way_ > 0, "a job comes back once");
+  --under_way_;
 }
 
 void ThreadPool::job_left() {
@@ -301,6 +309,7 @@ std::unique_ptr<Job> ThreadPool::wait_for_job(Shared& shared, AdaptiveSpin& spin
 void ThreadPool::run_job(Shared& shared, Job& job, TimePoint started) noexcept {
   job.state.started.store(started, std::memory_order_relaxed);
   if (job.state.reports_start) {
+    check(job.state.start_notice != nullptr, "a job that reports its start has what is reported");
     // submit() made it so. NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast)
     static_cast<JobStarted&>(*job.state.start_notice).set(job.state.lease, job.state.id, started);
     shared.inbox->post(std::move(job.state.start_notice));
@@ -317,7 +326,7 @@ void ThreadPool::run_with_log(Shared& shared, Job& job) {
 void ThreadPool::job_started(std::uint64_t /*job_id*/, TimePoint /*started*/) {}
 
 void ThreadPool::job_ended(std::unique_ptr<Job> job) {
-  --under_way_;
+  came_back();
   shared_->log->fetch();
   job_left();
   end_at_lease(std::move(job));
@@ -329,7 +338,10 @@ void ThreadPool::end_waiting(const Error& error) {
     scheduler_.end_busy_poll(options_.spin);
     end_at_lease(std::move(job), error);
   };
-  for (; auto job = shared_->ready.pop(); --under_way_) end(std::move(job));
+  while (auto job = shared_->ready.pop()) {
+    came_back();
+    end(std::move(job));
+  }
   while (!queue_.empty()) end(queue_.pop_front());
   shared_->waiting.store(0, std::memory_order_relaxed);
 }
@@ -351,7 +363,8 @@ void ThreadPool::drain(const Error& error) noexcept {
 }
 
 void ThreadPool::close(std::move_only_function<void()> closed) noexcept {
-  check(tells_of_close_ != nullptr && !closed_, "a pool is closed once");
+  check(tells_of_close_ != nullptr, "a pool that is closed has started, and has not closed");
+  check(!closed_, "a pool is closed once");
   closed_ = std::move(closed);
   self_ = shared_from_this();
   drain(closed_before_begun(options_.name));
@@ -359,12 +372,18 @@ void ThreadPool::close(std::move_only_function<void()> closed) noexcept {
 }
 
 void ThreadPool::thread_finished() {
+  check(finished_threads_ < shared_->threads.size(), "a thread ends once");
   ++finished_threads_;
   if (closed_ && finished_threads_ == threads_.size()) finish_close();
 }
 
 void ThreadPool::finish_close() {
   for (std::thread& thread : threads_) thread.join();  // each has left its loop
+  say_closed();
+}
+
+void ThreadPool::say_closed() {
+  check(tells_of_close_ != nullptr, "a pool says once that it has closed");
   threads_.clear();
   shared_->log->fetch();  // in a report, as the sink may do anything
   scheduler_.defer(std::move(tells_of_close_));
@@ -373,9 +392,7 @@ void ThreadPool::finish_close() {
 void ThreadPool::kill() {
   if (!closed_ || !tells_of_close_) return;  // it has closed already
   for (std::thread& thread : threads_) thread.detach();
-  threads_.clear();
-  shared_->log->fetch();  // in a report, as the sink may do anything
-  scheduler_.defer(std::move(tells_of_close_));
+  say_closed();
 }
 
 void ThreadPool::close_now(TimePoint deadline) noexcept {

@@ -89,11 +89,13 @@ class ThreadPool final : public Pool,
   static void run_job(Shared& shared, Job& job, TimePoint started) noexcept;
   static void run_with_log(Shared& shared, Job& job);
   void enqueue(std::unique_ptr<Job> job);
+  void came_back() noexcept;
   void job_left();
   void announce_end();
   void end_waiting(const Error& error);
   void thread_finished();
   void finish_close();
+  void say_closed();
 
   Scheduler& scheduler_;
   const PoolOptions options_;
