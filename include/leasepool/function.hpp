@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "leasepool/detail/bytes.hpp"
+#include "leasepool/detail/parameter.hpp"
 #include "leasepool/detail/registry.hpp"
 #include "leasepool/detail/serialize.hpp"
 #include "leasepool/detail/type_name.hpp"
@@ -46,8 +47,7 @@ concept IsAFreeFunction = std::is_pointer_v<decltype(F)> && requires { typename 
 
 // A parameter by non-const reference cannot bring its change back from another process.
 template <class P>
-using CarriedType = std::conditional_t<std::is_lvalue_reference_v<P> && !std::is_const_v<std::remove_reference_t<P>>, P,
-                                       std::remove_cvref_t<P>>;
+using CarriedType = std::conditional_t<kChangeable<P>, P, std::remove_cvref_t<P>>;
 
 template <class R, class List>
 struct Carried;

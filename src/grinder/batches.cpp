@@ -7,8 +7,8 @@
 #include "base/check.hpp"
 #include "base/clock.hpp"
 #include "grinder/grinder_core.hpp"
-#include "leasepool/detail/access.hpp"
 #include "grinder/item_phase.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/detail/keep_result.hpp"
 
 namespace leasepool::detail {

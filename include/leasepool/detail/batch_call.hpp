@@ -16,6 +16,9 @@
 
 #include "leasepool/detail/export.hpp"
 #include "leasepool/detail/keep_result.hpp"
+#include "leasepool/detail/parameter.hpp"
+#include "leasepool/detail/stored_call.hpp"
+#include "leasepool/detail/type_name.hpp"
 #include "leasepool/detail/work_item.hpp"
 
 namespace leasepool::detail {
@@ -158,7 +161,7 @@ struct OnlyParameter {};
 template <class P>
 struct OnlyParameter<TypeList<P>> {
   using Type = std::remove_cvref_t<P>;
-  static constexpr bool kByReference = std::is_lvalue_reference_v<P> && !std::is_const_v<std::remove_reference_t<P>>;
+  static constexpr bool kByReference = kChangeable<P>;
 };
 
 // Of one parameter, std::vector<Arg> or (on threads) std::span<Arg>, and of std::vector<Result>. Overloads and generic
@@ -209,13 +212,7 @@ class BoundBatchFunction final : public BatchFunction {
       return with_receiver(std::move(call), items, SpanCaller{function_}, std::move(arguments));
   }
 
-  [[nodiscard]] std::string_view name() const override {
-    if constexpr (FunctionPointer<F>) {
-      const RegisteredFunction* const known = last_function(reinterpret_cast<FunctionAddress>(function_));
-      if (known != nullptr) return known->name;
-    }
-    return type_name<F>();
-  }
+  [[nodiscard]] std::string_view name() const override { return name_of_callable(function_); }
 
  private:
   using Types = BatchTypes<F>;

@@ -197,10 +197,10 @@ class BoundJob final : public Job {
 
   [[nodiscard]] std::string_view function_name() const override {
     if constexpr (FunctionPointer<F>) {
-      const RegisteredFunction* const known = last_function(reinterpret_cast<FunctionAddress>(*function_));
-      if (known != nullptr) return known->name;
+      return name_of_callable(*function_);
+    } else {
+      return type_name<F>();  // it may be gone
     }
-    return type_name<F>();
   }
 
  private:

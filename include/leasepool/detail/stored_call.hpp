@@ -12,6 +12,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "leasepool/detail/parameter.hpp"
+#include "leasepool/detail/registry.hpp"
+#include "leasepool/detail/type_name.hpp"
 #include "leasepool/error.hpp"
 #include "leasepool/function.hpp"
 
@@ -20,6 +23,16 @@ namespace leasepool::detail {
 // One with C's variable arguments, which cannot be registered, is called as any other callable.
 template <class F>
 concept FunctionPointer = std::is_pointer_v<F> && requires { typename Signature<F>::Return; };
+
+// A registered function by its name, whatever else by its type's.
+template <class F>
+std::string_view name_of_callable([[maybe_unused]] const F& callable) {
+  if constexpr (FunctionPointer<F>) {
+    const RegisteredFunction* const known = last_function(reinterpret_cast<FunctionAddress>(callable));
+    if (known != nullptr) return known->name;
+  }
+  return type_name<F>();
+}
 
 // Whether its objects, as far as the type tells, are only valid while somebody else keeps what they point at.
 template <class T>
@@ -30,9 +43,6 @@ template <class T, std::size_t N>
 inline constexpr bool kPointsElsewhere<std::span<T, N>> = true;
 template <class T>
 inline constexpr bool kPointsElsewhere<std::initializer_list<T>> = true;
-
-template <class P>
-inline constexpr bool kChangeable = std::is_lvalue_reference_v<P> && !std::is_const_v<std::remove_reference_t<P>>;
 
 // What is kept of an argument for a parameter of the type P: a decayed copy, which is converted when the call is made.
 // So what a view looks at is kept with the call, an object keeps the class it has, and a std::reference_wrapper refers.
