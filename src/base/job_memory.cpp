@@ -6,17 +6,7 @@
 #include <cstdint>
 #include <new>
 
-// What is used after it was freed, or never freed, is for the sanitizers to see.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define LEASEPOOL_JOBS_ARE_KEPT 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define LEASEPOOL_JOBS_ARE_KEPT 0
-#endif
-#endif
-#ifndef LEASEPOOL_JOBS_ARE_KEPT
-#define LEASEPOOL_JOBS_ARE_KEPT 1
-#endif
+#include "base/sanitizers.hpp"
 
 namespace leasepool::detail {
 
@@ -29,7 +19,9 @@ constexpr std::size_t kMaxBytes = std::size_t{1} << 20;  // that a thread keeps 
 constexpr std::size_t kSlabSize = std::size_t{32} << 10;
 constexpr std::align_val_t kSlabAlignment{kSlabSize};
 
-constexpr bool is_kept(std::size_t size) noexcept { return LEASEPOOL_JOBS_ARE_KEPT != 0 && size <= kMaxKept; }
+// What is used after it was freed, or never freed, is for the sanitizers to see.
+constexpr bool kKeepsJobs = !kWithAddressSanitizer && !kWithThreadSanitizer;
+constexpr bool is_kept(std::size_t size) noexcept { return kKeepsJobs && size <= kMaxKept; }
 
 // Memory of many blocks of one size, with nothing beside each: a million jobs are queued in as much as they are. It
 // starts at a multiple of kSlabSize, and is freed with the last of its blocks.

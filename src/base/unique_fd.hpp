@@ -13,11 +13,17 @@ namespace leasepool::detail {
 
 using UniqueFd = Fd;
 
-// A program may run with its standard streams closed: what the library opens must not become one of them. Throws
-// std::system_error.
+// A program may run with its standard streams closed: what the library opens must not become one of them.
+
+// Another descriptor of the same open file, close-on-exec. Empty, and errno says why, where it is refused.
+inline UniqueFd duplicate_above_standard_streams(int fd) noexcept {
+  return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+}
+
+// The same descriptor if it is none of them. Throws std::system_error.
 inline UniqueFd above_standard_streams(UniqueFd fd) {
   if (fd.get() > STDERR_FILENO) return fd;
-  UniqueFd moved(::fcntl(fd.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  UniqueFd moved = duplicate_above_standard_streams(fd.get());
   if (!moved) throw std::system_error(errno, std::generic_category(), "leasepool: fcntl(F_DUPFD_CLOEXEC)");
   return moved;
 }

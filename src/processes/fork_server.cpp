@@ -24,6 +24,7 @@
 #include <utility>
 
 #include "base/clock.hpp"
+#include "base/sanitizers.hpp"
 #include "leasepool/error.hpp"
 #include "leasepool/init.hpp"
 #include "shared/control_socket.hpp"
@@ -38,18 +39,6 @@ void init() { detail::ForkServer::instance().start(); }
 namespace detail {
 
 namespace {
-
-#if defined(__SANITIZE_THREAD__)
-constexpr std::size_t kThreadsOfTheRuntime = 1;  // ThreadSanitizer has one of its own
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-constexpr std::size_t kThreadsOfTheRuntime = 1;
-#else
-constexpr std::size_t kThreadsOfTheRuntime = 0;
-#endif
-#else
-constexpr std::size_t kThreadsOfTheRuntime = 0;
-#endif
 
 // A start takes a few milliseconds; servers that take this long are stopped.
 constexpr Duration kStartPatience = std::chrono::seconds(10);
@@ -72,11 +61,11 @@ void check_has_one_thread() {
     std::getline(std::ifstream("/proc/self/task/" + id + "/comm"), name);
     others.append(others.empty() ? "" : ", ").append(name).append(" (").append(id).append(")");
   }
-  if (threads <= 1 + kThreadsOfTheRuntime) return;
+  if (threads <= 1 + kRuntimeThreads) return;
   throw LeasePoolError(
       Errc::unsupported,
       "worker processes need a fork server that was started while the program had one thread, and it has " +
-          std::to_string(threads - kThreadsOfTheRuntime) +
+          std::to_string(threads - kRuntimeThreads) +
           " now: call leasepool::init() in the first line of main(); if it is there, a library or a static object has "
           "started a thread before main(), which a breakpoint at pthread_create shows: beside the main thread there "
           "is " +

@@ -1,7 +1,6 @@
 // The handler of SIGSYS. Async-signal-safe.
 #include "sandbox/blocked_call.hpp"
 
-#include <fcntl.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>

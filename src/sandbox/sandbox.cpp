@@ -7,21 +7,13 @@
 
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <filesystem>
 #include <stdexcept>
 
+#include "base/sanitizers.hpp"
 #include "sandbox/blocked_call.hpp"
 #include "sandbox/landlock.hpp"
 #include "sandbox/system_call_filter.hpp"
-
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define LEASEPOOL_THREAD_OF_A_SANITIZER 1
-#endif
-#elif defined(__SANITIZE_THREAD__)
-#define LEASEPOOL_THREAD_OF_A_SANITIZER 1
-#endif
 
 namespace leasepool {
 
@@ -62,12 +54,6 @@ std::string_view name_of(Sandbox::Profile profile) noexcept {
 namespace detail {
 
 namespace {
-
-#if defined(LEASEPOOL_THREAD_OF_A_SANITIZER)
-constexpr nlink_t kRuntimeThreads = 1;
-#else
-constexpr nlink_t kRuntimeThreads = 0;
-#endif
 
 std::optional<std::string> gain_no_privileges() {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) return std::nullopt;

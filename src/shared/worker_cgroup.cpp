@@ -115,9 +115,7 @@ WorkerCgroup::WorkerCgroup(std::shared_ptr<const UniqueFd> delegated, std::uint6
   }
 }
 
-UniqueFd WorkerCgroup::share() const noexcept {
-  return UniqueFd(::fcntl(directory_.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
-}
+UniqueFd WorkerCgroup::share() const noexcept { return duplicate_above_standard_streams(directory_.get()); }
 
 bool WorkerCgroup::kills_all() const noexcept { return ::faccessat(directory_.get(), "cgroup.kill", W_OK, 0) == 0; }
 

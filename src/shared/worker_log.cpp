@@ -52,7 +52,7 @@ SystemTime from_nanoseconds(std::uint64_t count) noexcept {
 // An opening of its own, so that it alone does not wait when there is no room. Without /proc it may have to wait.
 UniqueFd open_standard_error() {
   UniqueFd own(::open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC));
-  return own ? std::move(own) : UniqueFd(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  return own ? std::move(own) : duplicate_above_standard_streams(STDERR_FILENO);
 }
 
 // One write a line, of at most what a pipe takes whole or not at all: lines of several threads do not mix.
