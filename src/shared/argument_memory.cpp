@@ -37,7 +37,10 @@ ArgumentMemory::~ArgumentMemory() {
   if (memory_ != nullptr) ::munmap(memory_, size_);
 }
 
-void ArgumentMemory::wrote(std::size_t count) noexcept { touched_ = std::max(touched_, count); }
+void ArgumentMemory::wrote(std::size_t count) noexcept {
+  check(count <= size_, "no more arguments are written than there is memory for");
+  touched_ = std::max(touched_, count);
+}
 
 bool ArgumentMemory::give_some_back() noexcept {
   constexpr std::size_t kAtOnce = std::size_t{4} << 20;  // less than a millisecond's work

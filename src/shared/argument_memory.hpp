@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 
+#include "base/check.hpp"
 #include "leasepool/detail/bytes.hpp"
 #include "leasepool/duration.hpp"
 
@@ -39,7 +40,10 @@ class ArgumentMemory {
   ~ArgumentMemory();
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  [[nodiscard]] std::span<const std::byte> first(std::size_t count) const noexcept { return {memory_, count}; }
+  [[nodiscard]] std::span<const std::byte> first(std::size_t count) const noexcept {
+    check(count <= size_, "no more arguments are read than there is memory for");
+    return {memory_, count};
+  }
 
   // Bytes that grow in it, up to its size; empty. Who wrote them says how many they became.
   [[nodiscard]] Bytes bytes() noexcept { return Bytes::in({memory_, size_}); }

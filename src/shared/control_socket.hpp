@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/check.hpp"
 #include "base/unique_fd.hpp"
 #include "shared/identity.hpp"
 #include "shared/worker_settings.hpp"
@@ -56,7 +57,10 @@ class ControlFds {
  public:
   static constexpr std::size_t kMax = 5;
 
-  void push_back(UniqueFd fd) noexcept { fds_[size_++] = std::move(fd); }
+  void push_back(UniqueFd fd) noexcept {
+    check(size_ < kMax, "a record has room for its descriptors");
+    fds_[size_++] = std::move(fd);
+  }
   void clear() noexcept { *this = {}; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] UniqueFd& operator[](std::size_t at) noexcept { return fds_[at]; }

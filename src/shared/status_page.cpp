@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/check.hpp"
 #include "base/memory_file.hpp"
 
 namespace leasepool::detail {
@@ -46,11 +47,14 @@ std::pair<StatusPage, UniqueFd> StatusPage::create(bool with_rings, std::size_t 
 StatusPage StatusPage::map(int fd) {
   struct stat file{};
   if (::fstat(fd, &file) != 0) throw_error(errno, "fstat");
-  const bool with_rings = static_cast<std::size_t>(file.st_size) > kWithoutRings;
+  const auto file_size = static_cast<std::size_t>(file.st_size);
+  const bool with_rings = file_size > kWithoutRings;
+  check(file_size >= kWithoutRings, "a status page's file has room for the status");
+  check(!with_rings || file_size >= kArgumentsOffset, "a status page's file has room for both rings or for none");
   const std::size_t size = with_rings ? sizeof(WorkerMemory) : kWithoutRings;
   void* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (memory == MAP_FAILED) throw_error(errno, "mmap");
-  const std::size_t argument_bytes = with_rings ? static_cast<std::size_t>(file.st_size) - kArgumentsOffset : 0;
+  const std::size_t argument_bytes = with_rings ? file_size - kArgumentsOffset : 0;
   return {static_cast<WorkerMemory*>(memory), size, argument_bytes};  // fresh pages are zeros: so are all counters
 }
 

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "base/check.hpp"
 #include "base/unique_fd.hpp"
 #include "shared/stack_note.hpp"
 #include "wire/byte_ring.hpp"
@@ -76,7 +77,10 @@ class StatusPage {
   // The page behind a descriptor. Throws std::system_error.
   static StatusPage map(int fd);
 
-  WorkerStatus* operator->() const noexcept { return &memory_->status; }
+  WorkerStatus* operator->() const noexcept {
+    check(memory_ != nullptr, "a status page is mapped before it is used");
+    return &memory_->status;
+  }
 
   // Null without rings.
   [[nodiscard]] ByteRing* calls() const noexcept { return has_rings() ? &memory_->calls : nullptr; }
