@@ -15,6 +15,14 @@
 
 namespace leasepool::detail {
 
+int send_in_time(int socket, const ControlMessage& message, int most_tries) noexcept {
+  for (int tries = 1;; ++tries) {
+    const int error = send_control(socket, message);
+    if (error == 0 || is_gone(error) || tries >= most_tries) return error;
+    rest();
+  }
+}
+
 bool WorkerMaker::stock_up() noexcept {
   try {
     if (spare.empty()) spare.emplace_back();
@@ -33,7 +41,7 @@ void ServerConnection::open(ControlRecord& record, int root) noexcept {
 
 bool ServerConnection::handle_requests(WorkerMaker& maker) noexcept {
   for (;;) {
-    if (maker.spare.empty() && !maker.stock_up()) return refuse_for_want_of_memory(maker);
+    if (!maker.stock_up()) return refuse_for_want_of_memory(maker);
     ControlRecord record;
     switch (receive_control(socket_.get(), record)) {
       case ReceiveState::nothing_yet: return true;
@@ -61,12 +69,7 @@ bool ServerConnection::refuse_for_want_of_memory(WorkerMaker& maker) noexcept {
   ControlMessage refusal{.type = ControlType::spawn_failed, .error = ENOMEM, .worker_id = record.message.worker_id};
   refusal.set_name("malloc");
   constexpr int kMaxTries = 10;
-  int error = send_control(socket_.get(), refusal);
-  for (int tries = 1; error != 0 && !is_gone(error) && tries < kMaxTries; ++tries) {
-    rest();
-    error = send_control(socket_.get(), refusal);
-  }
-  return !is_gone(error);
+  return !is_gone(send_in_time(socket_.get(), refusal, kMaxTries));
 }
 
 void ServerConnection::handle(WorkerMaker& maker, ControlRecord& record) noexcept {

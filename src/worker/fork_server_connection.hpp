@@ -28,6 +28,9 @@ inline void rest() noexcept {
   ::nanosleep(&pause, nullptr);
 }
 
+// Sends it, and again after a rest where that is refused, so often. 0 or the last errno.
+int send_in_time(int socket, const ControlMessage& message, int most_tries) noexcept;
+
 // What all connections make workers of.
 struct WorkerMaker {
   Identity own_identity{};

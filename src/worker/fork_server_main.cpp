@@ -86,12 +86,7 @@ void Server::run() {
 // The program waits for the first word. Where it cannot be said, the end of both servers tells as much.
 bool Server::say(const ControlMessage& word) noexcept {
   constexpr int kMaxTries = 100;
-  for (int tries = 0; tries < kMaxTries; ++tries) {
-    const int error = send_control(control_.get(), word);
-    if (error == 0) return true;
-    if (is_gone(error)) break;
-    rest();
-  }
+  if (send_in_time(control_.get(), word, kMaxTries) == 0) return true;
   if (reserve_ > 0) ::kill(reserve_, SIGKILL);
   return false;
 }

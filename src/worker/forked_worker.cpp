@@ -1,6 +1,8 @@
 // What the fork server says of a worker, and how it ends one.
 #include "worker/forked_worker.hpp"
 
+#include <csignal>
+
 namespace leasepool::detail {
 
 namespace {

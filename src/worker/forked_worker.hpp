@@ -5,7 +5,6 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-#include <csignal>
 #include <cstdint>
 #include <list>
 

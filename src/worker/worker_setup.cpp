@@ -10,7 +10,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
-#include <utility>
 
 #include "base/unique_fd.hpp"
 #include "shared/worker_log.hpp"
