@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/check.hpp"
 #include "base/close_in_background.hpp"
 #include "leasepool/detail/nesting.hpp"
 
@@ -29,6 +30,7 @@ void Decoding::take(const Frame& frame) noexcept {
     bytes_.append(frame.payload);
   } else {
     bytes_ = std::move(*frame.whole);
+    check(bytes_.size() >= frame.payload.size(), "a frame that has its bytes to itself holds its payload");
     begin_ = bytes_.size() - frame.payload.size();
   }
   std::ranges::move(frame.descriptors, std::back_inserter(descriptors_));

@@ -1,4 +1,4 @@
-// Keeping workers alive: started, replaced, recycled, given up; and every way a process pool ends.
+// Keeping workers alive: started, replaced, recycled, given up.
 #include "processes/process_pool.hpp"
 
 #include <algorithm>
@@ -23,12 +23,6 @@ constexpr Duration kFirstBackoff = std::chrono::milliseconds(10);
 
 // So many workers may die in calls in a row, or four times as many as there are, before the same holds of them.
 constexpr std::size_t kToleratedDeaths = 16;
-
-// How long a stop and a destructor wait for processes that they have killed.
-constexpr Duration kKillPatience = std::chrono::seconds(5);
-
-// The same for the result that is being decoded, and that nobody waits for: unless code of the user's goes on.
-constexpr Duration kAbandonPatience = std::chrono::seconds(1);
 
 std::uint64_t next_worker_id() {
   static std::atomic<std::uint64_t> last = 0;
@@ -77,6 +71,7 @@ void ProcessPool::start(std::move_only_function<void(Result<void>)> ready) {
 // Reported when nothing is left.
 void ProcessPool::start_failed(Error error) {
   if (closing_) return;
+  check(ready_ != nullptr, "a pool that fails to start was starting");
   closing_ = true;
   start_failure_ = std::move(error);
   kill_workers();
@@ -117,6 +112,7 @@ void ProcessPool::spawn_worker() {
   }
   ++live_;
   workers_.push_back(std::move(worker));
+  check(live_ <= options_.workers, "a pool has no more live workers than it is to have");
 }
 
 void ProcessPool::start_took_too_long(std::uint64_t worker_id) {
@@ -199,6 +195,7 @@ void ProcessPool::kill_abandoned(Worker& worker) {
 
 // Takes a worker out of those that can be used.
 void ProcessPool::retire(Worker& worker) {
+  check(live_ > 0, "a worker is retired once");
   --live_;
   dispatcher_->leave(worker);
   cancel_start_timer(worker.id());
@@ -281,8 +278,10 @@ void ProcessPool::worker_dying(Worker& worker) {
 
 void ProcessPool::worker_gone(Worker& worker, std::unique_ptr<Job> job) {
   const auto place = std::ranges::find_if(workers_, [&](const auto& known) { return known.get() == &worker; });
+  check(place != workers_.end(), "a worker is gone once");
   const std::shared_ptr<Worker> gone = std::move(*place);
   workers_.erase(place);
+  check(closing_ || live_ <= workers_.size(), "a worker that is gone was retired");
   if (!gone->ended_by_us() && !closing_) {
     if (!gone->came_up()) {
       failed_to_start(*gone);
@@ -380,100 +379,8 @@ void ProcessPool::give_up(Worker& worker) {
   worker.forget();
 }
 
-void ProcessPool::drain(const Error& error) noexcept {
-  closing_ = true;
-  ready_.reset();
-  dispatcher_->refuse(error);
-}
-
-void ProcessPool::close(std::move_only_function<void()> closed) noexcept {
-  check(!std::exchange(close_asked_, true), "a pool is closed once");
-  closed_ = std::move(closed);
-  drain(closed_before_begun(options_.name));
-  for_each_worker([this](Worker& worker) {
-    if (!worker.came_up()) {
-      worker.kill();
-    } else if (worker.idle() && !worker.dying()) {
-      retire(worker);
-      worker.close_idle();
-    }
-  });
-  finish_if_empty();
-}
-
-void ProcessPool::finish_if_empty() noexcept {
-  if (!closing_ || !workers_.empty() || !decodings_.empty()) return;
-  if (start_failure_ && ready_) {
-    release_all();
-    ready_->set(std::unexpected(std::move(*start_failure_)));
-    loop_.defer(std::move(ready_));
-  } else if (closed_) {
-    release_all();
-    if (auto queued = reports_close_.to_queue(shared_from_this())) loop_.defer(std::move(queued));
-  }
-}
-
-void ProcessPool::kill() {
-  kill_workers();
-  forget_unanswered();
-  if (workers_.empty() || kill_patience_.is_set()) return;
-  kill_patience_.set(deadline_after(loop_.now(), kKillPatience),
-                     [self = shared_from_this()] { self->forget_the_unkillable(); });
-}
-
-// Who alone may kill them is stopped, or they hang in the kernel: they end when that goes on, for their connection is
-// closed then.
-void ProcessPool::forget_the_unkillable() {
-  kill_patience_.came();
-  for_each_worker([this](Worker& worker) {
-    log(LogLevel::warning, [&] {
-      return options_.name + ": worker process " + std::to_string(worker.pid()) + " is not dead yet, " +
-             in_milliseconds(kKillPatience) + " after it was killed; it is waited for no longer";
-    });
-    worker.forget();
-  });
-}
-
 void ProcessPool::may_not_kill(Worker& worker) noexcept {
   if (spawner_) spawner_->kill(worker.id());
-}
-
-void ProcessPool::kill_workers() noexcept {
-  for (const auto& worker : workers_) worker->kill();
-}
-
-// Workers that the fork server has said nothing of. Should it still make them, they find their channel closed.
-void ProcessPool::forget_unanswered() {
-  for_each_worker([](Worker& worker) {
-    if (worker.pidfd() < 0) worker.forget();
-  });
-}
-
-void ProcessPool::close_now(TimePoint /*deadline*/) noexcept {
-  const auto self = shared_from_this();
-  drain(closed_before_begun(options_.name));
-  closed_ = {};
-  kill_workers();
-  end_decodings(
-      Error::make(Errc::cancelled, [&] { return options_.name + " closed before the call's result was decoded"; }));
-  for_each_worker([](Worker& worker) { worker.hear_it_again(); });  // its end
-  (void)loop_.run_completions_until([this] { return workers_.empty(); }, deadline_after(loop_.now(), kKillPatience));
-  if (decoding_thread_) decoding_thread_->wait_for_task(kAbandonPatience);
-  release_all();
-  log_->deliver();  // what its user has may be gone when the next turn comes
-}
-
-void ProcessPool::release_all() noexcept {
-  for (const auto& worker : workers_) worker->detach();
-  workers_.clear();
-  dispatcher_->close();
-  for (const auto& [id, timer] : start_timers_) loop_.cancel_timer(timer);
-  start_timers_.clear();
-  backoff_.disarm();
-  kill_patience_.disarm();
-  if (spawner_) spawner_->detach();
-  spawner_.reset();
-  decoding_thread_.reset();
 }
 
 void ProcessPool::worker_printed(LogRecord record) {

@@ -6,6 +6,7 @@
 #include <new>
 #include <utility>
 
+#include "base/check.hpp"
 #include "processes/process_pool.hpp"
 
 namespace leasepool::detail {
@@ -70,7 +71,7 @@ std::shared_ptr<Decoding> ProcessPool::decoding_of(const Job& job) const noexcep
 }
 
 std::unique_ptr<Job> ProcessPool::take_job_from(const std::shared_ptr<Decoding>& decoding) noexcept {
-  std::erase(decodings_, decoding);
+  check(std::erase(decodings_, decoding) == 1, "a result that is decoded is waited for once");
   return std::move(decoding->job);
 }
 

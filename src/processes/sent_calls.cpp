@@ -28,6 +28,7 @@ const SentCalls::Call* SentCalls::due() const noexcept {
 // is not.
 void SentCalls::add(std::unique_ptr<Job> job, const SentCall& sent) noexcept {
   static_assert(kMaxPrefetch < WorkerStatus::kClaims);
+  check(job != nullptr, "a call that is sent has somebody who waits for it");
   check(size() < WorkerStatus::kClaims, "each call that was sent has a claim of its own");
   Call& call = place(sent_++);
   call = {.id = job->state.id, .sent = sent, .job = std::move(job)};
@@ -39,6 +40,8 @@ void SentCalls::add(std::unique_ptr<Job> job, const SentCall& sent) noexcept {
 }
 
 void SentCalls::subtract(const SentCall& sent) noexcept {
+  check(live_ > 0, "a call that was sent ends once");
+  check(bytes_ >= sent.size && (!sent.is_large || large_ > 0), "what calls were sent is counted");
   --live_;
   bytes_ -= sent.size;
   large_ -= sent.is_large ? 1 : 0;
@@ -86,7 +89,8 @@ const Job* SentCalls::find(std::uint64_t call_id) const noexcept {
 }
 
 std::unique_ptr<Job> SentCalls::answered() noexcept {
-  while (place(first_).taken_back) ++first_;  // it was passed over, or a later one would not be answered
+  while (first_ != sent_ && place(first_).taken_back) ++first_;  // passed over, or a later one would not be answered
+  check(first_ != sent_, "what is answered was sent");
   Call& call = place(first_++);
   subtract(call.sent);
   return std::move(call.job);

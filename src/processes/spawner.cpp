@@ -1,9 +1,9 @@
 // The conversation with the fork server.
 #include "processes/spawner.hpp"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,6 +12,7 @@
 #include <new>
 #include <utility>
 
+#include "base/check.hpp"
 #include "base/clock.hpp"
 #include "processes/fork_server.hpp"
 
@@ -44,7 +45,10 @@ std::string text_of(const MakeText& make_text) noexcept {
 
 }  // namespace
 
+Spawner::~Spawner() { check(link_ == nullptr, "a spawner is detached before it is destroyed"); }
+
 void Spawner::open() {
+  check(link_ == nullptr, "a spawner has one connection at a time");
   next_send_.keep();
   next_receive_.keep();
   auto link = std::make_shared<Link>();
@@ -97,7 +101,7 @@ void Spawner::spawn(SpawnRequest request) {
 void Spawner::adopt(std::uint64_t worker_id, pid_t pid, int pidfd, UniqueFd cgroup) {
   to_kill_.reserve(living_ + 1);
   ControlRecord record{.message = {.type = ControlType::adopt, .pid = pid, .worker_id = worker_id}, .fds = {}};
-  record.fds.push_back(UniqueFd(::fcntl(pidfd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)));
+  record.fds.push_back(duplicate_above_standard_streams(pidfd));
   if (!record.fds[0]) return;
   if (cgroup) record.fds.push_back(std::move(cgroup));
   send(std::move(record));
@@ -108,11 +112,7 @@ void Spawner::kill(std::uint64_t worker_id) noexcept {
   if (!link_ || to_kill_.size() == to_kill_.capacity()) return;
   if (std::ranges::find(to_kill_, worker_id) != to_kill_.end()) return;
   to_kill_.push_back(worker_id);
-  if (waiting_) return;
-  try {
-    flush();
-  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): it goes with whatever is sent next
-  }
+  if (!waiting_) flush();
 }
 
 void Spawner::detach() noexcept {
@@ -129,7 +129,8 @@ void Spawner::send(ControlRecord record) {
   if (link_ && !waiting_) flush();  // without a connection, as soon as there is another
 }
 
-void Spawner::flush() {
+void Spawner::flush() noexcept {
+  check(link_ != nullptr, "what is sent to the fork server goes over a connection");
   while (!outgoing_.empty() || !to_kill_.empty()) {
     const bool is_kill = outgoing_.empty();
     const int error = is_kill
@@ -143,8 +144,8 @@ void Spawner::flush() {
   }
 }
 
-void Spawner::wait_for_room() {
-  waiting_ = true;
+void Spawner::wait_for_room() noexcept {
+  check(!std::exchange(waiting_, true), "a spawner waits for one thing at a time");
   try {
     link_->wait = loop_.ring().poll(link_->socket.get(), POLLOUT, [link = link_](Completion) {
       if (link->spawner == nullptr) return;
@@ -176,6 +177,7 @@ void Spawner::refuse_first(int error) {
   outgoing_.pop_front();
   unanswered_.erase(worker_id);
   tries_ = 0;
+  check(living_ > 0, "workers that were asked for are counted");
   --living_;
   owner_->worker_not_spawned(
       worker_id, text_of([&] {
@@ -219,7 +221,7 @@ void Spawner::read_later() noexcept {
 UniqueFd Spawner::pidfd_of(ControlRecord& record) noexcept {
   if (record.fds.size() != 1) return {};
   if (record.fds[0].get() > STDERR_FILENO) return std::move(record.fds[0]);
-  return UniqueFd(::fcntl(record.fds[0].get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  return duplicate_above_standard_streams(record.fds[0].get());
 }
 
 void Spawner::handle(ControlRecord& record) {
@@ -251,7 +253,7 @@ void Spawner::lost() {
   to_kill_.clear();
   living_ = 0;
   const auto unanswered = std::exchange(unanswered_, {});
-  if (owner_ != nullptr) owner_->fork_server_lost(unanswered);
+  owner_->fork_server_lost(unanswered);  // there is one as long as there is a connection
 }
 
 }  // namespace leasepool::detail

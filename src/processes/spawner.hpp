@@ -53,6 +53,9 @@ class SpawnerOwner {
 class Spawner : public std::enable_shared_from_this<Spawner> {
  public:
   Spawner(LoopCore& loop, SpawnerOwner& owner) : loop_(loop), owner_(&owner) {}
+  Spawner(const Spawner&) = delete;
+  Spawner& operator=(const Spawner&) = delete;
+  ~Spawner();
 
   // Connects. Throws LeasePoolError, std::system_error or std::bad_alloc.
   void open();
@@ -81,8 +84,8 @@ class Spawner : public std::enable_shared_from_this<Spawner> {
   };
 
   void send(ControlRecord record);
-  void flush();
-  void wait_for_room();
+  void flush() noexcept;
+  void wait_for_room() noexcept;
   void try_again_later(int error) noexcept;
   void refuse_first(int error);
   void listen();

@@ -3,7 +3,6 @@
 #include "processes/worker.hpp"
 
 #include <poll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -11,7 +10,6 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstring>
 #include <new>
 #include <random>
 #include <system_error>
@@ -149,6 +147,7 @@ SpawnRequest Worker::prepare(const std::shared_ptr<const UniqueFd>& delegated_cg
 }
 
 void Worker::spawned(SpawnedProcess process) {
+  check(!pidfd_, "a worker is forked once");
   pid_ = process.pid;
   pidfd_ = std::move(process.pidfd);
   if (!watch_death()) return;

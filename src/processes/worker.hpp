@@ -9,7 +9,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/unique_fd.hpp"
 #include "leasepool/detail/job.hpp"
@@ -22,6 +21,7 @@
 #include "processes/sent_calls.hpp"
 #include "processes/spawner.hpp"
 #include "processes/worker_output.hpp"
+#include "processes/worker_owner.hpp"
 #include "shared/argument_memory.hpp"
 #include "shared/status_page.hpp"
 #include "shared/worker_cgroup.hpp"
@@ -29,38 +29,6 @@
 #include "wire/shared_channel.hpp"
 
 namespace leasepool::detail {
-
-class Worker;
-
-// Loop thread only.
-class WorkerOwner {
- public:
-  // Takes jobs from now on.
-  virtual void worker_ready(Worker& worker) = 0;
-  // A job has an outcome, null if nobody waits for it; the worker has begun the next one, or can take one.
-  virtual void worker_finished(Worker& worker, std::unique_ptr<Job> job) = 0;
-  // Prepares to decode a result beside the loop; null where it is to be decoded here.
-  virtual std::shared_ptr<Decoding> prepare_decoding(const Worker& worker, const Job& job,
-                                                     const Frame& frame) noexcept = 0;
-  // What was prepared, begun: the job goes on to its end from there. Returns it if it has come to its end already.
-  virtual std::unique_ptr<Job> begin_decoding(const std::shared_ptr<Decoding>& decoding,
-                                              std::unique_ptr<Job> job) noexcept = 0;
-  // It is dead, or about to be: a replacement can be made. Once, before worker_gone.
-  virtual void worker_dying(Worker& worker) = 0;
-  // Whether there is room for a line of that many bytes; else it need not be made a record.
-  [[nodiscard]] virtual bool takes_line(std::size_t size) const = 0;
-  // It printed or logged a line.
-  virtual void worker_printed(LogRecord record) = 0;
-  // It printed or logged lines for which there was no room.
-  virtual void worker_dropped_lines(std::uint64_t lines) = 0;
-  // This process may not send it SIGKILL: whoever may is to be asked. Takes no memory.
-  virtual void may_not_kill(Worker& worker) noexcept = 0;
-  // Nothing of it is left. `job` is what it was running, if anything; what waited behind can be taken back.
-  virtual void worker_gone(Worker& worker, std::unique_ptr<Job> job) = 0;
-
- protected:
-  ~WorkerOwner() = default;
-};
 
 // A worker's life, as its parent knows it:
 //
@@ -194,6 +162,7 @@ class Worker final : public ChannelOwner, public WorkerPort, public std::enable_
   void give_memory_back_in(Duration time);
   void give_memory_back();
   void expect_outcomes();
+  void uncount_calls(std::size_t count) noexcept;
   [[nodiscard]] std::string describe_blocked_call() const;
   void send_sigkill() noexcept;
   bool watch_death();
@@ -240,7 +209,7 @@ class Worker final : public ChannelOwner, public WorkerPort, public std::enable_
   std::unique_ptr<Job> initializing_;
   SentCalls sent_;
   TimePoint busy_since_{};
-  std::uint64_t calls_ = 0;    // that it was sent, without those taken back
+  std::uint64_t calls_ = 0;    // that it was sent, without those that it will not have run
   std::size_t decodings_ = 0;  // results of it that are decoded beside the loop
   WorkerState state_ = WorkerState::starting;
   bool said_hello_ = false;

@@ -99,18 +99,25 @@ IntrusiveQueue<Job> Worker::take_jobs() noexcept {
 
 std::unique_ptr<Job> Worker::recall(const Job& job) noexcept {
   auto taken = sent_.recall(job.state.id);
-  if (taken) --calls_;
+  if (taken) uncount_calls(1);
   expect_outcomes();
   return taken;
 }
 
 IntrusiveQueue<Job> Worker::recall_first(std::size_t count) noexcept {
   auto taken = sent_.recall_first(count);
-  calls_ -= taken.size();
+  uncount_calls(taken.size());
   return taken;
 }
 
+// Of calls that it will not have run.
+void Worker::uncount_calls(std::size_t count) noexcept {
+  check(calls_ >= count, "calls that a worker was sent are counted");
+  calls_ -= count;
+}
+
 void Worker::initialize() {
+  check(!initializing_ && !came_up_, "a worker is initialized once, before it serves");
   try {
     initializing_ = Access::make_job(initializer_);
     Bytes frame = begin_frame();
@@ -168,6 +175,7 @@ std::shared_ptr<Decoding> Worker::prepare_decoding(const Job& job, const Frame& 
 }
 
 void Worker::decoding_ended() {
+  check(decodings_ > 0, "a result is decoded once");
   if (--decodings_ < kMaxDecodings) channel_->go_on();
 }
 
@@ -192,7 +200,7 @@ void Worker::accept_outcome(const Frame& frame) {
 }
 
 void Worker::accept_refusal() {
-  --calls_;
+  uncount_calls(1);
   auto ended = call_answered();
   if (owner_ != nullptr) owner_->worker_finished(*this, std::move(ended));
 }

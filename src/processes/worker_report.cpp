@@ -6,7 +6,6 @@
 #include <csignal>
 #include <cstring>
 #include <string>
-#include <utility>
 
 #include "base/signal_text.hpp"
 #include "processes/worker.hpp"
