@@ -1,5 +1,6 @@
 // What pool.hpp says of every pool, held against threads, worker processes and the simulated pool of tests/sim/ alike.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -15,6 +16,39 @@
 #include "catch.hpp"
 #include "functions.hpp"
 #include "harness.hpp"
+#include "leasepool/function.hpp"
+#include "support/eventually.hpp"
+
+// A result that is on its way until the test lets it through: its decoding waits here, in the parent.
+namespace conformance_cases {
+
+std::atomic<bool>& lets_results_through() {
+  static std::atomic<bool> open = false;
+  return open;
+}
+std::atomic<int>& results_on_their_way() {
+  static std::atomic<int> entered = 0;
+  return entered;
+}
+
+struct SlowResult {
+  int value = 0;
+  template <class Archive>
+  void save(Archive& archive) const {
+    archive(value);
+  }
+  template <class Archive>
+  void load(Archive& archive) {
+    archive(value);
+    ++results_on_their_way();
+    while (!lets_results_through()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+};
+SlowResult slow_result() { return {.value = 7}; }
+
+}  // namespace conformance_cases
+
+LEASEPOOL_REGISTER(conformance_cases::slow_result);
 
 using namespace leasepool;
 using leasepool::detail::Job;
@@ -295,6 +329,36 @@ TEST_CASE("abort() ends what waits, the oldest first, and what runs where that c
   CHECK(next->succeeded());
   CHECK(std::ranges::all_of(running, [](const auto& call) { return call->deliveries == 1; }));
   CHECK(std::ranges::all_of(waiting, [](const auto& call) { return call->deliveries == 1; }));
+}
+
+// The function has returned, so nothing is killed. What is on its way from a thread cannot be ended.
+TEST_CASE("abort() spares a result that is on its way, or ends its call, as it is told", "[conformance]") {
+  const auto backend = GENERATE(ExecutorBackend::thread, ExecutorBackend::process);
+  const auto on_its_way = GENERATE(detail::Ended::are_spared, detail::Ended::are_included);
+  const bool decodes = backend == ExecutorBackend::process;
+  const bool ends = decodes && on_its_way == detail::Ended::are_included;
+  conformance_cases::lets_results_through() = false;
+  conformance_cases::results_on_their_way() = 0;
+  Loop loop;
+  auto options = TestPool::options_for(1);
+  options.decode_thread_threshold = 0;
+  TestPool pool(loop, backend, options);
+  REQUIRE(pool.start());
+  const auto call = pool.call(conformance_cases::slow_result);
+  if (decodes) {
+    REQUIRE(pool.wait([] { return conformance_cases::results_on_their_way() == 1; }));
+  } else {
+    REQUIRE(test::eventually([&] { return detail::has_ended(*call->job); }));
+  }
+  pool.pool->abort({Errc::lease_expired, "too late"}, on_its_way);
+  CHECK(call->ended() == ends);
+  if (ends) CHECK(call->code() == Errc::lease_expired);
+  conformance_cases::lets_results_through() = true;
+  REQUIRE(pool.wait([&] { return call->ended(); }));
+  if (!ends) CHECK(call->succeeded());
+  CHECK(call->deliveries == 1);
+  CHECK(pool.result_of(conformance_cases::slow_result).has_value());  // the pool serves on
+  CHECK(pool.totals->workers_killed == 0);
 }
 
 TEST_CASE("a pool that closes says so later, and not before what runs has ended", "[conformance]") {
