@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 
+#include "leasepool/detail/export.hpp"
 #include "leasepool/loop.hpp"
 #include "leasepool/task.hpp"
 
@@ -28,7 +29,7 @@ struct TaskGroupOptions {
 /// Runs tasks side by side on a loop; an exception of one does not end the others. Loop thread only. Its destructor
 /// destroys the tasks that have not ended, as the loop's does; neither may be called by a task of the group itself,
 /// which cancels them with cancel().
-class TaskGroup {
+class LEASEPOOL_EXPORT TaskGroup {
  public:
   /// Throws LeasePoolError (wrong_thread).
   explicit TaskGroup(Loop& loop, TaskGroupOptions options = {});

@@ -7,6 +7,7 @@
 
 #include "base/leak.hpp"
 #include "leasepool/awaitable.hpp"
+#include "leasepool/detail/access.hpp"
 #include "loop/loop_core.hpp"
 #include "loop/task_group_core.hpp"
 
@@ -122,13 +123,12 @@ void TaskGroupCore::start_waiting() {
 }  // namespace detail
 
 TaskGroup::TaskGroup(Loop& loop, TaskGroupOptions options) {
-  loop.core()->check_thread("TaskGroup");
-  core_ = std::make_shared<detail::TaskGroupCore>(loop.core(), std::move(options));
+  const auto& core = detail::Access::core(loop);
+  core->check_thread("TaskGroup");
+  core_ = std::make_shared<detail::TaskGroupCore>(core, std::move(options));
 }
 
-TaskGroup::~TaskGroup() {
-  core_->loop().is_copy() ? detail::leak(std::move(core_)) : core_->close();
-}
+TaskGroup::~TaskGroup() { core_->loop().is_copy() ? detail::leak(std::move(core_)) : core_->close(); }
 
 void TaskGroup::spawn(Task<> task) {
   core_->loop().check_thread("spawn");

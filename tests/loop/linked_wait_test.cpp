@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "leasepool/detail/access.hpp"
 #include "leasepool/grinder.hpp"
 #include "leasepool/loop.hpp"
 #include "leasepool/manager.hpp"
@@ -33,7 +34,7 @@ using namespace std::chrono_literals;
 
 struct Fixture {
   Loop loop;
-  LoopCore& core = *loop.core();
+  LoopCore& core = *leasepool::detail::Access::core(loop);
   unsigned expired = 0;
   std::unique_ptr<TimedWait> wait = core.make_timed_wait([this] { ++expired; });
 
