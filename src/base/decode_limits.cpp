@@ -7,7 +7,7 @@
 
 namespace leasepool::detail {
 
-void DecodingPatience::look_at_clock() {
+void DecodingPatience::check_deadline() {
   values_until_look_ = kValuesPerLook;
   const TimePoint now = monotonic_now();
   if (!std::exchange(has_begun_, true)) begun_ = now;

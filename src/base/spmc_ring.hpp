@@ -30,7 +30,7 @@ class SpmcRing {
   [[nodiscard]] std::unique_ptr<T> push(std::unique_ptr<T> element) noexcept {
     std::atomic<T*>& place = places_[pushed_ % kPlaces];
     // A place that is not null belongs to a consumer that has claimed it and not yet emptied it.
-    if (pushed_ - known_head_ >= kPlaces) known_head_ = pass_over_taken_back();
+    if (pushed_ - known_head_ >= kPlaces) known_head_ = skip_recalled();
     if (pushed_ - known_head_ >= kPlaces || place.load(std::memory_order_relaxed) != nullptr) return element;
     place.store(element.release(), std::memory_order_release);
     ++pushed_;
@@ -72,7 +72,7 @@ class SpmcRing {
  private:
   // The producer: returns the head. A place there that is empty and nobody has claimed was taken back; consumers may be
   // too busy to come by.
-  std::uint64_t pass_over_taken_back() noexcept {
+  std::uint64_t skip_recalled() noexcept {
     std::uint64_t head = head_.load(std::memory_order_acquire);
     while (head != tail_.load(std::memory_order_relaxed) &&
            places_[head % kPlaces].load(std::memory_order_acquire) == nullptr) {

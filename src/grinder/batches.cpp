@@ -28,7 +28,7 @@ bool GrinderCore::ask_for_what_is_due() {
   const TimePoint now = by_age && !items_.empty() ? scheduler_->now() : TimePoint();
   const std::size_t due = items_.due(now, phase_ == Phase::stopping);
   const std::size_t wanted = std::min(due, free);
-  while (requests_.size() > wanted) take_back_request();
+  while (requests_.size() > wanted) withdraw_request();
   while (requests_.size() < wanted) {
     if (!ask_for_lease()) return false;
   }
@@ -41,7 +41,7 @@ bool GrinderCore::ask_for_lease() {
   check(batches_.size() + requests_.size() < options_.max_inflight_batches, "a batch that is asked for may be");
   const std::uint64_t batch_id = ++last_batch_;
   auto come = [weak = weak_from_this(), batch_id](Result<ExecutorLease> lease) {
-    if (const auto self = weak.lock()) self->lease_came(batch_id, std::move(lease));
+    if (const auto self = weak.lock()) self->lease_granted(batch_id, std::move(lease));
   };
   try {
     std::uint64_t& waiter = requests_[batch_id];
@@ -65,7 +65,7 @@ bool GrinderCore::ask_for_lease() {
 }
 
 // The last to come, whose lease is the furthest.
-void GrinderCore::take_back_request() {
+void GrinderCore::withdraw_request() {
   check(!requests_.empty(), "a request that is taken back was made");
   const auto last = std::prev(requests_.end());
   const std::uint64_t waiter = last->second;
@@ -74,7 +74,7 @@ void GrinderCore::take_back_request() {
   if (manager && waiter != 0) manager->leave_queue(waiter);
 }
 
-void GrinderCore::lease_came(std::uint64_t batch_id, Result<ExecutorLease> lease) {
+void GrinderCore::lease_granted(std::uint64_t batch_id, Result<ExecutorLease> lease) {
   if (requests_.erase(batch_id) == 0) return;  // taken back meanwhile
   lease ? begin_batch(batch_id, std::move(*lease)) : fail_batch(lease.error());
   pump();

@@ -138,7 +138,7 @@ void GrinderCore::shut_down() noexcept {
   cancel_everything("the grinder was destroyed");
   enter(Phase::stopped);
   batches_.clear();  // gives the leases back
-  while (!requests_.empty()) take_back_request();
+  while (!requests_.empty()) withdraw_request();
   disarm_timers();
   start_callbacks_.tell(*scheduler_, {});
   stop_callbacks_.tell(*scheduler_, {});

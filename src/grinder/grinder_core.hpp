@@ -105,8 +105,8 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   void pump();
   [[nodiscard]] bool ask_for_what_is_due();
   [[nodiscard]] bool ask_for_lease();
-  void take_back_request();
-  void lease_came(std::uint64_t batch_id, Result<ExecutorLease> lease);
+  void withdraw_request();
+  void lease_granted(std::uint64_t batch_id, Result<ExecutorLease> lease);
   void fail_batch(const Error& error) noexcept;
   void count_flush(std::size_t size);
   void begin_batch(std::uint64_t batch_id, ExecutorLease lease);

@@ -197,11 +197,11 @@ void LeaseRecord::run_time_out(std::uint64_t job_id) {
     return description() + ": " + std::string(job->function_name()) +
            " ran longer than CallOptions::timeout = " + in_words(*job->state.timeout);
   });
-  if (!pool_->interrupt(*job, error)) tell_early(*job, error);
+  if (!pool_->interrupt(*job, error)) queue_early_outcome(*job, error);
 }
 
 // What runs on a thread cannot be ended, but its caller can hear.
-void LeaseRecord::tell_early(Job& job, const Error& error) noexcept {
+void LeaseRecord::queue_early_outcome(Job& job, const Error& error) noexcept {
   JobState& state = job.state;
   if (std::exchange(state.delivered, true)) return;
   call_stats_->count_failure(error);
@@ -211,7 +211,7 @@ void LeaseRecord::tell_early(Job& job, const Error& error) noexcept {
   if (auto queued = tells_early_.to_queue(shared_from_this())) scheduler->defer(std::move(queued));
 }
 
-void LeaseRecord::tell_those_early() {
+void LeaseRecord::deliver_early_outcomes() {
   struct TellTheRest {  // where a caller throws
     LeaseRecord& record;
     ~TellTheRest() {
@@ -224,12 +224,12 @@ void LeaseRecord::tell_those_early() {
   while (first_early_ != nullptr) {
     Job& job = *first_early_;
     Error error = *std::move(job.state.early_outcome);
-    forget_early(job);
+    unlink_early(job);
     job.deliver_early(std::move(error));
   }
 }
 
-void LeaseRecord::forget_early(Job& job) noexcept {
+void LeaseRecord::unlink_early(Job& job) noexcept {
   Job* before = nullptr;
   for (Job* at = first_early_; at != &job; at = at->state.early_next) {
     check(at != nullptr, "a call of which a caller is to hear early is among those");
@@ -248,7 +248,7 @@ void LeaseRecord::job_ended(std::unique_ptr<Job> job) {
   forget(*job);
   if (job->state.early_outcome) {  // of which its caller has not heard yet
     Error error = *std::move(job->state.early_outcome);
-    forget_early(*job);
+    unlink_early(*job);
     job->fail(std::move(error));
     scheduler->deliver(std::move(job));
   } else if (!job->state.delivered) {

@@ -115,7 +115,7 @@ std::string LeaseRecord::names_of_running() const {
 
 void LeaseRecord::give_up_running(const Error& error, Ended ended) noexcept {
   calls_.for_each([&](Job& job) {
-    if (ended == Ended::are_included || !has_ended(job)) tell_early(job, error);
+    if (ended == Ended::are_included || !has_ended(job)) queue_early_outcome(job, error);
   });
 }
 

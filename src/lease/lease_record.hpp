@@ -170,9 +170,9 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void run_nearly_time_out(std::uint64_t job_id);
   void run_time_out(std::uint64_t job_id);
   void fail_now(std::unique_ptr<Job> job, Error error) noexcept;
-  void tell_early(Job& job, const Error& error) noexcept;
-  void tell_those_early();
-  void forget_early(Job& job) noexcept;
+  void queue_early_outcome(Job& job, const Error& error) noexcept;
+  void deliver_early_outcomes();
+  void unlink_early(Job& job) noexcept;
   void give_up_on_running();
   void count(const Job& job) noexcept;
 
@@ -184,7 +184,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   Job* first_early_ = nullptr;  // of those whose callers are to be told before they end, in order
   Job* last_early_ = nullptr;
   std::optional<Error> gives_up_;  // what the callers of what still runs are told next
-  DeferredMember<LeaseRecord, &LeaseRecord::tell_those_early> tells_early_;
+  DeferredMember<LeaseRecord, &LeaseRecord::deliver_early_outcomes> tells_early_;
   DeferredMember<LeaseRecord, &LeaseRecord::give_up_on_running> gives_up_soon_;
   DeferredMember<LeaseRecord, &LeaseRecord::release> release_from_thread_;
 };

@@ -225,14 +225,14 @@ void LoopCore::turn(bool may_sleep) {
   if (may_sleep && !has_work() && !busy_poll() && try_enter_interrupt_mode()) {
     sleep();
   } else {
-    look_at_ring(ring_.submit_and_reap());
+    handle_ring_error(ring_.submit_and_reap());
   }
   turn_time_ = monotonic_now();
   run_due();
 }
 
 // What the kernel lacks memory or room for is tried again, a little later; what it refuses is the caller's to know.
-void LoopCore::look_at_ring(int error) {
+void LoopCore::handle_ring_error(int error) {
   if (error == 0) return;
   if (!Ring::passes(error)) {
     throw std::system_error(error, std::generic_category(), "leasepool: the loop cannot go on: io_uring_enter");
@@ -300,7 +300,7 @@ void LoopCore::sleep() {
   ring_.set_wakeup(timers_.earliest());
   const int error = ring_.submit_and_wait();
   exit_interrupt_mode();
-  look_at_ring(error);
+  handle_ring_error(error);
   busy_poll_.slept(monotonic_now() - asleep);
 }
 

@@ -112,7 +112,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
 
   void turn(bool may_sleep);
   void close_now() noexcept;
-  void look_at_ring(int error);
+  void handle_ring_error(int error);
   void pause() noexcept;
   void run_due();
   void drain_completions();

@@ -55,10 +55,10 @@ void LogQueue::deliver() noexcept {
   bytes_ = 0;
   const std::vector<Line> lines = std::exchange(lines_, {});
   for (const Line& line : lines) hand_over(line);
-  if (const std::uint64_t dropped = std::exchange(dropped_, 0); dropped != 0) say_dropped(dropped);
+  if (const std::uint64_t dropped = std::exchange(dropped_, 0); dropped != 0) report_dropped(dropped);
 }
 
-void LogQueue::say_dropped(std::uint64_t dropped) noexcept {
+void LogQueue::report_dropped(std::uint64_t dropped) noexcept {
   try {
     const std::string text = dropped_by_ + ": " + std::to_string(dropped) +
                              " log lines were dropped: they came faster than the loop and its log sink take them, or "

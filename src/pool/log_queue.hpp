@@ -54,7 +54,7 @@ class LogQueue : public std::enable_shared_from_this<LogQueue> {
 
  private:
   void schedule_delivery();
-  void say_dropped(std::uint64_t dropped) noexcept;
+  void report_dropped(std::uint64_t dropped) noexcept;
   void hand_over(const Line& line) noexcept;
 
   Scheduler& scheduler_;

@@ -362,7 +362,7 @@ void ProcessPool::connect_again() {
       if (worker->pidfd() >= 0) spawner_->adopt(worker->id(), worker->pid(), worker->pidfd(), worker->share_cgroup());
     } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): it ends with its channel
     }
-    worker->kill_again();
+    worker->retry_kill();
   }
 }
 

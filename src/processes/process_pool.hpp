@@ -104,7 +104,7 @@ class ProcessPool final : public Pool,
   void start_failed(Error error);
   void kill_workers() noexcept;
   void forget_unanswered();
-  void forget_the_unkillable();
+  void abandon_unkillable();
   void finish_if_empty() noexcept;
   void report_close() {
     if (auto closed = std::exchange(closed_, {})) closed();  // none after close_now()

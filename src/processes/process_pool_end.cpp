@@ -56,12 +56,12 @@ void ProcessPool::kill() {
   forget_unanswered();
   if (workers_.empty() || kill_patience_.is_set()) return;
   kill_patience_.set(deadline_after(loop_.now(), kKillPatience),
-                     [self = shared_from_this()] { self->forget_the_unkillable(); });
+                     [self = shared_from_this()] { self->abandon_unkillable(); });
 }
 
 // Who alone may kill them is stopped, or they hang in the kernel: they end when that goes on, for their connection is
 // closed then.
-void ProcessPool::forget_the_unkillable() {
+void ProcessPool::abandon_unkillable() {
   kill_patience_.came();
   for_each_worker([this](Worker& worker) {
     log(LogLevel::warning, [&] {
@@ -90,7 +90,7 @@ void ProcessPool::close_now(TimePoint /*deadline*/) noexcept {
   kill_workers();
   end_decodings(
       Error::make(Errc::cancelled, [&] { return options_.name + " closed before the call's result was decoded"; }));
-  for_each_worker([](Worker& worker) { worker.hear_it_again(); });  // its end
+  for_each_worker([](Worker& worker) { worker.redeliver(); });  // its end
   (void)loop_.run_completions_until([this] { return workers_.empty(); }, deadline_after(loop_.now(), kKillPatience));
   if (decoding_thread_) decoding_thread_->wait_for_task(kAbandonPatience);
   release_all();

@@ -83,13 +83,13 @@ class Worker final : public ChannelOwner, public WorkerPort, public std::enable_
   // One of its results that was decoded beside the loop is done, or nobody waits for it.
   void decoding_ended();
   // While too many are under way, nothing more of it is received.
-  void hear_it_again() { channel_->go_on(); }
+  void redeliver() { channel_->go_on(); }
 
   // SIGKILL. Its death is then reported like any other.
   void kill() noexcept;
 
   // The same once more, if it was killed: who had been asked to do it may be gone.
-  void kill_again() noexcept {
+  void retry_kill() noexcept {
     if (kill_sent_) send_sigkill();
   }
 
@@ -159,7 +159,7 @@ class Worker final : public ChannelOwner, public WorkerPort, public std::enable_
   [[nodiscard]] std::shared_ptr<Decoding> prepare_decoding(const Job& job, const Frame& frame) const noexcept;
   void remember(const Job& job, FunctionId function);
   Result<FunctionId> encode(const Job& job, Descriptors& descriptors, std::size_t& large);
-  void give_memory_back_in(Duration time);
+  void release_memory_after(Duration time);
   void give_memory_back();
   void expect_outcomes();
   void uncount_calls(std::size_t count) noexcept;

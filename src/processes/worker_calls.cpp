@@ -58,7 +58,7 @@ Result<FunctionId> Worker::encode(const Job& job, Descriptors& descriptors, std:
   function = job.encode(bytes, descriptors, most_in_memory);
   arguments_.wrote(bytes.size());
   used_arguments_ = loop_.turn_time();
-  if (give_back_timer_ == 0) give_memory_back_in(ArgumentMemory::kKeptFor);
+  if (give_back_timer_ == 0) release_memory_after(ArgumentMemory::kKeptFor);
   begin_frame_in(frame_);
   if (!function && most_in_memory < most) return job.encode(frame_, descriptors, most);
   large = bytes.size();
@@ -67,7 +67,7 @@ Result<FunctionId> Worker::encode(const Job& job, Descriptors& descriptors, std:
 }
 
 // Unless there are other large calls, which are quicker where the memory has its pages.
-void Worker::give_memory_back_in(Duration time) {
+void Worker::release_memory_after(Duration time) {
   try {
     give_back_timer_ = loop_.call_at(deadline_after(loop_.now(), time), [self = shared_from_this()] {
       self->give_back_timer_ = 0;
@@ -80,8 +80,8 @@ void Worker::give_memory_back_in(Duration time) {
 void Worker::give_memory_back() {
   constexpr Duration kPause = std::chrono::milliseconds(1);
   const bool is_in_use = sent_.hold_argument_memory() || loop_.turn_time() - used_arguments_ < ArgumentMemory::kKeptFor;
-  if (is_in_use) return give_memory_back_in(ArgumentMemory::kKeptFor);
-  if (arguments_.give_some_back()) give_memory_back_in(kPause);
+  if (is_in_use) return release_memory_after(ArgumentMemory::kKeptFor);
+  if (arguments_.give_some_back()) release_memory_after(kPause);
 }
 
 // The loop looks for outcomes while some are due.

@@ -23,7 +23,7 @@ int send_in_time(int socket, const ControlMessage& message, int most_tries) noex
   }
 }
 
-bool WorkerMaker::stock_up() noexcept {
+bool WorkerMaker::refill_reserve() noexcept {
   try {
     if (spare.empty()) spare.emplace_back();
     return true;
@@ -41,7 +41,7 @@ void ServerConnection::open(ControlRecord& record, int root) noexcept {
 
 bool ServerConnection::handle_requests(WorkerMaker& maker) noexcept {
   for (;;) {
-    if (!maker.stock_up()) return refuse_for_want_of_memory(maker);
+    if (!maker.refill_reserve()) return refuse_for_want_of_memory(maker);
     ControlRecord record;
     switch (receive_control(socket_.get(), record)) {
       case ReceiveState::nothing_yet: return true;

@@ -38,7 +38,7 @@ struct WorkerMaker {
   ForkedWorkers spare{};              // made ahead, so that nothing is begun that cannot be ended for want of memory
 
   // False for want of memory.
-  bool stock_up() noexcept;
+  bool refill_reserve() noexcept;
 };
 
 class ServerConnection {

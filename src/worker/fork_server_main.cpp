@@ -46,7 +46,7 @@ class Server {
   const char* start();
   bool prepare_process();
   void serve();
-  bool stock_up() noexcept;
+  bool refill_reserve() noexcept;
   void make_reserve();
   void stand_by(pid_t server);
   void wait_for_events();
@@ -110,7 +110,7 @@ const char* Server::start() {
   (void)room_for_nesting();  // looked up here for all workers, who may have a sandbox that forbids it
   const timespec at_once{};
   if (::ppoll(nullptr, 0, &at_once, nullptr) != 0) return "ppoll";
-  if (!stock_up()) {
+  if (!refill_reserve()) {
     errno = ENOMEM;
     return "malloc";
   }
@@ -147,9 +147,9 @@ bool Server::prepare_process() {
   return ::sigprocmask(SIG_SETMASK, &child, nullptr) == 0 && hears;  // blocked but while it waits
 }
 
-bool Server::stock_up() noexcept {
+bool Server::refill_reserve() noexcept {
   try {
-    if (!maker_.stock_up()) throw std::bad_alloc();
+    if (!maker_.refill_reserve()) throw std::bad_alloc();
     polled_.reserve(1 + 2 * (connections_.size() + 1));
     if (spare_connection_.empty()) spare_connection_.emplace_back();  // last: with it there is all for one more
     in_want_ = false;
@@ -162,7 +162,7 @@ bool Server::stock_up() noexcept {
 void Server::serve() {
   while (!hung_up_ || !connections_.empty()) {
     make_reserve();
-    (void)stock_up();
+    (void)refill_reserve();
     wait_for_events();
     reap();
     std::size_t at = 1;

@@ -38,8 +38,8 @@ void set_signals() noexcept {
 
 std::optional<Error> set_up(ControlRecord& record, const WantedIdentity& identity) {
   const int cgroup_error = record.fds.size() > 4 ? enter_cgroup(record.fds[4].get()) : 0;
-  int streams_error = put_in_place(record.fds[2].get(), STDOUT_FILENO);
-  if (streams_error == 0) streams_error = put_in_place(record.fds[3].get(), STDERR_FILENO);
+  int streams_error = replace_descriptor(record.fds[2].get(), STDOUT_FILENO);
+  if (streams_error == 0) streams_error = replace_descriptor(record.fds[3].get(), STDERR_FILENO);
   const int close_error = close_all_but({record.fds[0].get(), record.fds[1].get(), identity.connection, identity.root});
   set_signals();
   ::prctl(PR_SET_NAME, record.message.name.data());

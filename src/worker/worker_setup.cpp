@@ -36,7 +36,7 @@ std::optional<Error> detach_standard_input() {
   UniqueFd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!nothing) nothing = end_of_file();
   if (!nothing) return set_up_error("replace its standard input: open(/dev/null) and pipe2", errno);
-  if (const int error = put_in_place(nothing.get(), STDIN_FILENO); error != 0) {
+  if (const int error = replace_descriptor(nothing.get(), STDIN_FILENO); error != 0) {
     return set_up_error("replace its standard input: dup2", error);
   }
   if (nothing.get() == STDIN_FILENO) (void)nothing.release();
@@ -51,7 +51,7 @@ void exit_without_destructors(int status, void* /*unused*/) {
 
 }  // namespace
 
-int put_in_place(int fd, int in_place_of) noexcept {
+int replace_descriptor(int fd, int in_place_of) noexcept {
   while (::dup2(fd, in_place_of) < 0) {
     if (errno != EINTR && errno != EBUSY) return errno;
   }

@@ -13,7 +13,7 @@ std::optional<Error> set_up_worker_process(WorkerStatus& status);
 
 // Its two steps for whoever else sets something up in it: a descriptor in the place of another (0 or an errno), and the
 // error of a step.
-[[nodiscard]] int put_in_place(int fd, int in_place_of) noexcept;
+[[nodiscard]] int replace_descriptor(int fd, int in_place_of) noexcept;
 [[nodiscard]] Error set_up_error(const char* what, int error) noexcept;
 
 // False in a process that a function forked: that must not go on in the worker's place.

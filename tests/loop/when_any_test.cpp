@@ -45,7 +45,7 @@ Task<> note(bool& started) {
 
 }  // namespace when_any_cases
 
-TEST_CASE("when_any returns the first outcome, with the others destroyed", "[when_any][I9]") {
+TEST_CASE("when_any returns the first outcome, with the others destroyed", "[when_any]") {
   using namespace when_any_cases;
   Loop loop;
   Gate a;
@@ -70,7 +70,7 @@ TEST_CASE("when_any returns the first outcome, with the others destroyed", "[whe
   CHECK(alive.use_count() == 1);
 }
 
-TEST_CASE("when_any takes every kind of awaitable, and returns std::monostate for void", "[when_any][I9]") {
+TEST_CASE("when_any takes every kind of awaitable, and returns std::monostate for void", "[when_any]") {
   using namespace when_any_cases;
   const Watchdog watchdog("when_any did not end");
   Loop loop;
@@ -86,7 +86,7 @@ TEST_CASE("when_any takes every kind of awaitable, and returns std::monostate fo
   CHECK(loop.block_on(body(loop)) == 1107);
 }
 
-TEST_CASE("when_any throws what the first one threw, with the others destroyed", "[when_any][I9]") {
+TEST_CASE("when_any throws what the first one threw, with the others destroyed", "[when_any]") {
   using namespace when_any_cases;
   Loop loop;
   Gate a;
@@ -108,7 +108,7 @@ TEST_CASE("when_any throws what the first one threw, with the others destroyed",
   CHECK(told == "the first");
 }
 
-TEST_CASE("when_any starts nothing behind one that ends at once", "[when_any][I9]") {
+TEST_CASE("when_any starts nothing behind one that ends at once", "[when_any]") {
   using namespace when_any_cases;
   Loop loop;
   bool started = false;
@@ -121,7 +121,7 @@ TEST_CASE("when_any starts nothing behind one that ends at once", "[when_any][I9
   CHECK_FALSE(started);
 }
 
-TEST_CASE("when_any of a vector says which task was first", "[when_any][I9]") {
+TEST_CASE("when_any of a vector says which task was first", "[when_any]") {
   using namespace when_any_cases;
   const Watchdog watchdog("when_any did not end");
   Loop loop;
@@ -151,7 +151,7 @@ TEST_CASE("when_any of a vector says which task was first", "[when_any][I9]") {
   CHECK(loop.block_on(body(loop)) == 122);
 }
 
-TEST_CASE("when_any that cannot work says so", "[when_any][I9]") {
+TEST_CASE("when_any that cannot work says so", "[when_any]") {
   using namespace when_any_cases;
   Loop loop;
   const auto of_none = []() -> Task<> {
@@ -167,7 +167,7 @@ TEST_CASE("when_any that cannot work says so", "[when_any][I9]") {
   CHECK_THROWS_AS(loop.block_on(twice()), std::logic_error);
 }
 
-TEST_CASE("a coroutine that is destroyed in a when_any takes its branches with it", "[when_any][I9]") {
+TEST_CASE("a coroutine that is destroyed in a when_any takes its branches with it", "[when_any]") {
   using namespace when_any_cases;
   const Alive alive = std::make_shared<int>();
   Gate a;

@@ -55,12 +55,12 @@ class LEASEPOOL_EXPORT DecodingPatience {
   // Before each value. The clock is looked at now and then; what is small is not timed.
   void check() {
     if (abandoned_ != nullptr && abandoned_->load(std::memory_order_relaxed)) throw DecodingAbandoned();
-    if (--values_until_look_ == 0) look_at_clock();
+    if (--values_until_look_ == 0) check_deadline();
   }
 
  private:
   static constexpr int kValuesPerLook = 64;
-  void look_at_clock();
+  void check_deadline();
 
   const std::atomic<bool>* abandoned_;
   Duration most_time_;
