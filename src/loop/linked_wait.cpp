@@ -79,7 +79,7 @@ void LinkedWait::start(Ring& ring) noexcept {
 
 void LinkedWait::completed(int result, bool timed_out) noexcept {
   if (wanted_ == kNever) return;
-  if (timed_out && wanted_ <= operation_->deadline) return expire();
+  if (timed_out && wanted_ <= loop_.now()) return expire();  // else it was moved when its time had come already
   const bool refused = !timed_out && !(operation_->cancelled && result == -ECANCELED);
   refused ? instead_.set(wanted_, [this] { expire(); }) : loop_.at_turn_end(*this);
 }

@@ -121,6 +121,23 @@ TEST_CASE("a wait that was cancelled and is armed again ends at its new deadline
   }
 }
 
+TEST_CASE("a wait that is moved when its time has come ends at the new deadline", "[linked_wait]") {
+  using namespace linked_wait;
+  const Watchdog watchdog("a wait did not end");
+  Fixture fixture;
+  const TimePoint first = monotonic_now() + 1ms;
+  fixture.wait->arm(first);
+  fixture.loop.dispatch();
+  while (monotonic_now() < first + 1ms) {
+  }
+  const TimePoint second = monotonic_now() + 5ms;
+  fixture.wait->arm(second);
+  fixture.until_expired(1);
+  CHECK(monotonic_now() >= second);
+  fixture.turns();
+  CHECK(fixture.expired == 1);
+}
+
 TEST_CASE("a wait may be destroyed by what it runs, and in flight", "[linked_wait]") {
   using namespace linked_wait;
   const Watchdog watchdog("a wait did not end");
