@@ -80,8 +80,8 @@ void LinkedWait::start(Ring& ring) noexcept {
 void LinkedWait::completed(int result, bool timed_out) noexcept {
   if (wanted_ == kNever) return;
   if (timed_out && wanted_ <= loop_.now()) return expire();  // else it was moved when its time had come already
-  const bool refused = !timed_out && !(operation_->cancelled && result == -ECANCELED);
-  refused ? instead_.set(wanted_, [this] { expire(); }) : loop_.at_turn_end(*this);
+  const bool was_cancelled = operation_->cancelled && result == -ECANCELED;
+  timed_out || was_cancelled ? loop_.at_turn_end(*this) : instead_.set(wanted_, [this] { expire(); });  // refused
 }
 
 void LinkedWait::expire() noexcept {

@@ -15,7 +15,7 @@ class TurnEnd {
   virtual void turn_ends(Ring& ring) noexcept = 0;
 
  protected:
-  ~TurnEnd() = default;
+  virtual ~TurnEnd() = default;
 
  private:
   friend class TurnEndList;
