@@ -5,6 +5,10 @@
 
 namespace leasepool::detail {
 
+CallTable::Walk::Walk(const CallTable& table) noexcept : table_(table), outer_(table.innermost_), next_(table.first_) {
+  table.innermost_ = this;
+}
+
 void CallTable::add(Job& job) noexcept {
   JobState& state = job.state;
   check(state.in_flight_next == nullptr && state.in_flight_previous == nullptr && first_ != &job,

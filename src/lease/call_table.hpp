@@ -53,9 +53,8 @@ class CallTable {
   // Who goes through the table; walks within walks end in turn.
   class Walk {
    public:
-    explicit Walk(const CallTable& table) noexcept : table_(table), outer_(table.innermost_), next_(table.first_) {
-      table.innermost_ = this;
-    }
+    // Defined where no caller sees it: GCC 14 takes the table's pointer to a walk for one that outlives it.
+    explicit Walk(const CallTable& table) noexcept;
     Walk(const Walk&) = delete;
     Walk& operator=(const Walk&) = delete;
     ~Walk() { table_.innermost_ = outer_; }
