@@ -51,8 +51,8 @@ struct Fixture {
     for (int i = 0; i < 3; ++i) loop.dispatch();
   }
   void until_expired(unsigned times) {
-    loop.block_on([](Fixture& self, unsigned times) -> leasepool::Task<> {
-      while (self.expired < times) {
+    loop.block_on([](Fixture& self, unsigned wanted) -> leasepool::Task<> {
+      while (self.expired < wanted) {
         auto sleep = self.loop.sleep(1ms);
         co_await sleep;
       }
@@ -192,28 +192,28 @@ TEST_CASE("G1: a batch that goes by age goes by a linked timeout, and one that i
   leasepool::LeasedExecutorManager manager(
       loop, {.backend = leasepool::ExecutorBackend::thread, .max_pools = 1, .workers_per_pool = 1});
   leasepool::WorkGrinder grinder(manager, {.batch_size_threshold = kThreshold, .max_wait = 2ms});
-  loop.block_on([](leasepool::LeasedExecutorManager& manager, leasepool::WorkGrinder& grinder) -> leasepool::Task<> {
-    auto started = manager.start();
+  loop.block_on([](leasepool::LeasedExecutorManager& pools, leasepool::WorkGrinder& batches) -> leasepool::Task<> {
+    auto started = pools.start();
     co_await started;
-    auto grinding = grinder.start();
+    auto grinding = batches.start();
     co_await grinding;
     const unsigned before = submissions().link_timeouts;
     for (int batch = 0; batch < 20; ++batch) {
       std::vector<leasepool::Pending<int>> items;
-      for (std::size_t i = 0; i < kThreshold; ++i) items.push_back(grinder.enqueue([] { return 1; }));
+      for (std::size_t i = 0; i < kThreshold; ++i) items.push_back(batches.enqueue([] { return 1; }));
       for (auto& item : items) {
         const int one = co_await item;
         CHECK(one == 1);
       }
     }
-    CHECK(grinder.stats().flushed_by_size == 20);
+    CHECK(batches.stats().flushed_by_size == 20);
     CHECK(submissions().link_timeouts == before);
     for (int batch = 0; batch < 20; ++batch) {
-      auto item = grinder.enqueue([] { return 2; });
+      auto item = batches.enqueue([] { return 2; });
       const int two = co_await item;
       CHECK(two == 2);
     }
-    CHECK(grinder.stats().flushed_by_age == 20);
+    CHECK(batches.stats().flushed_by_age == 20);
     CHECK(submissions().link_timeouts == before + 20);
   }(manager, grinder));
 }
