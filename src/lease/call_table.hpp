@@ -10,7 +10,8 @@
 
 namespace leasepool::detail {
 
-// One thread. The jobs carry the links, and belong to others: each is taken out before it is destroyed.
+// One thread. The jobs carry the links, and belong to others: each is taken out before it is destroyed, but for those
+// that a thread still runs when the loop is destroyed. Nobody looks at the table then.
 class CallTable {
  public:
   CallTable() = default;
