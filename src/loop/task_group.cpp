@@ -57,7 +57,7 @@ void TaskGroupCore::when_empty(std::move_only_function<void(Result<void>)> done)
 void TaskGroupCore::close() noexcept {
   if (std::exchange(closed_, true)) return;
   const auto self = shared_from_this();
-  if (!loop_->closed()) loop_->detach(*this);
+  loop_->detach(*this);
   for (Members* const members : {&running_, &waiting_, &ended_}) {
     while (!members->empty()) members->pop_front();
   }

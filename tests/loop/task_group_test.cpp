@@ -232,6 +232,19 @@ TEST_CASE("a group, or its loop, that is destroyed takes the tasks with it", "[t
     CHECK(group.size() == 0);
     CHECK_THROWS_AS(group.spawn(note(order, "late")), leasepool::LeasePoolError);
   }
+  SECTION("the loop by one of its callbacks, and then the group in the same") {
+    auto loop = std::make_unique<Loop>();
+    auto group = std::make_unique<TaskGroup>(*loop);
+    group->spawn(behind(gate, order, "a", alive));
+    turns(*loop);
+    loop->post([&] {
+      loop.reset();
+      group.reset();
+    });
+    loop->run();
+    CHECK(loop == nullptr);
+    CHECK(alive.use_count() == 1);
+  }
   SECTION("the group, by on_error") {
     Loop loop;
     std::unique_ptr<TaskGroup> group;
