@@ -77,14 +77,14 @@ void LinkedWait::start(Ring& ring) noexcept {
   }
 }
 
-void LinkedWait::completed(int result, bool timed_out) noexcept {
+void LinkedWait::completed(int result, bool timed_out) {
   if (wanted_ == kNever) return;
   if (timed_out && wanted_ <= loop_.now()) return expire();  // else it was moved when its time had come already
   const bool was_cancelled = operation_->cancelled && result == -ECANCELED;
   timed_out || was_cancelled ? loop_.at_turn_end(*this) : instead_.set(wanted_, [this] { expire(); });  // refused
 }
 
-void LinkedWait::expire() noexcept {
+void LinkedWait::expire() {
   instead_.unset();
   wanted_ = kNever;
   const auto expired = expired_;

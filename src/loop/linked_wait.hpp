@@ -36,8 +36,8 @@ class LinkedWait final : public TimedWait, private TurnEnd {
 
   void turn_ends(Ring& ring) noexcept override;
   void start(Ring& ring) noexcept;
-  void completed(int result, bool timed_out) noexcept;
-  void expire() noexcept;
+  void completed(int result, bool timed_out);
+  void expire();
 
   LoopCore& loop_;
   const std::shared_ptr<Scheduler::Handler> expired_;  // may destroy this while it runs

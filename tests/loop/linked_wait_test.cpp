@@ -6,7 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
-#include <optional>
+#include <stdexcept>
 #include <vector>
 
 #include "catch.hpp"
@@ -159,6 +159,18 @@ TEST_CASE("a wait may be destroyed by what it runs, and in flight", "[linked_wai
   fixture.wait->arm(monotonic_now() + 1h);
   fixture.wait.reset();  // before the end of the turn
   fixture.turns();
+  CHECK(fixture.core.ring().in_flight() == 1);
+}
+
+TEST_CASE("an exception of what a wait runs leaves the loop, which stays usable", "[linked_wait]") {
+  using namespace linked_wait;
+  const Watchdog watchdog("a wait did not end");
+  Fixture fixture;
+  const auto other = fixture.core.make_timed_wait([] { throw std::runtime_error("of the wait"); });
+  other->arm(monotonic_now());
+  CHECK_THROWS_WITH(fixture.until_expired(1), "of the wait");
+  fixture.wait->arm(monotonic_now());
+  fixture.until_expired(1);
   CHECK(fixture.core.ring().in_flight() == 1);
 }
 
