@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -184,31 +185,38 @@ concept CanBeAwaited =
 
 // Counts branches that are still running; the last one resumes the waiter.
 struct BranchCounter {
+  static constexpr const char* kVerb = "when_all()";
   std::size_t running = 0;
   std::coroutine_handle<> waiter;
-  std::coroutine_handle<> branch_ended() noexcept { return --running == 0 ? waiter : std::noop_coroutine(); }
+  std::coroutine_handle<> branch_ended(std::size_t /*index*/) noexcept {
+    return --running == 0 ? waiter : std::noop_coroutine();
+  }
 };
 
-// One awaitable of a when_all, as a coroutine of its own.
-template <class T>
+// One awaitable of a when_all or when_any, as a coroutine of its own. `Ends` is told of its end, and says what goes on.
+template <class T, class Ends>
 class Branch {
  public:
   struct promise_type : Outcome<T> {
     Branch get_return_object() noexcept { return Branch(std::coroutine_handle<promise_type>::from_promise(*this)); }
     std::suspend_always initial_suspend() const noexcept { return {}; }
     ResumeContinuation final_suspend() const noexcept { return {}; }
-    [[nodiscard]] std::coroutine_handle<> on_end() const noexcept { return counter->branch_ended(); }
-    BranchCounter* counter = nullptr;
+    [[nodiscard]] std::coroutine_handle<> on_end() const noexcept { return ends->branch_ended(index); }
+    Ends* ends = nullptr;
+    std::size_t index = 0;
   };
   explicit Branch(std::coroutine_handle<promise_type> handle) noexcept : coroutine_(handle) {}
 
-  void start(BranchCounter& counter) {
-    if (!coroutine_.get() || coroutine_->promise().counter != nullptr) {
-      throw std::logic_error("leasepool: a when_all() is awaited once, and this one was, or was moved from");
+  void start(Ends& ends, std::size_t index) {
+    if (!coroutine_.get() || coroutine_->promise().ends != nullptr) {
+      throw std::logic_error(std::string("leasepool: a ") + Ends::kVerb +
+                             " is awaited once, and this one was, or was moved from");
     }
-    coroutine_->promise().counter = &counter;
+    coroutine_->promise().ends = &ends;
+    coroutine_->promise().index = index;
     coroutine_->resume();
   }
+  void destroy() noexcept { coroutine_ = {}; }
   auto take() {
     if constexpr (std::is_void_v<T>) {
       coroutine_->promise().take();
@@ -222,20 +230,27 @@ class Branch {
   CoroutineOwner<promise_type> coroutine_;
 };
 
-template <class A>
-Branch<AwaitResult<A>> make_branch(A awaitable) {
+template <class A, class Ends>
+Branch<AwaitResult<A>, Ends> make_branch(A awaitable) {
   co_return co_await awaitable;
+}
+template <class Ends, class T>
+std::vector<Branch<T, Ends>> make_branches(std::vector<Task<T>> tasks) {
+  std::vector<Branch<T, Ends>> branches;
+  branches.reserve(tasks.size());
+  for (auto& task : tasks) branches.push_back(make_branch<Task<T>, Ends>(std::move(task)));
+  return branches;
 }
 
 template <class... T>
 class WhenAll {
  public:
-  explicit WhenAll(Branch<T>... branches) : branches_(std::move(branches)...) {}
+  explicit WhenAll(Branch<T, BranchCounter>... branches) : branches_(std::move(branches)...) {}
   [[nodiscard]] bool await_ready() const noexcept { return false; }
   bool await_suspend(std::coroutine_handle<> waiter) {
     counter_.waiter = waiter;
     counter_.running = sizeof...(T) + 1;  // one for this call, so that no branch resumes the waiter before all began
-    std::apply([this](auto&... branch) { (branch.start(counter_), ...); }, branches_);
+    std::apply([this](auto&... branch) { (branch.start(counter_, 0), ...); }, branches_);
     return --counter_.running != 0;
   }
   auto await_resume() {
@@ -243,19 +258,19 @@ class WhenAll {
   }
 
  private:
-  std::tuple<Branch<T>...> branches_;
+  std::tuple<Branch<T, BranchCounter>...> branches_;
   BranchCounter counter_;
 };
 
 template <class T>
 class WhenAllVector {
  public:
-  explicit WhenAllVector(std::vector<Branch<T>> branches) : branches_(std::move(branches)) {}
+  explicit WhenAllVector(std::vector<Branch<T, BranchCounter>> branches) : branches_(std::move(branches)) {}
   [[nodiscard]] bool await_ready() const noexcept { return branches_.empty(); }
   bool await_suspend(std::coroutine_handle<> waiter) {
     counter_.waiter = waiter;
     counter_.running = branches_.size() + 1;
-    for (auto& branch : branches_) branch.start(counter_);
+    for (auto& branch : branches_) branch.start(counter_, 0);
     return --counter_.running != 0;
   }
   auto await_resume() {
@@ -270,7 +285,7 @@ class WhenAllVector {
   }
 
  private:
-  std::vector<Branch<T>> branches_;
+  std::vector<Branch<T, BranchCounter>> branches_;
   BranchCounter counter_;
 };
 
@@ -282,16 +297,13 @@ template <class... A>
   requires(detail::CanBeAwaited<A> && ...)
 auto when_all(A&&... awaitables) {
   return detail::WhenAll<detail::AwaitResult<std::decay_t<A>>...>(
-      detail::make_branch<std::decay_t<A>>(std::forward<A>(awaitables))...);
+      detail::make_branch<std::decay_t<A>, detail::BranchCounter>(std::forward<A>(awaitables))...);
 }
 
 /// The same for any number of tasks of one type: returns a vector of results (nothing for Task<void>).
 template <class T>
 auto when_all(std::vector<Task<T>> tasks) {
-  std::vector<detail::Branch<T>> branches;
-  branches.reserve(tasks.size());
-  for (auto& task : tasks) branches.push_back(detail::make_branch<Task<T>>(std::move(task)));
-  return detail::WhenAllVector<T>(std::move(branches));
+  return detail::WhenAllVector<T>(detail::make_branches<detail::BranchCounter>(std::move(tasks)));
 }
 
 }  // namespace leasepool

@@ -19,6 +19,7 @@ namespace detail {
 
 // Which branch has ended first. It resumes the waiter, unless the branches are still being started.
 struct FirstEnded {
+  static constexpr const char* kVerb = "when_any()";
   static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
   std::size_t index = kNone;
   std::coroutine_handle<> waiter;  // null while the branches are started
@@ -30,49 +31,13 @@ struct FirstEnded {
   }
 };
 
-// One awaitable of a when_any, as a coroutine of its own.
-template <class T>
-class RacingBranch {
- public:
-  struct promise_type : Outcome<T> {
-    RacingBranch get_return_object() noexcept {
-      return RacingBranch(std::coroutine_handle<promise_type>::from_promise(*this));
-    }
-    std::suspend_always initial_suspend() const noexcept { return {}; }
-    ResumeContinuation final_suspend() const noexcept { return {}; }
-    [[nodiscard]] std::coroutine_handle<> on_end() const noexcept { return first->branch_ended(index); }
-    FirstEnded* first = nullptr;
-    std::size_t index = 0;
-  };
-  explicit RacingBranch(std::coroutine_handle<promise_type> handle) noexcept : coroutine_(handle) {}
-
-  void start(FirstEnded& first, std::size_t index) {
-    if (!coroutine_.get() || coroutine_->promise().first != nullptr) {
-      throw std::logic_error("leasepool: a when_any() is awaited once, and this one was, or was moved from");
-    }
-    coroutine_->promise().first = &first;
-    coroutine_->promise().index = index;
-    coroutine_->resume();
-  }
-  T take() { return coroutine_->promise().take(); }
-  void destroy() noexcept { coroutine_ = {}; }
-
- private:
-  CoroutineOwner<promise_type> coroutine_;
-};
-
-template <class A>
-RacingBranch<AwaitResult<A>> make_racing_branch(A awaitable) {
-  co_return co_await awaitable;
-}
-
 template <class T>
 using VoidAsMonostate = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
 template <class... T>
 class WhenAny {
  public:
-  explicit WhenAny(RacingBranch<T>... branches) : branches_(std::move(branches)...) {}
+  explicit WhenAny(Branch<T, FirstEnded>... branches) : branches_(std::move(branches)...) {}
   [[nodiscard]] bool await_ready() const noexcept { return false; }
   bool await_suspend(std::coroutine_handle<> waiter) {
     start(std::index_sequence_for<T...>());
@@ -93,27 +58,18 @@ class WhenAny {
   Results take(std::index_sequence<I...> /*all*/) {
     ((I == first_.index ? void() : std::get<I>(branches_).destroy()), ...);
     std::optional<Results> results;
-    ((I == first_.index ? keep<I>(results) : void()), ...);
+    ((I == first_.index ? void(results.emplace(std::in_place_index<I>, std::get<I>(branches_).take())) : void()), ...);
     return *std::move(results);
   }
-  template <std::size_t I>
-  void keep(std::optional<Results>& results) {
-    if constexpr (std::is_void_v<std::tuple_element_t<I, std::tuple<T...>>>) {
-      std::get<I>(branches_).take();
-      results.emplace(std::in_place_index<I>);
-    } else {
-      results.emplace(std::in_place_index<I>, std::get<I>(branches_).take());
-    }
-  }
 
-  std::tuple<RacingBranch<T>...> branches_;
+  std::tuple<Branch<T, FirstEnded>...> branches_;
   FirstEnded first_;
 };
 
 template <class T>
 class WhenAnyVector {
  public:
-  explicit WhenAnyVector(std::vector<RacingBranch<T>> branches) : branches_(std::move(branches)) {}
+  explicit WhenAnyVector(std::vector<Branch<T, FirstEnded>> branches) : branches_(std::move(branches)) {}
   [[nodiscard]] bool await_ready() const {
     if (branches_.empty()) throw std::invalid_argument("leasepool: when_any() of no tasks has no first one");
     return false;
@@ -138,7 +94,7 @@ class WhenAnyVector {
   }
 
  private:
-  std::vector<RacingBranch<T>> branches_;
+  std::vector<Branch<T, FirstEnded>> branches_;
   FirstEnded first_;
 };
 
@@ -153,17 +109,14 @@ template <class... A>
   requires(sizeof...(A) > 0 && (detail::CanBeAwaited<A> && ...))
 auto when_any(A&&... awaitables) {
   return detail::WhenAny<detail::AwaitResult<std::decay_t<A>>...>(
-      detail::make_racing_branch<std::decay_t<A>>(std::forward<A>(awaitables))...);
+      detail::make_branch<std::decay_t<A>, detail::FirstEnded>(std::forward<A>(awaitables))...);
 }
 
 /// The same for any number of tasks of one type, at least one (none is std::invalid_argument): returns which was first
 /// and what it returned, or its index alone for Task<void>.
 template <class T>
 auto when_any(std::vector<Task<T>> tasks) {
-  std::vector<detail::RacingBranch<T>> branches;
-  branches.reserve(tasks.size());
-  for (auto& task : tasks) branches.push_back(detail::make_racing_branch<Task<T>>(std::move(task)));
-  return detail::WhenAnyVector<T>(std::move(branches));
+  return detail::WhenAnyVector<T>(detail::make_branches<detail::FirstEnded>(std::move(tasks)));
 }
 
 }  // namespace leasepool
