@@ -106,7 +106,8 @@ Worker::Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolO
       sandbox_(options.sandbox),
       most_calls_(options.max_calls_per_worker == 0 ? UINT64_MAX : with_jitter(options.max_calls_per_worker)),
       end_of_age_(end_of_age(loop.now(), options.max_worker_age)),
-      most_resident_memory_(options.max_worker_rss == 0 ? UINT64_MAX : with_jitter(options.max_worker_rss)),
+      most_resident_memory_(options.max_worker_rss == 0 ? WorkerSettings::kNoLimit
+                                                        : with_jitter(options.max_worker_rss)),
       decode_limits_(options.decode_limits),
       spin_(options.spin),
       shares_memory_(options.shared_memory),
@@ -412,7 +413,7 @@ void Worker::printed(const WorkerLine& line) {
 
 bool Worker::due_for_recycling() const noexcept {
   return calls_ >= most_calls_ || (end_of_age_ != kNever && loop_.now() >= end_of_age_) ||
-         status_->resident_memory.load() > most_resident_memory_;
+         (most_resident_memory_ != WorkerSettings::kNoLimit && status_->resident_memory.load() > most_resident_memory_);
 }
 
 }  // namespace leasepool::detail

@@ -8,7 +8,8 @@
 
 namespace leasepool::detail {
 
-std::size_t ByteRingWriter::room() {
+std::size_t ByteRingWriter::room(std::size_t wanted) {
+  if (known_room_ >= wanted) return known_room_;
   const std::uint64_t unread = written_ - ring_->read.load(std::memory_order_acquire);
   if (unread > ByteRing::kSize) throw DecodeError("it read what was not written to its ring");
   known_room_ = ByteRing::kSize - static_cast<std::size_t>(unread);

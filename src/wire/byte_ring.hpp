@@ -31,8 +31,10 @@ class ByteRingWriter {
  public:
   explicit ByteRingWriter(ByteRing* ring = nullptr) noexcept : ring_(ring) {}
 
-  // How many bytes can be written now. Throws DecodeError when the reader says that it has read what was not written.
-  [[nodiscard]] std::size_t room();
+  // How many bytes can be written at least; exactly how many, where it is not known yet that `wanted` can be. The
+  // reader's position is in memory that it writes to all the time, and is not looked at for more. Throws DecodeError
+  // when it says that it has read what was not written.
+  [[nodiscard]] std::size_t room(std::size_t wanted = ByteRing::kSize);
 
   // At most as many bytes as room() said; the reader sees them at the next publish().
   void write(std::span<const std::byte> bytes) noexcept;
@@ -51,7 +53,7 @@ class ByteRingWriter {
  private:
   ByteRing* ring_;
   std::uint64_t written_ = 0;
-  std::size_t known_room_ = ByteRing::kSize;  // of an empty ring; else as room() has said
+  std::size_t known_room_ = ByteRing::kSize;  // there is this, and may be more by now
 };
 
 // One thread of the process that reads.

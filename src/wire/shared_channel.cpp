@@ -34,7 +34,7 @@ void SharedChannel::queue(Bytes& frame, Descriptors descriptors, std::uint64_t n
   if (through_ring) {
     std::size_t room = 0;
     try {
-      room = outgoing_.room();
+      room = outgoing_.room(frame.size() + kReservedRoom);
     } catch (const DecodeError&) {
       return break_off("it read what was not written to its ring");
     }

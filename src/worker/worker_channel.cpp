@@ -257,8 +257,9 @@ void WorkerChannel::reply(const Frame& call, Reply& reply) {
 bool WorkerChannel::write_to_ring(const Reply& reply) {
   static const EmptyFrame kViaSocket = empty_frame(FrameType::via_socket);
   static const EmptyFrame kWake = empty_frame(FrameType::wake);
-  const std::size_t room = outcomes_.room();
-  const bool fits = reply.descriptors.empty() && reply.frame.size() + kReservedRoom <= room;
+  const std::size_t wanted = reply.frame.size() + kReservedRoom;
+  const std::size_t room = outcomes_.room(wanted);
+  const bool fits = reply.descriptors.empty() && wanted <= room;
   if (!fits && room < kFrameHeaderSize) ::_exit(kChannelBroken);  // the parent asks for more than it takes
   outcomes_.write(fits ? reply.frame.view() : kViaSocket);
   outcomes_.publish();

@@ -169,10 +169,12 @@ TEST_CASE("an other end that lies is found out", "[shared_channel][W7]") {
     CHECK(ends.ends_with("it wrote more to its ring than there is room for"));
   }
   SECTION("about how much it read") {
-    ends.calls->read = 1;
-    Bytes frame = encode(value_message(1, 10));
-    ends.channel->queue(frame, {}, 1);
-    CHECK(ends.owner.ends.empty());  // told later, as everything is
+    ends.calls->read = ByteRing::kSize;
+    for (std::uint64_t number = 1; number <= 2; ++number) {  // it is looked at when the ring may be full
+      Bytes frame = encode(value_message(number, ByteRing::kSize / 2));
+      ends.channel->queue(frame, {}, number);
+      CHECK(ends.owner.ends.empty());  // told later, as everything is
+    }
     CHECK(ends.ends_with("it read what was not written to its ring"));
   }
   SECTION("with what is no frame") {
