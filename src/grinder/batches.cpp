@@ -144,7 +144,7 @@ void GrinderCore::run_on(Batch& batch, std::uint64_t batch_id, WorkItems items) 
     const std::shared_ptr<ItemState> state = items[i]->state;
     std::unique_ptr<Job> job = items[i]->take_job();
     job->state.id = state->call = lease.new_call_id();
-    job->state.timeout = state->settings.timeout;
+    job->state.timeout = state->settings.timeout.value_or(JobState::kNoTimeout);
     jobs.push_back(std::move(job));
   }
   jobs.append(std::move(batch_calls));
@@ -161,11 +161,10 @@ std::unique_ptr<Job> GrinderCore::bind_group(std::uint64_t batch_id, WorkItems& 
   Error error = Error::out_of_memory();
   try {
     group.reserve(static_cast<std::size_t>(std::ranges::count_if(items, of_group)));
-    std::optional<Duration> shortest;
+    Duration shortest = JobState::kNoTimeout;
     for (auto& item : items) {
       if (!of_group(item)) continue;
-      const auto& timeout = item->state->settings.timeout;
-      if (timeout && (!shortest || *timeout < *shortest)) shortest = timeout;
+      shortest = std::min(shortest, item->state->settings.timeout.value_or(JobState::kNoTimeout));
       group.push_back(std::move(item));
     }
     auto job = function->bind({.grinder = weak_from_this(), .batch = batch_id, .function = function}, group);

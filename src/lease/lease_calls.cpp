@@ -1,6 +1,7 @@
 // A lease's calls: admitted, timed, cancelled, and handed back.
 #include <memory>
 #include <new>
+#include <stop_token>
 #include <utility>
 
 #include "base/check.hpp"
@@ -31,6 +32,15 @@ class Cancellation final : public Deferred {
   std::weak_ptr<LeaseRecord> record_;
   std::uint64_t job_id_;
   Cancel cancel_;
+};
+
+template <class Request>
+class StopCallback final : public CancellationWatch {
+ public:
+  StopCallback(const std::stop_token& token, Request request) : callback_(token, std::move(request)) {}
+
+ private:
+  std::stop_callback<Request> callback_;
 };
 
 }  // namespace
@@ -84,13 +94,13 @@ std::unique_ptr<Job> LeaseRecord::admit(std::unique_ptr<Job> job, const CallSett
 // All that the call may need before it ends. Throws std::bad_alloc.
 void LeaseRecord::reserve(Job& job, const CallSettings& settings) {
   JobState& state = job.state;
-  const auto& timeout = settings.options.timeout;
-  state.timeout = timeout && *timeout != Duration::max() ? timeout : std::nullopt;
-  state.reports_start = state.timeout.has_value();
-  state.queue_timeout = settings.options.queue_timeout;
-  if (state.queue_timeout || state.timeout) {
+  state.timeout = settings.options.timeout.value_or(JobState::kNoTimeout);
+  state.queue_timeout = settings.options.queue_timeout.value_or(JobState::kNoTimeout);
+  state.reports_start = state.timeout != JobState::kNoTimeout;
+  const bool bounds_wait = state.queue_timeout != JobState::kNoTimeout;
+  if (bounds_wait || state.reports_start) {
     state.timer = keep_timer(*scheduler);
-    if (state.queue_timeout) watch_queue(job);
+    if (bounds_wait) watch_queue(job);
   }
   if (state.timer != 0 || settings.stop.stop_possible()) calls_.watch(job);
   if (job.takes_stop_token()) state.stop = std::stop_source();
@@ -117,11 +127,11 @@ void LeaseRecord::watch_cancellation(Job& job, const std::stop_token& token) {
                   cancellation = std::make_unique<Cancellation>(weak_from_this(), job.state.id, cancel)]() mutable {
     loop->post(std::move(cancellation));
   };
-  job.state.cancellation = std::make_shared<std::stop_callback<decltype(request)>>(token, std::move(request));
+  job.state.cancellation = std::make_unique<StopCallback<decltype(request)>>(token, std::move(request));
 }
 
 void LeaseRecord::watch_queue(Job& job) noexcept {
-  set_kept_timer(*scheduler, job.state.timer, deadline_after(job.state.submitted, *job.state.queue_timeout),
+  set_kept_timer(*scheduler, job.state.timer, deadline_after(job.state.submitted, job.state.queue_timeout),
                  [self = shared_from_this(), job_id = job.state.id] { self->queue_time_out(job_id); });
 }
 
@@ -132,7 +142,7 @@ void LeaseRecord::queue_time_out(std::uint64_t job_id) {
   if (has_started(*waiting)) return;
   Error error = Error::make(Errc::timed_out, [&] {
     return description() + ": " + std::string(waiting->function_name()) +
-           " waited for CallOptions::queue_timeout = " + in_words(*waiting->state.queue_timeout) +
+           " waited for CallOptions::queue_timeout = " + in_words(waiting->state.queue_timeout) +
            ", and none of workers_per_pool = " + std::to_string(call_stats_->workers_per_pool) + " workers came free";
   });
   (void)pool_->withdraw(*waiting, std::move(error));
@@ -156,7 +166,7 @@ void LeaseRecord::cancel(Job& job, const Error& error) const {
 void LeaseRecord::job_started(std::uint64_t job_id, TimePoint started) {
   Job* const job = calls_.watched(job_id);
   if (job == nullptr) return;
-  check(job->state.timeout.has_value(), "a call reports its start for its time-out");
+  check(job->state.timeout != JobState::kNoTimeout, "a call reports its start for its time-out");
   watch_run(*job, started);  // its wait is over
 }
 
@@ -164,18 +174,17 @@ void LeaseRecord::job_started(std::uint64_t job_id, TimePoint started) {
 void LeaseRecord::job_given_back(std::uint64_t job_id) {
   Job* const job = calls_.watched(job_id);
   if (job == nullptr || job->state.timer == 0) return;
-  if (job->state.queue_timeout) return watch_queue(*job);
+  if (job->state.queue_timeout != JobState::kNoTimeout) return watch_queue(*job);
   set_kept_timer(*scheduler, job->state.timer, kPlaceKept, [] {});
 }
 
 void LeaseRecord::watch_run(Job& job, TimePoint started) noexcept {
-  const Duration timeout = *job.state.timeout;
+  const Duration timeout = job.state.timeout;
   if (!pool_->can_note_stacks()) {
     set_kept_timer(*scheduler, job.state.timer, deadline_after(started, timeout),
                    [self = shared_from_this(), job_id = job.state.id] { self->run_time_out(job_id); });
     return;
   }
-  job.state.run_ends = deadline_after(started, timeout);
   set_kept_timer(*scheduler, job.state.timer, deadline_after(started, timeout - timeout / kLateInTimeout),
                  [self = shared_from_this(), job_id = job.state.id] { self->run_nearly_time_out(job_id); });
 }
@@ -183,7 +192,8 @@ void LeaseRecord::watch_run(Job& job, TimePoint started) noexcept {
 void LeaseRecord::run_nearly_time_out(std::uint64_t job_id) {
   Job* const job = calls_.watched(job_id);
   if (job == nullptr || !is_running(*job)) return;
-  set_kept_timer(*scheduler, job->state.timer, job->state.run_ends,
+  const TimePoint started = job->state.started.load(std::memory_order_relaxed);
+  set_kept_timer(*scheduler, job->state.timer, deadline_after(started, job->state.timeout),
                  [self = shared_from_this(), job_id] { self->run_time_out(job_id); });
   pool_->note_stack(*job);
 }
@@ -195,7 +205,7 @@ void LeaseRecord::run_time_out(std::uint64_t job_id) {
   if (!is_running(*job) || job->state.delivered) return;
   const Error error = Error::make(Errc::timed_out, [&] {
     return description() + ": " + std::string(job->function_name()) +
-           " ran longer than CallOptions::timeout = " + in_words(*job->state.timeout);
+           " ran longer than CallOptions::timeout = " + in_words(job->state.timeout);
   });
   if (!pool_->interrupt(*job, error)) queue_early_outcome(*job, error);
 }
@@ -205,7 +215,7 @@ void LeaseRecord::queue_early_outcome(Job& job, const Error& error) noexcept {
   JobState& state = job.state;
   if (std::exchange(state.delivered, true)) return;
   call_stats_->count_failure(error);
-  state.early_outcome.emplace(error);
+  state.early_outcome = error;
   (last_early_ == nullptr ? first_early_ : last_early_->state.early_next) = &job;
   last_early_ = &job;
   if (auto queued = tells_early_.to_queue(shared_from_this())) scheduler->defer(std::move(queued));
@@ -223,7 +233,7 @@ void LeaseRecord::deliver_early_outcomes() {
   const TellTheRest tell_the_rest{*this};
   while (first_early_ != nullptr) {
     Job& job = *first_early_;
-    Error error = *std::move(job.state.early_outcome);
+    Error error = job.state.early_outcome;
     unlink_early(job);
     job.deliver_early(std::move(error));
   }
@@ -238,7 +248,7 @@ void LeaseRecord::unlink_early(Job& job) noexcept {
   (before == nullptr ? first_early_ : before->state.early_next) = job.state.early_next;
   if (last_early_ == &job) last_early_ = before;
   job.state.early_next = nullptr;
-  job.state.early_outcome.reset();
+  job.state.early_outcome = Access::make_no_error<Error>();
 }
 
 void LeaseRecord::job_ended(std::unique_ptr<Job> job) {
@@ -246,8 +256,8 @@ void LeaseRecord::job_ended(std::unique_ptr<Job> job) {
   check(self.get() == this, "a call ends at its own lease");
   calls_.remove(*job);
   forget(*job);
-  if (job->state.early_outcome) {  // of which its caller has not heard yet
-    Error error = *std::move(job->state.early_outcome);
+  if (Access::is_error(job->state.early_outcome)) {  // of which its caller has not heard yet
+    Error error = job->state.early_outcome;
     unlink_early(*job);
     job->fail(std::move(error));
     scheduler->deliver(std::move(job));

@@ -75,12 +75,12 @@ bool ManagerCore::add_pool() {
   try {
     if (idle_.capacity() <= pools_.size()) idle_.reserve(2 * pools_.size() + 1);
     std::list<PoolSlot> made;
-    const auto slot = made.emplace(made.end(), PoolSlot{.number = ++pools_made_});
+    const auto slot = made.emplace(made.end(), PoolSlot{});
     slot->place = slot;
-    slot->pool = make_numbered_pool(slot->number);
-    slot->closed = [weak = weak_from_this(), number = slot->number] {
+    slot->pool = make_numbered_pool(++pools_made_);
+    slot->closed = [weak = weak_from_this(), slot] {
       const auto self = weak.lock();
-      if (self && !self->shut_down_) self->pool_closed(number);
+      if (self && !self->shut_down_) self->pool_closed(slot);
     };
     pools_.splice(pools_.end(), made);
     start_pool(slot);
@@ -114,9 +114,9 @@ std::shared_ptr<Pool> ManagerCore::make_numbered_pool(std::uint64_t number) {
 
 void ManagerCore::start_pool(Slot slot) {
   try {
-    slot->pool->start([weak = weak_from_this(), number = slot->number](const Result<void>& result) {
+    slot->pool->start([weak = weak_from_this(), slot](const Result<void>& result) {
       const auto self = weak.lock();
-      if (self && !self->shut_down_) self->pool_started(number, result);
+      if (self && !self->shut_down_) self->pool_started(slot, result);
     });
   } catch (const std::bad_alloc&) {
     slot->pool->close_now(scheduler_->now());
@@ -125,9 +125,9 @@ void ManagerCore::start_pool(Slot slot) {
   }
 }
 
-void ManagerCore::pool_started(std::uint64_t number, const Result<void>& result) {
-  const auto slot = std::ranges::find(pools_, number, &PoolSlot::number);
-  if (slot == pools_.end()) return;  // it was retired meanwhile
+// Its slot is there: it goes when the pool has closed, and what has closed reports no start.
+void ManagerCore::pool_started(Slot slot, const Result<void>& result) {
+  if (slot->phase == PoolPhase::leaving) return;  // it was retired meanwhile
   check(slot->phase == PoolPhase::starting, "a pool starts once");
   if (!result) {
     pools_.erase(slot);
@@ -271,8 +271,9 @@ void ManagerCore::retire(Slot slot) {
   slot->pool->close(std::move(slot->closed));
 }
 
-void ManagerCore::pool_closed(std::uint64_t number) {
-  std::erase_if(retired_, [number](const PoolSlot& retired) { return retired.number == number; });
+void ManagerCore::pool_closed(Slot slot) {
+  check(slot->phase == PoolPhase::leaving, "a pool that closes was retired");
+  retired_.erase(slot);
   finish_stop_if_empty();
 }
 

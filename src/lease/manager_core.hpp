@@ -50,7 +50,6 @@ enum class PoolPhase { starting, idle, lent, leaving };
 }
 
 struct PoolSlot {
-  std::uint64_t number = 0;
   PoolPhase phase = PoolPhase::starting;
   std::shared_ptr<Pool> pool{};
   std::shared_ptr<LeaseRecord> lease{};  // null while it is not lent; on its way out, the one whose calls may still run
@@ -112,7 +111,7 @@ class ManagerCore final : public LeaseObserver, public LoopClient, public std::e
   void keep_timers();
   [[nodiscard]] std::shared_ptr<Pool> make_numbered_pool(std::uint64_t number);
   void start_pool(Slot slot);
-  void pool_started(std::uint64_t number, const Result<void>& result);
+  void pool_started(Slot slot, const Result<void>& result);
   void start_finished();
   void start_failed(const Error& error);
   void pool_failed_to_start(const Error& error);
@@ -124,7 +123,7 @@ class ManagerCore final : public LeaseObserver, public LoopClient, public std::e
   void make_idle(Slot slot) noexcept;
   void retire(Slot slot);
   void end_lending(PoolSlot& slot) noexcept;
-  void pool_closed(std::uint64_t number);
+  void pool_closed(Slot slot);
   void begin_stop();
   void stop_timed_out();
   void finish_stop_if_empty();

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "leasepool/detail/job.hpp"
 #include "support/sanitized.hpp"
 #include "support/skip.hpp"
 
@@ -49,6 +50,9 @@ std::size_t in_use() {
 }
 
 }  // namespace
+
+// With a small argument, result and callback a call fits 256 bytes then, of which a million may be queued.
+static_assert(sizeof(leasepool::detail::Job) <= 176);
 
 TEST_CASE("blocks of jobs do not overlap, whatever their sizes", "[job_memory]") {
   std::minstd_rand random(7);

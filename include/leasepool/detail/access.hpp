@@ -2,6 +2,7 @@
 // nobody but this.
 #pragma once
 
+#include <memory>
 #include <utility>
 
 namespace leasepool::detail {
@@ -40,6 +41,15 @@ struct Access {
   template <class Error, class Message>
   static Error with_message(const Error& error, Message&& message) noexcept {
     return error.with_message(std::forward<Message>(message));
+  }
+  // No failure at all, for a place where there may be one; may only be destroyed, assigned to and asked.
+  template <class Error>
+  static Error make_no_error() noexcept {
+    return Error(std::shared_ptr<const typename Error::State>());
+  }
+  template <class Error>
+  static bool is_error(const Error& error) noexcept {
+    return error.state_ != nullptr;
   }
   template <class Error, class Details>
   static Error with_details(const Error& error, Details&& details) noexcept {

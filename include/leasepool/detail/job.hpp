@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "leasepool/detail/access.hpp"
 #include "leasepool/detail/bytes.hpp"
 #include "leasepool/detail/decode_limits.hpp"
 #include "leasepool/detail/deferred.hpp"
@@ -39,8 +40,20 @@ class JobSink {
   ~JobSink() = default;
 };
 
-// What the library notes about a job on its way. Loop thread only, where nothing else is said.
+// Of a call: watches the caller's stop token while it lives.
+class CancellationWatch {
+ public:
+  CancellationWatch() = default;
+  CancellationWatch(const CancellationWatch&) = delete;
+  CancellationWatch& operator=(const CancellationWatch&) = delete;
+  virtual ~CancellationWatch() = default;
+};
+
+// What the library notes about a job on its way. Loop thread only, where nothing else is said. A million of them may be
+// queued: each word counts.
 struct JobState {
+  static constexpr Duration kNoTimeout = Duration::max();
+
   // First, and so in one cache line with the job's links, what a thread touches that runs it.
   std::atomic<TimePoint> started{TimePoint{}};  // TimePoint{}: it waits for a worker; set by whoever runs it
   std::atomic<TimePoint> ended{TimePoint{}};    // when it ended, by whoever saw that; TimePoint{}: not noted
@@ -52,19 +65,18 @@ struct JobState {
   std::uint64_t id = 0;
   std::stop_source stop{std::nostopstate};  // asks a function that takes a std::stop_token to end early; any thread
 
-  std::shared_ptr<JobSink> lease;          // where it ends
-  JobSink* pool = nullptr;                 // where a thread hands it back; its lease keeps that alive
-  std::optional<Duration> timeout;         // of its run, counted from its start on a worker
-  std::optional<Duration> queue_timeout;   // of its wait, counted from its submission
-  std::shared_ptr<void> cancellation;      // watches the caller's stop token
+  std::shared_ptr<JobSink> lease;       // where it ends
+  JobSink* pool = nullptr;              // where a thread hands it back; its lease keeps that alive
+  Duration timeout = kNoTimeout;        // of its run, counted from its start on a worker
+  Duration queue_timeout = kNoTimeout;  // of its wait, counted from its submission
+  std::unique_ptr<CancellationWatch> cancellation;
   std::unique_ptr<Deferred> start_notice;  // made when it is submitted, as its start takes no memory
   std::uint64_t timer = 0;
   TimePoint submitted{};
-  TimePoint run_ends{};           // by its time-out, once that is about to pass
   Job* in_flight_next = nullptr;  // the lease's calls that have not ended, oldest first
   Job* in_flight_previous = nullptr;
-  Job* early_next = nullptr;             // of those whose callers are to be told before they end
-  std::optional<Error> early_outcome{};  // while it is among them
+  Job* early_next = nullptr;                             // of those whose callers are to be told before they end
+  Error early_outcome = Access::make_no_error<Error>();  // while it is among them
 
   // Of its lease; empty for an initializer.
   [[nodiscard]] std::string_view owner() const noexcept { return lease ? lease->lease_owner() : std::string_view(); }
