@@ -30,7 +30,7 @@ LinkedWait::~LinkedWait() {
   loop_.remove_turn_end(*this);
   instead_.disarm();
   operation_->owner = nullptr;
-  if (operation_->id != 0) loop_.ring().cancel(operation_->id);
+  if (operation_->id != 0) loop_.engine().cancel(operation_->id);
 }
 
 void LinkedWait::arm(TimePoint deadline) noexcept {
@@ -46,26 +46,26 @@ void LinkedWait::disarm() noexcept {
   if (operation_->id != 0) loop_.at_turn_end(*this);
 }
 
-void LinkedWait::turn_ends(Ring& ring) noexcept {
+void LinkedWait::turn_ends(Engine& engine) noexcept {
   Operation& operation = *operation_;
   if (operation.id == 0) {
-    if (wanted_ != kNever) start(ring);
+    if (wanted_ != kNever) start(engine);
   } else if (operation.cancelled) {
     return;
   } else if (wanted_ == kNever) {
     operation.cancelled = true;
-    ring.cancel(operation.id);
+    engine.cancel(operation.id);
   } else if (wanted_ != operation.deadline) {
     operation.deadline = wanted_;
-    ring.set_deadline(operation.id, wanted_);
+    engine.set_deadline(operation.id, wanted_);
   }
 }
 
-void LinkedWait::start(Ring& ring) noexcept {
+void LinkedWait::start(Engine& engine) noexcept {
   operation_->deadline = wanted_;
   operation_->cancelled = false;
   try {
-    operation_->id = ring.poll(
+    operation_->id = engine.poll(
         loop_.inbox()->doorbell_fd(), 0,
         [operation = operation_](Completion completion) {
           operation->id = 0;

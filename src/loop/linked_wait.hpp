@@ -34,8 +34,8 @@ class LinkedWait final : public TimedWait, private TurnEnd {
  private:
   struct Operation;
 
-  void turn_ends(Ring& ring) noexcept override;
-  void start(Ring& ring) noexcept;
+  void turn_ends(Engine& engine) noexcept override;
+  void start(Engine& engine) noexcept;
   void completed(int result, bool timed_out);
   void expire();
 

@@ -7,6 +7,7 @@
 #include "base/leak.hpp"
 #include "leasepool/detail/access.hpp"
 #include "loop/loop_core.hpp"
+#include "loop/ring.hpp"
 
 namespace leasepool {
 
@@ -25,7 +26,7 @@ void Timer::cancel() noexcept {
   if (const auto loop = loop_.lock()) loop->cancel_timer(id);
 }
 
-Loop::Loop() : core_(std::make_shared<detail::LoopCore>()) {}
+Loop::Loop() : core_(std::make_shared<detail::LoopCore>(std::make_unique<detail::Ring>())) {}
 
 Loop::~Loop() { core_->is_copy() ? detail::leak(std::move(core_)) : core_->close(); }
 

@@ -79,9 +79,9 @@ class LoopCore::Driving {
   LoopCore& loop_;
 };
 
-LoopCore::LoopCore(Ring::Limits limits) : ring_(limits) {
+LoopCore::LoopCore(std::unique_ptr<Engine> engine) : engine_(std::move(engine)) {
   arm_doorbell();
-  (void)ring_.submit_and_reap();  // else with the first turn
+  (void)engine_->submit_and_reap();  // else with the first turn
 }
 
 LoopCore::~LoopCore() { check(closed_, "a loop is closed before it is destroyed"); }
@@ -194,47 +194,47 @@ void LoopCore::begin_turns(const char* verb) {
 // is here already.
 void LoopCore::end_turns() {
   if (!wake_set_) return;
-  turn_ends_.run(ring_);
-  ring_.set_wakeup(timers_.earliest());
-  const int error = ring_.submit_and_reap();
+  turn_ends_.run(*engine_);
+  engine_->set_wakeup(timers_.earliest());
+  const int error = engine_->submit_and_reap();
   inbox_->asleep();
   wake_set_->clear();
   pollers_.each([](Poller& poller) { (void)poller.try_enter_interrupt_mode(); });
-  if (error != 0 || has_work() || ring_.has_unsubmitted() || ring_.has_unreaped()) wake_set_->signal();
+  if (error != 0 || has_work() || engine_->has_unsubmitted() || engine_->has_unreaped()) wake_set_->signal();
 }
 
 int LoopCore::poll_fd() {
   check_thread("poll_fd");
   if (!wake_set_) {
-    wake_set_.emplace(ring_, inbox_->doorbell_fd());
+    wake_set_.emplace(*engine_, inbox_->doorbell_fd());
     if (!turning_) end_turns();
   }
   return wake_set_->fd();
 }
 
 bool LoopCore::has_work() const noexcept {
-  return ring_.has_reaped() || !deferred_.empty() || !reports_.empty() || !ended_.empty() || !deliveries_.empty() ||
+  return engine_->has_reaped() || !deferred_.empty() || !reports_.empty() || !ended_.empty() || !deliveries_.empty() ||
          !posted_.empty() || stop_behind_posts_ || !handed_back_.empty() || !inbox_->empty() || pure_poll() ||
          timers_.earliest() <= turn_time_;
 }
 
 void LoopCore::turn(bool may_sleep) {
   const Turning turning(*this);
-  turn_ends_.run(ring_);  // of the last turn, and of what was said since
+  turn_ends_.run(*engine_);  // of the last turn, and of what was said since
   if (doorbell_ == 0) arm_doorbell();
   if (may_sleep && !has_work() && !busy_poll() && try_enter_interrupt_mode()) {
     sleep();
   } else {
-    handle_ring_error(ring_.submit_and_reap());
+    handle_engine_error(engine_->submit_and_reap());
   }
   turn_time_ = monotonic_now();
   run_due();
 }
 
 // What the kernel lacks memory or room for is tried again, a little later; what it refuses is the caller's to know.
-void LoopCore::handle_ring_error(int error) {
+void LoopCore::handle_engine_error(int error) {
   if (error == 0) return;
-  if (!Ring::passes(error)) {
+  if (!Engine::passes(error)) {
     throw std::system_error(error, std::generic_category(), "leasepool: the loop cannot go on: io_uring_enter");
   }
   pause();
@@ -258,9 +258,9 @@ bool LoopCore::flush_after_callbacks(const std::shared_ptr<Coalesced>& work) noe
 // Looks for a while, where something is expected that may come before this thread could go to sleep and be woken.
 bool LoopCore::busy_poll() {
   if (!busy_poll_.wanted()) return false;
-  (void)ring_.submit_and_reap();
+  (void)engine_->submit_and_reap();
   return busy_poll_.run(
-      [this] { return ring_.has_reaped() || !inbox_->empty() || pure_poll() || ring_.has_unreaped(); },
+      [this] { return engine_->has_reaped() || !inbox_->empty() || pure_poll() || engine_->has_unreaped(); },
       timers_.earliest());
 }
 
@@ -288,25 +288,25 @@ void LoopCore::exit_interrupt_mode() noexcept {
 void LoopCore::run_pollers() {
   if (pollers_.empty()) return;
   pollers_.each([](Poller& poller) { poller.snapshot(); });
-  if (ring_.has_unreaped()) {
-    (void)ring_.submit_and_reap();
-    ring_.run_handlers();
+  if (engine_->has_unreaped()) {
+    (void)engine_->submit_and_reap();
+    engine_->run_handlers();
   }
   pollers_.each([](Poller& poller) { poller.poll(); });
 }
 
 void LoopCore::sleep() {
   const TimePoint asleep = monotonic_now();
-  ring_.set_wakeup(timers_.earliest());
-  const int error = ring_.submit_and_wait();
+  engine_->set_wakeup(timers_.earliest());
+  const int error = engine_->submit_and_wait();
   exit_interrupt_mode();
-  handle_ring_error(error);
+  handle_engine_error(error);
   busy_poll_.slept(monotonic_now() - asleep);
 }
 
 // An exception that leaves a callback leaves through here; what has not run yet stays queued for the next turn.
 void LoopCore::run_due() {
-  ring_.run_handlers();
+  engine_->run_handlers();
   drain_completions();  // before the timers, as is what threads have handed back: what ended in time has not timed out
   run_pollers();
   take_handed_back();
@@ -320,9 +320,9 @@ void LoopCore::run_due() {
 void LoopCore::drain_completions() {
   constexpr int kRoundsAtMost = 64;  // what never ends does not keep the timer from running
   for (int round = 0; round < kRoundsAtMost && timers_.earliest() <= turn_time_; ++round) {
-    if (!ring_.has_unsubmitted() && !ring_.has_unreaped()) return;
-    if (ring_.submit_and_reap() != 0) return;
-    ring_.run_handlers();
+    if (!engine_->has_unsubmitted() && !engine_->has_unreaped()) return;
+    if (engine_->submit_and_reap() != 0) return;
+    engine_->run_handlers();
   }
 }
 
@@ -370,7 +370,7 @@ void LoopCore::run_deferred() {
 
 void LoopCore::arm_doorbell() {
   check(doorbell_ == 0, "the doorbell is polled once at a time");
-  doorbell_ = ring_.poll_multishot(inbox_->doorbell_fd(), POLLIN, [this](Completion completion) {
+  doorbell_ = engine_->poll_multishot(inbox_->doorbell_fd(), POLLIN, [this](Completion completion) {
     if (!completion.more) doorbell_ = 0;  // armed anew at the start of the next turn
   });
 }
@@ -388,15 +388,15 @@ bool LoopCore::run_completions_until(const std::function<bool()>& ended, TimePoi
   int refusals = 0;  // in a row
   int shortages = 0;
   while (!reached && refusals < kRefusalsAtMost && shortages < kShortagesAtMost && monotonic_now() < deadline) {
-    if (!ring_.has_reaped()) {
-      ring_.set_wakeup(deadline);
-      const int error = pollers_enter_interrupt_mode() ? ring_.submit_and_wait() : ring_.submit_and_reap();
+    if (!engine_->has_reaped()) {
+      engine_->set_wakeup(deadline);
+      const int error = pollers_enter_interrupt_mode() ? engine_->submit_and_wait() : engine_->submit_and_reap();
       exit_interrupt_mode();
       if (error != 0) pause();
       shortages = error == 0 ? 0 : shortages + 1;
-      refusals = error == 0 || Ring::passes(error) ? 0 : refusals + 1;
+      refusals = error == 0 || Engine::passes(error) ? 0 : refusals + 1;
     }
-    ring_.run_handlers();
+    engine_->run_handlers();
     run_pollers();
     reached = ended();
   }
@@ -425,10 +425,10 @@ void LoopCore::close_now() noexcept {
   }
   closed_ = true;
   inbox_->close();
-  ring_.cancel(doorbell_);
-  const TimePoint patience = ring_.lost_completions() ? deadline_after(now(), kLostPatience) : kNever;
-  if (!run_completions_until([this] { return ring_.in_flight() == 0; }, patience)) ring_.give_up();
-  check(ring_.in_flight() == 0, "nothing is in flight on a loop that has closed");
+  engine_->cancel(doorbell_);
+  const TimePoint patience = engine_->lost_completions() ? deadline_after(now(), kLostPatience) : kNever;
+  if (!run_completions_until([this] { return engine_->in_flight() == 0; }, patience)) engine_->give_up();
+  check(engine_->in_flight() == 0, "nothing is in flight on a loop that has closed");
   deferred_.clear();
   reports_.clear();
   deliveries_.clear();

@@ -18,10 +18,10 @@
 #include "leasepool/detail/deliverable.hpp"
 #include "leasepool/loop.hpp"
 #include "loop/busy_poll.hpp"
+#include "loop/engine.hpp"
 #include "loop/inbox.hpp"
 #include "loop/loop_client.hpp"
 #include "loop/poller.hpp"
-#include "loop/ring.hpp"
 #include "loop/scheduler.hpp"
 #include "loop/timer_queue.hpp"
 #include "loop/turn_end.hpp"
@@ -33,7 +33,7 @@ namespace leasepool::detail {
 // it; after close() it is inert: nothing runs, and what is added is dropped.
 class LoopCore final : public Scheduler, public std::enable_shared_from_this<LoopCore> {
  public:
-  explicit LoopCore(Ring::Limits limits = {});
+  explicit LoopCore(std::unique_ptr<Engine> engine);
   LoopCore(const LoopCore&) = delete;
   LoopCore& operator=(const LoopCore&) = delete;
   ~LoopCore();
@@ -68,11 +68,11 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   [[nodiscard]] bool is_copy() const noexcept override { return generation_ != process_generation(); }
 
   // For starting operations: outside of a turn, it sees to it that they are submitted.
-  [[nodiscard]] Ring& ring() noexcept {
+  [[nodiscard]] Engine& engine() noexcept {
     wake_if_driven_from_outside();
-    return ring_;
+    return *engine_;
   }
-  [[nodiscard]] const Ring& ring() const noexcept { return ring_; }
+  [[nodiscard]] const Engine& engine() const noexcept { return *engine_; }
   [[nodiscard]] const std::shared_ptr<Inbox>& inbox() const noexcept { return inbox_; }
 
   // Looks at what does not come through the ring, from now on or no more.
@@ -112,7 +112,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
 
   void turn(bool may_sleep);
   void close_now() noexcept;
-  void handle_ring_error(int error);
+  void handle_engine_error(int error);
   void pause() noexcept;
   void run_due();
   void drain_completions();
@@ -136,7 +136,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
 
   const std::thread::id thread_ = std::this_thread::get_id();
   const std::uint64_t generation_ = process_generation();
-  Ring ring_;
+  const std::unique_ptr<Engine> engine_;
   const std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
   TimerQueue timers_;
   TimePoint turn_time_ = monotonic_now();  // what is due in a turn is decided by one reading

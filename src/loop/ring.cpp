@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
+#include <ctime>
 #include <new>
 #include <string>
 #include <system_error>
@@ -31,6 +33,11 @@ __kernel_timespec to_timespec(TimePoint at) noexcept {
   const auto since_boot = std::max(at.time_since_epoch(), Duration::zero());
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since_boot);
   return {.tv_sec = seconds.count(), .tv_nsec = (since_boot - seconds).count()};
+}
+
+void pause() noexcept {
+  const timespec a_while{.tv_sec = 0, .tv_nsec = 1'000'000};
+  (void)::nanosleep(&a_while, nullptr);
 }
 
 [[noreturn]] void throw_refused(const char* call, int error) {
@@ -132,11 +139,6 @@ bool Ring::exit_and_wait() noexcept {
   return false;
 }
 
-// Not EBADR: completions were dropped, and whoever waits for them waits for ever.
-bool Ring::passes(int error) noexcept {
-  return error == EAGAIN || error == EBUSY || error == EINTR || error == ETIME || error == ENOMEM;
-}
-
 // Null where the kernel's queue is full.
 io_uring_sqe* Ring::free_sqe() noexcept {
   io_uring_sqe* const sqe = io_uring_get_sqe(&ring_);
@@ -161,8 +163,7 @@ std::uint32_t Ring::take_slot(CompletionHandler handler) {
   return index;
 }
 
-template <class Prepare>
-OperationId Ring::start(CompletionHandler handler, TimePoint deadline, const Prepare& prepare) {
+OperationId Ring::start(const Operation& operation, CompletionHandler handler, TimePoint deadline) {
   const std::uint32_t index = take_slot(std::move(handler));
   Slot& slot = (*slots_)[index];
   const OperationId id = slots_->id_of(index);
@@ -176,7 +177,7 @@ OperationId Ring::start(CompletionHandler handler, TimePoint deadline, const Pre
     wait_for_room(index);
     sqe = ::new (static_cast<void*>(slot.waiting.data())) io_uring_sqe;
   }
-  prepare(sqe);
+  prepare(sqe, operation);
   io_uring_sqe_set_data64(sqe, id);
   if (timed && !slot.waits) link_timeout(slot, id, sqe);
   return id;
@@ -250,34 +251,30 @@ void Ring::prepare_request(std::uint32_t index, Request request, io_uring_sqe* s
   io_uring_sqe_set_data64(sqe, kNobody);
 }
 
-OperationId Ring::recv(int fd, std::span<std::byte> into, CompletionHandler handler, TimePoint deadline) {
-  return start(std::move(handler), deadline,
-               [&](io_uring_sqe* sqe) { io_uring_prep_recv(sqe, fd, into.data(), into.size(), 0); });
-}
-
-OperationId Ring::send(int fd, std::span<const std::byte> from, CompletionHandler handler, TimePoint deadline) {
-  return start(std::move(handler), deadline,
-               [&](io_uring_sqe* sqe) { io_uring_prep_send(sqe, fd, from.data(), from.size(), MSG_NOSIGNAL); });
-}
-
-OperationId Ring::recvmsg(int fd, msghdr* message, CompletionHandler handler, TimePoint deadline) {
-  return start(std::move(handler), deadline,
-               [&](io_uring_sqe* sqe) { io_uring_prep_recvmsg(sqe, fd, message, MSG_CMSG_CLOEXEC); });
-}
-
-OperationId Ring::sendmsg(int fd, const msghdr* message, CompletionHandler handler, TimePoint deadline) {
-  return start(std::move(handler), deadline,
-               [&](io_uring_sqe* sqe) { io_uring_prep_sendmsg(sqe, fd, message, MSG_NOSIGNAL); });
-}
-
-OperationId Ring::poll(int fd, short events, CompletionHandler handler, TimePoint deadline) {
-  return start(std::move(handler), deadline,
-               [&](io_uring_sqe* sqe) { io_uring_prep_poll_add(sqe, fd, static_cast<unsigned short>(events)); });
-}
-
-OperationId Ring::poll_multishot(int fd, short events, CompletionHandler handler) {
-  return start(std::move(handler), kNever,
-               [&](io_uring_sqe* sqe) { io_uring_prep_poll_multishot(sqe, fd, static_cast<unsigned short>(events)); });
+void Ring::prepare(io_uring_sqe* sqe, const Operation& operation) noexcept {
+  const int fd = operation.fd;
+  const auto size = static_cast<unsigned>(std::min<std::size_t>(operation.size, INT_MAX));
+  switch (operation.kind) {
+    case Operation::Kind::recv: return io_uring_prep_recv(sqe, fd, operation.data, size, 0);
+    case Operation::Kind::send: return io_uring_prep_send(sqe, fd, operation.data, size, MSG_NOSIGNAL);
+    case Operation::Kind::recvmsg:
+      return io_uring_prep_recvmsg(sqe, fd, static_cast<msghdr*>(operation.data), MSG_CMSG_CLOEXEC);
+    case Operation::Kind::sendmsg:
+      return io_uring_prep_sendmsg(sqe, fd, static_cast<msghdr*>(operation.data), MSG_NOSIGNAL);
+    case Operation::Kind::read: return io_uring_prep_read(sqe, fd, operation.data, size, operation.offset);
+    case Operation::Kind::write: return io_uring_prep_write(sqe, fd, operation.data, size, operation.offset);
+    case Operation::Kind::poll: return io_uring_prep_poll_add(sqe, fd, static_cast<unsigned>(operation.flags));
+    case Operation::Kind::poll_multishot:
+      return io_uring_prep_poll_multishot(sqe, fd, static_cast<unsigned>(operation.flags));
+    case Operation::Kind::accept: return io_uring_prep_accept(sqe, fd, nullptr, nullptr, SOCK_CLOEXEC);
+    case Operation::Kind::accept_multishot:
+      return io_uring_prep_multishot_accept(sqe, fd, nullptr, nullptr, SOCK_CLOEXEC);
+    case Operation::Kind::connect: return io_uring_prep_connect(sqe, fd, static_cast<sockaddr*>(operation.data), size);
+    case Operation::Kind::open:
+      return io_uring_prep_openat(sqe, AT_FDCWD, static_cast<const char*>(operation.data), operation.flags | O_CLOEXEC,
+                                  operation.mode);
+    case Operation::Kind::sync: return io_uring_prep_fsync(sqe, fd, 0);
+  }
 }
 
 void Ring::cancel(OperationId id) noexcept {
@@ -287,6 +284,27 @@ void Ring::cancel(OperationId id) noexcept {
   if (slot.timeout.operation_has_ended()) return;
   slot.cancelled = true;
   ask(index, Request::cancel);
+}
+
+// What is poll-armed ends within the entry that cancels it. Where the kernel refuses entries for long, only its end of
+// the ring ends the use of a buffer.
+void Ring::cancel_and_reap(OperationId id) noexcept {
+  constexpr int kMaxTries = 1000;
+  cancel(id);
+  for (int tries = 0; slots_ && slots_->find(id) != kNone; ++tries) {
+    reap();
+    if (has_reaped_last_of(id)) return;
+    if (tries == kMaxTries) return give_up();
+    if (reaped_.size() == reaped_.capacity()) run_handlers();  // there is no room for its completion
+    if (enter(false) != 0 || tries > 1) pause();
+  }
+}
+
+bool Ring::has_reaped_last_of(OperationId id) const noexcept {
+  for (std::size_t i = handled_; i < reaped_.size(); ++i) {
+    if (reaped_[i].user_data == id && !reaped_[i].completion.more) return true;
+  }
+  return false;
 }
 
 void Ring::set_deadline(OperationId id, TimePoint deadline) noexcept {

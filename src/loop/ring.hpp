@@ -22,25 +22,14 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "loop/engine.hpp"
 #include "loop/linked_timeout.hpp"
 #include "loop/slots.hpp"
 
 namespace leasepool::detail {
 
-// Names an operation in flight; 0 names none.
-using OperationId = std::uint64_t;
-
-struct Completion {
-  int result = 0;     // >= 0, or -errno
-  bool more = false;  // a multishot operation goes on; false: this is the last completion
-  // Its deadline passed: the result is -ECANCELED, or what was done by then. May be set where the operation ended by
-  // itself at the same moment.
-  bool timed_out = false;
-};
-using CompletionHandler = std::move_only_function<void(Completion)>;
-
 // One thread: the one that constructs it.
-class Ring {
+class Ring final : public Engine {
  public:
   struct Limits {
     unsigned submissions = 256;
@@ -52,62 +41,35 @@ class Ring {
   Ring() : Ring(Limits{}) {}
   Ring(const Ring&) = delete;
   Ring& operator=(const Ring&) = delete;
-  // Nothing may be in flight, but for the wake-up timeout, unless give_up() was called.
-  ~Ring();
+  ~Ring() override;
 
-  // Each starts an operation; its handler gets every completion. Buffers and descriptors are the handler's to keep.
-  // One with a deadline ends there at the latest, by a timeout that is linked to it. Throws std::bad_alloc, and then
-  // nothing has started.
-  OperationId recv(int fd, std::span<std::byte> into, CompletionHandler handler, TimePoint deadline = kNever);
-  OperationId send(int fd, std::span<const std::byte> from, CompletionHandler handler, TimePoint deadline = kNever);
-  // The same with descriptors beside the bytes; the message is the handler's to keep, too. Received ones are
-  // close-on-exec, and come with bytes only.
-  OperationId recvmsg(int fd, msghdr* message, CompletionHandler handler, TimePoint deadline = kNever);
-  OperationId sendmsg(int fd, const msghdr* message, CompletionHandler handler, TimePoint deadline = kNever);
-  OperationId poll(int fd, short events, CompletionHandler handler, TimePoint deadline = kNever);
-  OperationId poll_multishot(int fd, short events, CompletionHandler handler);
+  // A deadline is a timeout that is linked to the operation.
+  OperationId start(const Operation& operation, CompletionHandler handler, TimePoint deadline) override;
+  void set_deadline(OperationId id, TimePoint deadline) noexcept override;
+  void cancel(OperationId id) noexcept override;
+  void cancel_and_reap(OperationId id) noexcept override;
+  void set_wakeup(TimePoint deadline) noexcept override;
+  // One system call, or none when there is nothing to submit and nothing to reap.
+  int submit_and_reap() noexcept override;
+  int submit_and_wait() noexcept override;
 
-  // Moves the deadline of an operation that has one. Nothing if it has ended or is about to.
-  void set_deadline(OperationId id, TimePoint deadline) noexcept;
+  // Handlers are destroyed once the kernel has ended the ring. Where that cannot be seen, within a second or at all,
+  // they are leaked with all that they own, as the kernel may use their memory.
+  void give_up() noexcept override;
 
-  // Asks for an operation to end early: its handler gets -ECANCELED, or whatever happened first.
-  void cancel(OperationId id) noexcept;
+  void notify(int event_fd) override;
+  void run_handlers() override;
 
-  // When submit_and_wait() is to return at the latest; TimePoint::max(): whenever something completes.
-  void set_wakeup(TimePoint deadline) noexcept;
-
-  // Submits what was prepared and reaps what has completed; wait() first blocks until something has, the wake-up passes
-  // or a signal arrives. One system call, or none when there is nothing to submit and nothing to reap. Returns 0, or
-  // the errno for which the kernel took or gave nothing; what was prepared stays so.
-  int submit_and_reap() noexcept;
-  int submit_and_wait() noexcept;
-
-  // Whether what failed so may work another time: the kernel lacked memory or room.
-  [[nodiscard]] static bool passes(int error) noexcept;
-
-  // The kernel does not let this ring go on: what is in flight never completes. Its handlers are destroyed once the
-  // kernel has ended the ring. Where that cannot be seen, within a second or at all, they are leaked with all that they
-  // own, as the kernel may use their memory. The ring is good for nothing then but to be destroyed.
-  void give_up() noexcept;
-
-  // Has the kernel write to an eventfd when there is something to reap. The caller keeps it open as long as the ring.
-  void notify(int event_fd);
-
-  // Hands over the completions reaped by now. Handlers may start operations.
-  void run_handlers();
-
-  [[nodiscard]] bool has_reaped() const noexcept { return handled_ != reaped_.size(); }
-  [[nodiscard]] bool has_unsubmitted() const noexcept;
+  [[nodiscard]] bool has_reaped() const noexcept override { return handled_ != reaped_.size(); }
+  [[nodiscard]] bool has_unsubmitted() const noexcept override;
   // In user space, or in the kernel as its flags say. Its TASKRUN may stay set when all is reaped: it sets that behind
   // what it has added, and clears it when it finds something to do. So one that an entry has found nothing behind is
   // not believed until something was reaped; then only an entry sees what comes.
-  [[nodiscard]] bool has_unreaped() const noexcept;
-  [[nodiscard]] std::size_t in_flight() const noexcept { return slots_ ? slots_->taken() : 0; }
-  // Whether the kernel has dropped completions for want of memory: some operations may never complete.
-  [[nodiscard]] bool lost_completions() const noexcept { return lost_completions_; }
+  [[nodiscard]] bool has_unreaped() const noexcept override;
+  [[nodiscard]] std::size_t in_flight() const noexcept override { return slots_ ? slots_->taken() : 0; }
+  [[nodiscard]] bool lost_completions() const noexcept override { return lost_completions_; }
 
-  // Since the beginning: how many operations it prepared.
-  [[nodiscard]] std::uint64_t operations() const noexcept { return operations_; }
+  [[nodiscard]] std::uint64_t operations() const noexcept override { return operations_; }
 
   [[nodiscard]] int fd() const noexcept { return ring_.ring_fd; }
 
@@ -135,8 +97,7 @@ class Ring {
     Completion completion;
   };
 
-  template <class Prepare>
-  OperationId start(CompletionHandler handler, TimePoint deadline, const Prepare& prepare);
+  static void prepare(io_uring_sqe* sqe, const Operation& operation) noexcept;
   [[nodiscard]] bool others_wait() const noexcept { return first_waiting_ != kNone || requests_waiting_ != 0; }
   io_uring_sqe* free_sqe() noexcept;
   bool reserve(unsigned count) noexcept;
@@ -151,6 +112,7 @@ class Ring {
   [[nodiscard]] unsigned kernel_flags() const noexcept;
   int enter(bool wait) noexcept;
   void reap() noexcept;
+  [[nodiscard]] bool has_reaped_last_of(OperationId id) const noexcept;
   void finish(const Reaped& reaped);
   void finish_timeout(std::uint32_t index, int result) noexcept;
   void finish_operation(std::uint32_t index, int result) noexcept;

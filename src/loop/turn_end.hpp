@@ -3,7 +3,7 @@
 
 namespace leasepool::detail {
 
-class Ring;
+class Engine;
 
 // Loop thread only. It carries the links of the loop's list, so that waiting takes no memory.
 class TurnEnd {
@@ -12,7 +12,7 @@ class TurnEnd {
   TurnEnd(const TurnEnd&) = delete;
   TurnEnd& operator=(const TurnEnd&) = delete;
 
-  virtual void turn_ends(Ring& ring) noexcept = 0;
+  virtual void turn_ends(Engine& engine) noexcept = 0;
 
  protected:
   virtual ~TurnEnd() = default;
@@ -42,8 +42,8 @@ class TurnEndList {
     while (*place != &waiting) place = &(*place)->next_;
     take(place);
   }
-  void run(Ring& ring) noexcept {
-    while (first_ != nullptr) take(&first_).turn_ends(ring);
+  void run(Engine& engine) noexcept {
+    while (first_ != nullptr) take(&first_).turn_ends(engine);
   }
 
  private:

@@ -20,12 +20,12 @@ UniqueFd checked(int fd, const char* what) {
 
 }  // namespace
 
-WakeSet::WakeSet(Ring& ring, int doorbell_fd)
+WakeSet::WakeSet(Engine& engine, int doorbell_fd)
     : completions_(checked(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "leasepool: eventfd for poll_fd()")),
       epoll_(checked(::epoll_create1(EPOLL_CLOEXEC), "leasepool: epoll_create1 for poll_fd()")) {
   watch(doorbell_fd);
   watch(completions_.get());
-  ring.notify(completions_.get());
+  engine.notify(completions_.get());
 }
 
 void WakeSet::watch(int fd) {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/unique_fd.hpp"
-#include "loop/ring.hpp"
+#include "loop/engine.hpp"
 
 namespace leasepool::detail {
 
@@ -13,7 +13,7 @@ namespace leasepool::detail {
 class WakeSet {
  public:
   // Throws std::system_error when there are no descriptors left.
-  WakeSet(Ring& ring, int doorbell_fd);
+  WakeSet(Engine& engine, int doorbell_fd);
 
   [[nodiscard]] int fd() const noexcept { return epoll_.get(); }
 

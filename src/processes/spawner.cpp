@@ -70,8 +70,8 @@ void Spawner::unlink() noexcept {
   if (!link_) return;
   link_->spawner = nullptr;
   if (::shutdown(link_->socket.get(), SHUT_RDWR) != 0) {  // which ends the polls in flight; where it is refused:
-    loop_.ring().cancel(link_->listen);
-    loop_.ring().cancel(link_->wait);
+    loop_.engine().cancel(link_->listen);
+    loop_.engine().cancel(link_->wait);
   }
   link_.reset();
   next_send_.unset();
@@ -147,7 +147,7 @@ void Spawner::flush() noexcept {
 void Spawner::wait_for_room() noexcept {
   check(!std::exchange(waiting_, true), "a spawner waits for one thing at a time");
   try {
-    link_->wait = loop_.ring().poll(link_->socket.get(), POLLOUT, [link = link_](Completion) {
+    link_->wait = loop_.engine().poll(link_->socket.get(), POLLOUT, [link = link_](Completion) {
       if (link->spawner == nullptr) return;
       const auto self = link->spawner->shared_from_this();
       self->waiting_ = false;
@@ -187,7 +187,7 @@ void Spawner::refuse_first(int error) {
 }
 
 void Spawner::listen() {
-  link_->listen = loop_.ring().poll(link_->socket.get(), POLLIN, [link = link_](Completion) {
+  link_->listen = loop_.engine().poll(link_->socket.get(), POLLIN, [link = link_](Completion) {
     if (link->spawner == nullptr) return;
     const auto self = link->spawner->shared_from_this();
     self->readable();

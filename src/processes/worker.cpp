@@ -189,7 +189,7 @@ void Worker::not_spawned(std::string_view reason) {
 // False where there is no memory to: then it is killed, and so as good as dead.
 bool Worker::watch_death() {
   try {
-    death_watch_ = loop_.ring().poll(pidfd_.get(), POLLIN, [self = shared_from_this()](Completion completion) {
+    death_watch_ = loop_.engine().poll(pidfd_.get(), POLLIN, [self = shared_from_this()](Completion completion) {
       self->death_watch_ = 0;
       if (completion.result == -ECANCELED) return;
       completion.result < 0 ? self->cannot_watch() : self->died();
@@ -253,7 +253,7 @@ void Worker::forget_exit_status() {
 
 void Worker::forget() {
   (void)begin_dying();
-  loop_.ring().cancel(std::exchange(death_watch_, 0));
+  loop_.engine().cancel(std::exchange(death_watch_, 0));
   loop_.cancel_timer(std::exchange(death_timer_, 0));
   dead_ = true;
   channel_ended_ = true;
@@ -380,7 +380,7 @@ void Worker::detach() noexcept {
   loop_.cancel_timer(exit_status_timer_);
   loop_.cancel_timer(death_timer_);
   loop_.cancel_timer(std::exchange(give_back_timer_, 0));
-  loop_.ring().cancel(std::exchange(death_watch_, 0));
+  loop_.engine().cancel(std::exchange(death_watch_, 0));
   if (channel_) channel_->detach();
   if (output_) output_->detach();
 }

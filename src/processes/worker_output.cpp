@@ -74,7 +74,7 @@ WorkerOutput::WorkerEnds WorkerOutput::open() {
 
 void WorkerOutput::listen(Stream& stream) {
   stream.poll =
-      loop_.ring().poll(stream.pipe.get(), POLLIN, [self = shared_from_this(), &stream](Completion completion) {
+      loop_.engine().poll(stream.pipe.get(), POLLIN, [self = shared_from_this(), &stream](Completion completion) {
         stream.poll = 0;
         if (completion.result > 0 && self->line_) self->readable(stream);
       });
@@ -198,7 +198,7 @@ void WorkerOutput::finish() noexcept {
 void WorkerOutput::detach() noexcept {
   line_ = {};
   for (Stream& stream : streams_) {
-    loop_.ring().cancel(std::exchange(stream.poll, 0));
+    loop_.engine().cancel(std::exchange(stream.poll, 0));
     loop_.cancel_timer(std::exchange(stream.next_turn, 0));
   }
 }

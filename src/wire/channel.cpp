@@ -37,7 +37,7 @@ void Channel::receive() {
   const std::span<std::byte> space = decoder_.space();
   (void)decoder_.space_for_descriptors();
   receive_ =
-      loop_.ring().recvmsg(socket_.get(), incoming_message_.to_receive(space.first(std::min(space.size(), kMaxAtOnce))),
+      loop_.engine().recvmsg(socket_.get(), incoming_message_.to_receive(space.first(std::min(space.size(), kMaxAtOnce))),
                            [self = shared_from_this()](Completion completion) { self->received(completion); });
   receiving_ = true;
 }
@@ -131,7 +131,7 @@ void Channel::end_sending() noexcept {
 
 void Channel::send_wake() {
   try {
-    send_ = loop_.ring().send(socket_.get(), wake_.left(),
+    send_ = loop_.engine().send(socket_.get(), wake_.left(),
                               [self = shared_from_this()](Completion completion) { self->woke(completion); });
     begin_sending();
     wake_.begun();
@@ -159,10 +159,10 @@ void Channel::send_front() {
   auto handler = [self = shared_from_this()](Completion completion) { self->sent(completion); };
   try {
     if (front.descriptors.empty()) {
-      send_ = loop_.ring().send(socket_.get(), bytes, std::move(handler));
+      send_ = loop_.engine().send(socket_.get(), bytes, std::move(handler));
     } else {
       send_ =
-          loop_.ring().sendmsg(socket_.get(), outgoing_message_.to_send(bytes, front.descriptors), std::move(handler));
+          loop_.engine().sendmsg(socket_.get(), outgoing_message_.to_send(bytes, front.descriptors), std::move(handler));
     }
     begin_sending();
   } catch (const std::bad_alloc&) {
@@ -250,8 +250,8 @@ void Channel::detach() noexcept {
 // rest of what was sent is lost then.
 void Channel::shut_down() noexcept {
   if (::shutdown(socket_.get(), SHUT_RDWR) == 0 || errno == ENOTCONN) return;
-  loop_.ring().cancel(receive_);
-  loop_.ring().cancel(send_);
+  loop_.engine().cancel(receive_);
+  loop_.engine().cancel(send_);
 }
 
 }  // namespace leasepool::detail

@@ -8,6 +8,7 @@
 
 #include "catch.hpp"
 #include "loop/loop_core.hpp"
+#include "loop/ring.hpp"
 #include "support/event_fd.hpp"
 #include "support/watchdog.hpp"
 
@@ -19,7 +20,8 @@ using leasepool::test::Watchdog;
 
 TEST_CASE("a loop whose completion queue overflows hears every post", "[loop][post]") {
   const Watchdog watchdog("the doorbell is deaf after the completion queue was full");
-  const auto core = std::make_shared<LoopCore>(Ring::Limits{.submissions = 2, .completions = 4});
+  const auto core =
+      std::make_shared<LoopCore>(std::make_unique<Ring>(Ring::Limits{.submissions = 2, .completions = 4}));
   constexpr int kRounds = 500;
   constexpr int kPolls = 60;
   const EventFd flood;
@@ -30,7 +32,7 @@ TEST_CASE("a loop whose completion queue overflows hears every post", "[loop][po
   // Each round: 60 polls wait for one descriptor, and the thread readies it and posts while the loop sleeps.
   const auto begin = [&] {
     flood.take();
-    for (int i = 0; i < kPolls; ++i) core->ring().poll(flood.get(), POLLIN, [&](Completion) { ++polled; });
+    for (int i = 0; i < kPolls; ++i) core->engine().poll(flood.get(), POLLIN, [&](Completion) { ++polled; });
     next.release();
   };
   std::jthread poster([&] {

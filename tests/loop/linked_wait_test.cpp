@@ -15,6 +15,7 @@
 #include "leasepool/loop.hpp"
 #include "leasepool/manager.hpp"
 #include "loop/loop_core.hpp"
+#include "loop/ring.hpp"
 #include "submissions.hpp"
 #include "support/eventually.hpp"
 #include "support/watchdog.hpp"
@@ -42,10 +43,10 @@ struct Fixture {
   template <class Action>
   std::uint64_t operations_of(const Action& action) {
     turns();
-    const std::uint64_t before = core.ring().operations();
+    const std::uint64_t before = core.engine().operations();
     action();
     turns();
-    return core.ring().operations() - before;
+    return core.engine().operations() - before;
   }
   void turns() {
     for (int i = 0; i < 3; ++i) loop.dispatch();
@@ -72,7 +73,7 @@ TEST_CASE("a wait that is armed and disarmed in one turn costs no entry", "[link
     CHECK_FALSE(fixture.wait->is_armed());
   });
   CHECK(cost == 0);
-  CHECK(fixture.core.ring().in_flight() == 1);  // the doorbell's poll
+  CHECK(fixture.core.engine().in_flight() == 1);  // the doorbell's poll
 }
 
 TEST_CASE("a wait is an operation and its linked timeout, cancelled when it is disarmed", "[linked_wait]") {
@@ -81,10 +82,10 @@ TEST_CASE("a wait is an operation and its linked timeout, cancelled when it is d
   const unsigned before = submissions().link_timeouts;
   CHECK(fixture.operations_of([&] { fixture.wait->arm(monotonic_now() + 1h); }) == 2);
   CHECK(submissions().link_timeouts == before + 1);
-  CHECK(fixture.core.ring().in_flight() == 2);
+  CHECK(fixture.core.engine().in_flight() == 2);
   CHECK(fixture.operations_of([&] { fixture.wait->arm(monotonic_now() + 2h); }) == 1);  // moved
   CHECK(fixture.operations_of([&] { fixture.wait->disarm(); }) == 1);
-  CHECK(fixture.core.ring().in_flight() == 1);
+  CHECK(fixture.core.engine().in_flight() == 1);
   CHECK(fixture.expired == 0);
 }
 
@@ -151,15 +152,15 @@ TEST_CASE("a wait may be destroyed by what it runs, and in flight", "[linked_wai
   fixture.wait->arm(monotonic_now() + 1h);
   fixture.until_expired(1);
   CHECK(other == nullptr);
-  CHECK(fixture.core.ring().in_flight() == 2);
+  CHECK(fixture.core.engine().in_flight() == 2);
   fixture.wait.reset();
   fixture.turns();
-  CHECK(fixture.core.ring().in_flight() == 1);
+  CHECK(fixture.core.engine().in_flight() == 1);
   fixture.wait = fixture.core.make_timed_wait([] {});
   fixture.wait->arm(monotonic_now() + 1h);
   fixture.wait.reset();  // before the end of the turn
   fixture.turns();
-  CHECK(fixture.core.ring().in_flight() == 1);
+  CHECK(fixture.core.engine().in_flight() == 1);
 }
 
 TEST_CASE("an exception of what a wait runs leaves the loop, which stays usable", "[linked_wait]") {
@@ -171,7 +172,7 @@ TEST_CASE("an exception of what a wait runs leaves the loop, which stays usable"
   CHECK_THROWS_WITH(fixture.until_expired(1), "of the wait");
   fixture.wait->arm(monotonic_now());
   fixture.until_expired(1);
-  CHECK(fixture.core.ring().in_flight() == 1);
+  CHECK(fixture.core.engine().in_flight() == 1);
 }
 
 TEST_CASE("a wait whose operation the ring refuses ends at its deadline by a timer", "[linked_wait]") {

@@ -131,12 +131,12 @@ TEST_CASE("clients are told of the end, the last to come first, and may end oper
   struct Client final : LoopClient {
     Client(LoopCore& owner, std::vector<int>& order, int own_number) : loop(owner), ended(order), number(own_number) {
       loop.attach(*this);
-      poll = loop.ring().poll(quiet.get(), POLLIN, [this](Completion completion) { result = completion.result; });
+      poll = loop.engine().poll(quiet.get(), POLLIN, [this](Completion completion) { result = completion.result; });
     }
     void loop_closing() noexcept override {
       ended.push_back(number);
       CHECK_FALSE(loop.closed());
-      loop.ring().cancel(poll);
+      loop.engine().cancel(poll);
       CHECK(loop.run_completions_until([this] { return result != 0; }, leasepool::detail::kNever));
     }
     LoopCore& loop;
@@ -153,7 +153,7 @@ TEST_CASE("clients are told of the end, the last to come first, and may end oper
     for (const int number : {1, 2, 3})
       clients.push_back(std::make_unique<Client>(*leasepool::detail::Access::core(loop), ended, number));
     const auto gone = std::make_unique<Client>(*leasepool::detail::Access::core(loop), ended, 4);
-    leasepool::detail::Access::core(loop)->ring().cancel(gone->poll);
+    leasepool::detail::Access::core(loop)->engine().cancel(gone->poll);
     CHECK(leasepool::detail::Access::core(loop)->run_completions_until([&] { return gone->result != 0; },
                                                                        leasepool::detail::kNever));
     leasepool::detail::Access::core(loop)->detach(*gone);
@@ -192,5 +192,5 @@ TEST_CASE("a core that outlives its loop is inert", "[loop][end]") {
   core->post(handler);
   CHECK(token.use_count() == 2);  // here and in `handler`
   CHECK_FALSE(core->cancel_timer(1));
-  CHECK(core->ring().in_flight() == 0);
+  CHECK(core->engine().in_flight() == 0);
 }

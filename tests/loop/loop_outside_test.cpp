@@ -19,6 +19,7 @@
 #include "leasepool/detail/access.hpp"
 #include "leasepool/loop.hpp"
 #include "loop/loop_core.hpp"
+#include "loop/ring.hpp"
 #include "support/event_fd.hpp"
 #include "support/process_state.hpp"
 #include "support/stale_taskrun.hpp"
@@ -30,6 +31,7 @@ using leasepool::Task;
 using leasepool::Timer;
 using leasepool::detail::Completion;
 using leasepool::detail::LoopCore;
+using leasepool::detail::Ring;
 using leasepool::detail::UniqueFd;
 using leasepool::test::EventFd;
 using leasepool::test::leave_taskrun_set;
@@ -302,7 +304,7 @@ TEST_CASE("an operation started between dispatches is submitted", "[loop][outsid
   const EventFd event;
   event.signal();
   bool polled = false;
-  leasepool::detail::Access::core(loop)->ring().poll(event.get(), POLLIN, [&](Completion) { polled = true; });
+  leasepool::detail::Access::core(loop)->engine().poll(event.get(), POLLIN, [&](Completion) { polled = true; });
   outer.drive_until([&] { return polled; });
 }
 
@@ -359,7 +361,7 @@ TEST_CASE("one dispatch of a loop that always has something to do still returns"
 
 TEST_CASE("a loop with full queues wakes the outer one", "[loop][outside]") {
   const Watchdog watchdog("the doorbell is deaf after the completion queue was full");
-  auto core = std::make_shared<LoopCore>(leasepool::detail::Ring::Limits{.submissions = 2, .completions = 4});
+  auto core = std::make_shared<LoopCore>(std::make_unique<Ring>(Ring::Limits{.submissions = 2, .completions = 4}));
   const EventFd flood;
   const auto drive_until = [&](const std::function<bool()>& holds) {
     while (!holds()) {
@@ -370,7 +372,7 @@ TEST_CASE("a loop with full queues wakes the outer one", "[loop][outside]") {
   for (int round = 0; round < 200; ++round) {
     int polled = 0;
     bool posted = false;
-    for (int i = 0; i < 60; ++i) core->ring().poll(flood.get(), POLLIN, [&](Completion) { ++polled; });
+    for (int i = 0; i < 60; ++i) core->engine().poll(flood.get(), POLLIN, [&](Completion) { ++polled; });
     core->dispatch();
     std::thread([&] {
       flood.signal();

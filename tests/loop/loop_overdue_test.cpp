@@ -10,6 +10,7 @@
 
 #include "catch.hpp"
 #include "loop/loop_core.hpp"
+#include "loop/ring.hpp"
 #include "support/event_fd.hpp"
 #include "support/watchdog.hpp"
 
@@ -17,6 +18,7 @@ using leasepool::TimePoint;
 using leasepool::detail::Completion;
 using leasepool::detail::CompletionHandler;
 using leasepool::detail::LoopCore;
+using leasepool::detail::Ring;
 using leasepool::test::EventFd;
 using leasepool::test::Watchdog;
 using namespace std::chrono_literals;
@@ -31,7 +33,7 @@ struct Core {
   ~Core() { core->close(); }
   LoopCore* operator->() const noexcept { return core.get(); }
 
-  const std::shared_ptr<LoopCore> core = std::make_shared<LoopCore>();
+  const std::shared_ptr<LoopCore> core = std::make_shared<LoopCore>(std::make_unique<Ring>());
 };
 
 void sleep_past(TimePoint deadline) { std::this_thread::sleep_until(deadline + 1ms); }
@@ -68,7 +70,7 @@ TEST_CASE("what has completed is handled before a timer that came due, however m
   bool ended = false;
   std::function<void(CompletionHandler)> poll;
   const Core core;
-  poll = [&](CompletionHandler handler) { core->ring().poll(flood.get(), POLLIN, std::move(handler)); };
+  poll = [&](CompletionHandler handler) { core->engine().poll(flood.get(), POLLIN, std::move(handler)); };
   // As a receive goes on: what follows is there, too, but nobody has asked for it yet.
   for (int i = 0; i < kPolls; ++i) poll([&](Completion) { poll([&](Completion) { ++polled; }); });
   const TimePoint deadline = core->now() + 20ms;
@@ -94,7 +96,7 @@ TEST_CASE("what completes again and again does not keep a timer from running", "
   std::function<void()> poll;
   const Core core;
   poll = [&] {
-    core->ring().poll(ready.get(), POLLIN, [&](Completion) {
+    core->engine().poll(ready.get(), POLLIN, [&](Completion) {
       ++polled;
       if (!ended) poll();
     });

@@ -91,7 +91,7 @@ TEST_CASE("a batch crosses to its workers in a few system calls, not in some an 
   TestPool pool(loop, ExecutorBackend::process, std::move(options));
   REQUIRE(pool.start().has_value());
   test::turn(loop);
-  const auto& ring = std::as_const(*leasepool::detail::Access::core(loop)).ring();
+  const auto& ring = std::as_const(*leasepool::detail::Access::core(loop)).engine();
   const auto operations = ring.operations();
   Trip trip(pool);
   std::vector<std::shared_ptr<test::Call<pid_t>>> calls;

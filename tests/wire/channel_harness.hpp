@@ -50,7 +50,7 @@ struct ChannelHarness {
 
   [[nodiscard]] detail::LoopCore& core() { return *leasepool::detail::Access::core(loop); }
   // Operations of the channels: all but the loop's own doorbell.
-  [[nodiscard]] std::size_t in_flight() { return core().ring().in_flight() - own_operations; }
+  [[nodiscard]] std::size_t in_flight() { return core().engine().in_flight() - own_operations; }
   // Handles completions until it holds; false when it takes absurdly long.
   [[nodiscard]] bool drive_until(const std::function<bool()>& holds) {
     return core().run_completions_until(holds, core().now() + std::chrono::seconds(60));
@@ -64,7 +64,7 @@ struct ChannelHarness {
   }
 
   Loop loop;
-  std::size_t own_operations = leasepool::detail::Access::core(loop)->ring().in_flight();
+  std::size_t own_operations = leasepool::detail::Access::core(loop)->engine().in_flight();
   SocketPair sockets;
   NotingOwner owner;
   std::shared_ptr<detail::Channel> channel;

@@ -42,7 +42,7 @@ struct SharedHarness {
   SharedHarness& operator=(const SharedHarness&) = delete;
   ~SharedHarness() {
     channel->detach();
-    (void)drive_until([this] { return leasepool::detail::Access::core(loop)->ring().in_flight() == own_operations; });
+    (void)drive_until([this] { return leasepool::detail::Access::core(loop)->engine().in_flight() == own_operations; });
   }
   [[nodiscard]] bool drive_until(const std::function<bool()>& holds) {
     return leasepool::detail::Access::core(loop)->run_completions_until(
@@ -71,7 +71,7 @@ struct SharedHarness {
   }
 
   leasepool::Loop loop;
-  std::size_t own_operations = leasepool::detail::Access::core(loop)->ring().in_flight();
+  std::size_t own_operations = leasepool::detail::Access::core(loop)->engine().in_flight();
   SocketPair sockets;
   std::unique_ptr<ByteRing> calls = std::make_unique<ByteRing>();
   std::unique_ptr<ByteRing> outcomes = std::make_unique<ByteRing>();
