@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <exception>
 #include <expected>
 #include <memory>
@@ -35,6 +36,7 @@ enum class Errc {
   payload_too_large,      ///< over max_payload, max_decoded_bytes or the descriptors that fit
   bad_payload,            ///< bytes that do not decode
   unsupported,            ///< this system lacks what was asked for
+  end_of_stream,          ///< the other end has closed before all had come
 };
 
 /// The category of every Errc; its name is "leasepool".
@@ -46,6 +48,7 @@ namespace detail {
 struct ErrorDetails {
   std::optional<WorkerCrash> crash{};
   StackTrace stack{};
+  std::size_t transferred = 0;
 };
 }  // namespace detail
 
@@ -89,10 +92,13 @@ class LEASEPOOL_EXPORT Error {
   /// lease's soft expiry or late in its time-out. Empty where that is not known: on threads, for one.
   [[nodiscard]] const StackTrace& stack() const noexcept;
 
+  /// Of I/O: how many bytes had been read or written by then. Zero of all others.
+  [[nodiscard]] std::size_t transferred() const noexcept { return state_->details ? state_->details->transferred : 0; }
+
   /// What raise() would throw.
   [[nodiscard]] std::exception_ptr exception() const noexcept;
 
-  /// Throws: the function's own exception if there is one, else LeasePoolError.
+  /// Throws: the function's own exception if there is one, IoError for a system call that failed, else LeasePoolError.
   [[noreturn]] void raise() const;
 
   /// Equal when code and message are.
@@ -110,6 +116,9 @@ class LEASEPOOL_EXPORT Error {
   struct Premade;
   friend struct detail::Access;
   explicit Error(std::shared_ptr<const State> state) noexcept : state_(std::move(state)) {}
+
+  // A system call that failed: code() is the errno's, and raise() throws an IoError.
+  static Error of_system_call(int error, const std::string& what, std::size_t transferred) noexcept;
 
   // The same failure with other words, or with what is known of it; as it is where there is no memory for that.
   [[nodiscard]] Error with_message(std::string message) const noexcept;
@@ -148,6 +157,7 @@ class LEASEPOOL_EXPORT LeasePoolError : public std::system_error {
     return details_ && details_->crash ? &*details_->crash : nullptr;
   }
   [[nodiscard]] const StackTrace& stack() const noexcept;
+  [[nodiscard]] std::size_t transferred() const noexcept { return details_ ? details_->transferred : 0; }
 
  private:
   friend struct detail::Access;
@@ -157,9 +167,23 @@ class LEASEPOOL_EXPORT LeasePoolError : public std::system_error {
   std::shared_ptr<const detail::ErrorDetails> details_;
 };
 
+/// What an await throws for a system call that failed: code() is the errno's own, what() says which verb that was, and
+/// of what.
+class LEASEPOOL_EXPORT IoError : public std::system_error {
+ public:
+  IoError(std::error_code code, const std::string& what, std::size_t transferred = 0)
+      : std::system_error(code, what), transferred_(transferred) {}
+
+  /// How many bytes the verb had read or written by then.
+  [[nodiscard]] std::size_t transferred() const noexcept { return transferred_; }
+
+ private:
+  std::size_t transferred_;
+};
+
 namespace detail {
 /// The last of Errc.
-inline constexpr Errc kLastErrc = Errc::unsupported;
+inline constexpr Errc kLastErrc = Errc::end_of_stream;
 
 // The code as one of Errc; Errc{} if it is of another category.
 inline Errc errc_of(std::error_code code) noexcept {

@@ -33,6 +33,7 @@ class Category final : public std::error_category {
       case Errc::payload_too_large: return "payload too large";
       case Errc::bad_payload: return "bad payload";
       case Errc::unsupported: return "not supported by this system";
+      case Errc::end_of_stream: return "end of stream";
     }
     return "unknown leasepool error " + std::to_string(code);
   }
@@ -129,6 +130,21 @@ Error::Error(std::exception_ptr thrown, std::string message) noexcept {
         .code = Errc::remote_exception, .message = std::move(message), .thrown = std::move(thrown), .details = {}});
   } catch (const std::bad_alloc&) {
     *this = without_message(Errc::remote_exception);
+  }
+}
+
+Error Error::of_system_call(int error, const std::string& what, std::size_t transferred) noexcept {
+  try {
+    const std::error_code code(error, std::generic_category());
+    const IoError thrown(code, what, transferred);
+    return Error(
+        std::make_shared<const State>(State{.code = code,
+                                            .message = thrown.what(),
+                                            .thrown = std::make_exception_ptr(thrown),
+                                            .details = std::make_shared<detail::ErrorDetails>(detail::ErrorDetails{
+                                                .crash = {}, .stack = {}, .transferred = transferred})}));
+  } catch (const std::bad_alloc&) {
+    return out_of_memory();
   }
 }
 

@@ -7,24 +7,6 @@
 
 namespace leasepool::detail {
 
-std::string in_words(Duration duration) {
-  if (duration == Duration::max()) return "never";
-  struct Unit {
-    std::int64_t nanoseconds;
-    const char* name;
-  };
-  constexpr std::array<Unit, 3> kUnits{{{.nanoseconds = 1'000'000'000, .name = " s"},
-                                        {.nanoseconds = 1'000'000, .name = " ms"},
-                                        {.nanoseconds = 1'000, .name = " us"}}};
-  const std::int64_t count = duration.count();
-  for (const Unit& unit : kUnits) {
-    if (count % unit.nanoseconds == 0 || count / unit.nanoseconds >= 10 || count / unit.nanoseconds <= -10) {
-      return std::to_string(count / unit.nanoseconds) + unit.name;
-    }
-  }
-  return std::to_string(count) + " ns";
-}
-
 std::size_t printable_length(std::string_view text) {
   const auto byte = [text](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
   const auto follows = [&](std::size_t i, unsigned least = 0x80, unsigned most = 0xbf) {

@@ -1,16 +1,13 @@
-// How durations and owners read in messages.
+// How owners read in messages, and, of base, durations.
 #pragma once
 
 #include <cstddef>
 #include <string>
 #include <string_view>
 
-#include "leasepool/duration.hpp"
+#include "base/in_words.hpp"
 
 namespace leasepool::detail {
-
-// "15 s", "250 ms", "never": the largest unit that keeps two digits.
-std::string in_words(Duration duration);
 
 // How many bytes the first character of a text takes; 0 if it should not be shown as it is: a control character, or
 // bytes that are not UTF-8.

@@ -104,10 +104,9 @@ class Engine {
   // Asks for an operation to end early: its handler gets -ECANCELED, or whatever happened first.
   virtual void cancel(OperationId id) noexcept = 0;
 
-  // The same, and returns when nothing of its buffers is used any more; the completion is handed over in its time.
-  // Nothing that the caller started runs meanwhile. For operations that end at once when they are cancelled, as on
-  // sockets and pipes.
-  virtual void cancel_and_reap(OperationId id) noexcept = 0;
+  // The same, and returns its result when nothing of its buffers is used any more; the completion is handed over in its
+  // time, too. For an operation in flight that ends at once when it is cancelled, as on sockets.
+  virtual int cancel_and_reap(OperationId id) noexcept = 0;
 
   // When submit_and_wait() is to return at the latest; TimePoint::max(): whenever something completes.
   virtual void set_wakeup(TimePoint deadline) noexcept = 0;

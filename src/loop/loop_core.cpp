@@ -418,11 +418,7 @@ void LoopCore::close_now() noexcept {
   check(!turning_, "a loop is not closed within its turn");
   while (!spawned_.empty()) spawned_.pop_front();  // tasks first: their frames own leases, managers and timers
   ended_.clear();
-  while (!clients_.empty()) {
-    LoopClient* const client = clients_.back();
-    clients_.pop_back();
-    client->loop_closing();
-  }
+  while (LoopClient* const client = clients_.take_last()) client->loop_closing();
   closed_ = true;
   inbox_->close();
   engine_->cancel(doorbell_);

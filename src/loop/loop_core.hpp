@@ -83,8 +83,8 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   void at_turn_end(TurnEnd& waiting) noexcept;
   void remove_turn_end(TurnEnd& waiting) noexcept { turn_ends_.remove(waiting); }
 
-  void attach(LoopClient& client) { clients_.push_back(&client); }
-  void detach(LoopClient& client) noexcept { clients_.remove(&client); }
+  void attach(LoopClient& client) { clients_.attach(client); }
+  void detach(LoopClient& client) noexcept { clients_.detach(client); }
 
   void spawn(Task<> task);
   // Runs `begin` as the first thing of a turn, then turns until `ended`.
@@ -147,7 +147,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   IntrusiveQueue<Deliverable> deliveries_;
   bool more_deliveries_ = false;  // behind the one that runs
   std::vector<std::shared_ptr<Coalesced>> coalesced_;
-  std::list<LoopClient*> clients_;
+  LoopClients clients_;
   std::list<Spawned> spawned_;
   std::list<Spawned> ended_;
   OperationId doorbell_ = 0;

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <ctime>
 #include <new>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -288,23 +289,28 @@ void Ring::cancel(OperationId id) noexcept {
 
 // What is poll-armed ends within the entry that cancels it. Where the kernel refuses entries for long, only its end of
 // the ring ends the use of a buffer.
-void Ring::cancel_and_reap(OperationId id) noexcept {
+int Ring::cancel_and_reap(OperationId id) noexcept {
   constexpr int kMaxTries = 1000;
   cancel(id);
   for (int tries = 0; slots_ && slots_->find(id) != kNone; ++tries) {
-    reap();
-    if (has_reaped_last_of(id)) return;
-    if (tries == kMaxTries) return give_up();
-    if (reaped_.size() == reaped_.capacity()) run_handlers();  // there is no room for its completion
+    if (const auto result = find_result(id)) return *result;
+    if (tries == kMaxTries) give_up();
     if (enter(false) != 0 || tries > 1) pause();
   }
+  return -ECANCELED;
 }
 
-bool Ring::has_reaped_last_of(OperationId id) const noexcept {
+// Of an operation whose last completion is to be handed over, or to be reaped yet.
+std::optional<int> Ring::find_result(OperationId id) const noexcept {
   for (std::size_t i = handled_; i < reaped_.size(); ++i) {
-    if (reaped_[i].user_data == id && !reaped_[i].completion.more) return true;
+    if (reaped_[i].user_data == id && !reaped_[i].completion.more) return reaped_[i].completion.result;
   }
-  return false;
+  const io_uring_cqe* cqe = nullptr;
+  unsigned head = 0;
+  io_uring_for_each_cqe(&ring_, head, cqe) {
+    if (cqe->user_data == id && (cqe->flags & IORING_CQE_F_MORE) == 0) return cqe->res;
+  }
+  return std::nullopt;
 }
 
 void Ring::set_deadline(OperationId id, TimePoint deadline) noexcept {

@@ -18,6 +18,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -47,7 +48,7 @@ class Ring final : public Engine {
   OperationId start(const Operation& operation, CompletionHandler handler, TimePoint deadline) override;
   void set_deadline(OperationId id, TimePoint deadline) noexcept override;
   void cancel(OperationId id) noexcept override;
-  void cancel_and_reap(OperationId id) noexcept override;
+  int cancel_and_reap(OperationId id) noexcept override;
   void set_wakeup(TimePoint deadline) noexcept override;
   // One system call, or none when there is nothing to submit and nothing to reap.
   int submit_and_reap() noexcept override;
@@ -112,7 +113,7 @@ class Ring final : public Engine {
   [[nodiscard]] unsigned kernel_flags() const noexcept;
   int enter(bool wait) noexcept;
   void reap() noexcept;
-  [[nodiscard]] bool has_reaped_last_of(OperationId id) const noexcept;
+  [[nodiscard]] std::optional<int> find_result(OperationId id) const noexcept;
   void finish(const Reaped& reaped);
   void finish_timeout(std::uint32_t index, int result) noexcept;
   void finish_operation(std::uint32_t index, int result) noexcept;

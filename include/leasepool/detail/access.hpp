@@ -2,7 +2,9 @@
 // nobody but this.
 #pragma once
 
+#include <cstddef>
 #include <memory>
+#include <string>
 #include <utility>
 
 namespace leasepool::detail {
@@ -41,6 +43,10 @@ struct Access {
   template <class Error, class Message>
   static Error with_message(const Error& error, Message&& message) noexcept {
     return error.with_message(std::forward<Message>(message));
+  }
+  template <class Error>
+  static Error of_system_call(int error, const std::string& what, std::size_t transferred) noexcept {
+    return Error::of_system_call(error, what, transferred);
   }
   // No failure at all, for a place where there may be one; may only be destroyed, assigned to and asked.
   template <class Error>

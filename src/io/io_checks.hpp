@@ -1,0 +1,36 @@
+// What all verbs of I/O check before they begin, and how their failures read.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "base/clock.hpp"
+#include "leasepool/error.hpp"
+#include "leasepool/io.hpp"
+#include "loop/loop_core.hpp"
+
+namespace leasepool::detail {
+
+// Throws LeasePoolError (wrong_thread, or cancelled where the loop has closed) and std::invalid_argument.
+void check_verb(const LoopCore& loop, const char* verb, Duration timeout);
+// Throws LeasePoolError (cancelled).
+[[noreturn]] void throw_closed(const char* verb, const char* what);
+
+template <class T>
+void check_io_callback(const char* verb, const IoCallback<T>& done) {
+  if (!done) {
+    throw std::invalid_argument("leasepool: " + std::string(verb) + "() needs a callback, and this one is empty");
+  }
+}
+
+// What a verb is about, as "read from 127.0.0.1:80".
+[[nodiscard]] Error failed_call(int error, const std::string& what, std::size_t transferred = 0) noexcept;
+[[nodiscard]] Error timed_out(const std::string& what, Duration timeout, std::size_t transferred = 0) noexcept;
+[[nodiscard]] Error cancelled_io(const std::string& what, std::string_view why, std::size_t transferred = 0) noexcept;
+[[nodiscard]] Error with_transferred(const Error& error, std::size_t transferred) noexcept;
+
+// Of what a descriptor is connected to, or its number.
+[[nodiscard]] std::string name_of(int fd);
+
+}  // namespace leasepool::detail

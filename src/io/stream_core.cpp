@@ -1,0 +1,63 @@
+// What a descriptor is, and its end.
+#include "io/stream_core.hpp"
+
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "io/io_checks.hpp"
+
+namespace leasepool::detail {
+
+namespace {
+
+StreamCore::Kind kind_of(int fd) noexcept {
+  struct stat status{};
+  if (::fstat(fd, &status) != 0 || S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) return StreamCore::Kind::file;
+  return S_ISSOCK(status.st_mode) ? StreamCore::Kind::socket : StreamCore::Kind::pipe;
+}
+
+}  // namespace
+
+std::shared_ptr<StreamCore> StreamCore::make(std::shared_ptr<LoopCore> loop, UniqueFd fd, std::string about) {
+  auto core = std::make_shared<StreamCore>(std::move(loop), std::move(fd), std::move(about));
+  core->loop_->attach(*core);
+  return core;
+}
+
+StreamCore::StreamCore(std::shared_ptr<LoopCore> loop, UniqueFd fd, std::string about)
+    : loop_(std::move(loop)),
+      fd_(std::move(fd)),
+      about_(std::move(about)),
+      kind_(kind_of(fd_.get())),
+      reader_(*this),
+      writer_(*this) {}
+
+void StreamCore::check(const char* verb, const IoOptions& options) const {
+  check_verb(*loop_, verb, options.timeout);
+  if (closed_) throw_closed(verb, "the Stream");
+}
+
+std::string StreamCore::what(const char* verb) const {
+  return std::string(verb) + " " + (about_.empty() ? name_of(fd_.get()) : about_);
+}
+
+void StreamCore::cancel_wait(std::uint64_t wait) noexcept {
+  reader_.cancel_wait(wait);
+  writer_.cancel_wait(wait);
+}
+
+void StreamCore::close() noexcept {
+  if (std::exchange(closed_, true)) return;
+  const auto self = shared_from_this();
+  loop_->detach(*this);
+  reader_.close();
+  writer_.close();
+  operation_ended();
+}
+
+void StreamCore::operation_ended() noexcept {
+  if (closed_ && !reader_.in_flight() && !writer_.in_flight()) fd_.reset();
+}
+
+}  // namespace leasepool::detail
