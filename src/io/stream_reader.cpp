@@ -89,6 +89,7 @@ void StreamReader::start_operation() {
   Wait& wait = *wait_;
   const bool is_socket = stream_.kind() == StreamCore::Kind::socket;
   is_direct_ = is_socket && wait.goal != Goal::delimiter;
+  operation_of_ = wait.number;
   const std::uint32_t number = ++operations_;
   auto handler = [self = shared_from_stream(), number](Completion completion) { self->completed(number, completion); };
   Engine& engine = stream_.loop().engine();
@@ -117,9 +118,13 @@ void StreamReader::completed(std::uint32_t number, Completion completion) {
   if (completion.result > 0) {
     if (is_direct_) wait_->filled += static_cast<std::size_t>(completion.result);
     if (take_kept()) return;
-    if (completion.timed_out) return fail(completion);
+    if (completion.timed_out && operation_of_ == wait_->number) return fail(completion);
     return start_operation();
   }
+  // It was started for another, who does not wait any more, and had a deadline of its own.
+  const bool was_for_other =
+      operation_of_ != wait_->number && (completion.timed_out || completion.result == -ECANCELED);
+  if (was_for_other) return start_operation();
   completion.result == 0 ? at_end() : fail(completion);
 }
 
@@ -172,7 +177,8 @@ void StreamReader::polled(std::uint32_t number, Completion completion) {
   operation_ = 0;
   if (stream_.closed()) return stream_.operation_ended();
   if (!wait_ || wait_->result) return;
-  completion.result < 0 ? fail(completion) : start_operation();
+  const bool failed = completion.result < 0 && operation_of_ == wait_->number;
+  failed ? fail(completion) : start_operation();
 }
 
 void StreamReader::cancel_wait(std::uint64_t wait) noexcept {

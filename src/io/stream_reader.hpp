@@ -72,10 +72,11 @@ class StreamReader {
   StreamCore& stream_;
   std::optional<Wait> wait_;
   OperationId operation_ = 0;
-  std::uint32_t operations_ = 0;  // which of them is in flight: one that was reaped before is nobody's
-  bool is_direct_ = false;        // into the caller's buffer
-  std::vector<std::byte> chunk_;  // else
-  std::vector<std::byte> kept_;   // what was read and not asked for yet
+  std::uint32_t operations_ = 0;    // which of them is in flight: one that was reaped before is nobody's
+  std::uint64_t operation_of_ = 0;  // for which wait it was started
+  bool is_direct_ = false;          // into the caller's buffer
+  std::vector<std::byte> chunk_;    // else
+  std::vector<std::byte> kept_;     // what was read and not asked for yet
   std::size_t kept_from_ = 0;
   std::size_t searched_ = 0;  // of what is kept, without the delimiter in it
   bool lost_ = false;         // there was no memory to keep what was read
