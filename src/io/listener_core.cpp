@@ -18,17 +18,19 @@
 namespace leasepool::detail {
 
 std::shared_ptr<ListenerCore> ListenerCore::make(std::shared_ptr<LoopCore> loop, UniqueFd fd, std::string path) {
-  auto core = std::make_shared<ListenerCore>(std::move(loop), std::move(fd), std::move(path));
+  const Address address = address_of(fd.get());
+  auto core = std::make_shared<ListenerCore>(std::move(loop), std::move(fd), address, std::move(path));
   core->pause_.keep();
   core->loop_->attach(*core);
   return core;
 }
 
-ListenerCore::ListenerCore(std::shared_ptr<LoopCore> loop, UniqueFd fd, std::string path)
+ListenerCore::ListenerCore(std::shared_ptr<LoopCore> loop, UniqueFd fd, const Address& address, std::string path)
     : loop_(std::move(loop)),
       fd_(std::move(fd)),
       path_(std::move(path)),
-      is_tcp_(!address_of(fd_.get()).host.empty()),
+      what_("accept on " + address.text()),
+      is_tcp_(!address.host.empty()),
       waiters_(*loop_),
       pause_(*loop_) {}
 
@@ -36,8 +38,6 @@ void ListenerCore::check(const char* verb, const IoOptions& options) const {
   check_verb(*loop_, verb, options.timeout);
   if (closed_) throw_closed(verb, "the listener");
 }
-
-std::string ListenerCore::what() const { return "accept on " + address_of(fd_.get()).text(); }
 
 std::uint64_t ListenerCore::accept(IoOptions options, IoCallback<Stream> done) {
   const std::uint64_t number = ++last_wait_;
@@ -47,7 +47,7 @@ std::uint64_t ListenerCore::accept(IoOptions options, IoCallback<Stream> done) {
         const auto self = weak.lock();
         if (!self) return;
         self->waiters_.fail(
-            number, Error::make(Errc::timed_out, [&] { return self->what() + " took longer than its timeout"; }));
+            number, Error::make(Errc::timed_out, [&] { return self->what_ + " took longer than its timeout"; }));
         self->deliver_later();
       },
       std::move(done));
@@ -83,13 +83,14 @@ void ListenerCore::completed(Completion completion) {
   if (operation_ != 0 && kept_.size() >= kMaxKept) loop_->engine().cancel(operation_);
 }
 
-// A connection for which there is no memory is closed: its other end hears of it.
+// A connection for which there is no memory is closed: both ends hear of it.
 void ListenerCore::take(UniqueFd connection) noexcept {
   const int on = 1;
   if (is_tcp_) (void)::setsockopt(connection.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   try {
     kept_.push_back(Access::make<Stream>(StreamCore::make(loop_, std::move(connection))));
-  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): as it says
+  } catch (const std::bad_alloc&) {
+    if (!waiters_.empty()) waiters_.serve(std::unexpected(Error::out_of_memory()));
   }
 }
 
@@ -108,7 +109,7 @@ void ListenerCore::failed(int error) noexcept {
     case ENOMEM: return pause();
     default: break;
   }
-  if (!waiters_.empty()) waiters_.serve(std::unexpected(failed_call(error, what())));
+  if (!waiters_.empty()) waiters_.serve(std::unexpected(failed_call(error, what_)));
 }
 
 void ListenerCore::pause() noexcept {
@@ -137,7 +138,7 @@ void ListenerCore::close() noexcept {
   const auto self = shared_from_this();
   loop_->detach(*this);
   pause_.disarm();
-  waiters_.fail_all(Error::make(Errc::cancelled, [&] { return what() + ": the listener was closed"; }));
+  waiters_.fail_all(Error::make(Errc::cancelled, [&] { return what_ + ": the listener was closed"; }));
   deliver_later();
   kept_.clear();
   if (!path_.empty()) (void)::unlink(path_.c_str());

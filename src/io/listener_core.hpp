@@ -21,7 +21,11 @@ class ListenerCore final : public IoOwner, public LoopClient, public std::enable
  public:
   // Takes over a socket that listens; `path` is removed when it is closed. Throws std::bad_alloc, std::system_error.
   static std::shared_ptr<ListenerCore> make(std::shared_ptr<LoopCore> loop, UniqueFd fd, std::string path = {});
-  ListenerCore(std::shared_ptr<LoopCore> loop, UniqueFd fd, std::string path);
+  ListenerCore(std::shared_ptr<LoopCore> loop, UniqueFd fd, const Address& address, std::string path);
+
+  ListenerCore(const ListenerCore&) = delete;
+  ListenerCore& operator=(const ListenerCore&) = delete;
+  ~ListenerCore() { pause_.disarm(); }
 
   // Returns the number of the wait. Throws std::bad_alloc.
   std::uint64_t accept(IoOptions options, IoCallback<Stream> done);
@@ -45,11 +49,11 @@ class ListenerCore final : public IoOwner, public LoopClient, public std::enable
   void pause() noexcept;
   void deliver();
   void deliver_later() noexcept;
-  [[nodiscard]] std::string what() const;
 
   const std::shared_ptr<LoopCore> loop_;
   UniqueFd fd_;
   const std::string path_;
+  const std::string what_;  // "accept on 127.0.0.1:80"
   const bool is_tcp_;
   bool closed_ = false;
   bool multishot_ = true;  // until the kernel says that it does not know it

@@ -12,7 +12,6 @@
 #include <csignal>
 #include <deque>
 #include <new>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -110,11 +109,13 @@ class SignalSetCore final : public IoOwner, public LoopClient, public std::enabl
   [[nodiscard]] LoopCore& loop() const noexcept { return *loop_; }
 
  private:
+  static constexpr int kNone = 0;  // is no signal
+
   void go_on() noexcept {
     while (!waiters_.empty()) {
-      const auto signal = take_one();
-      if (!signal) break;
-      waiters_.serve(*signal);
+      Result<int> signal = take_one();
+      if (signal && *signal == kNone) break;
+      waiters_.serve(std::move(signal));
     }
     deliver_later();
     if (waiters_.empty() || operation_ != 0) return;
@@ -128,7 +129,7 @@ class SignalSetCore final : public IoOwner, public LoopClient, public std::enabl
     }
   }
 
-  std::optional<int> take_one() noexcept {
+  [[nodiscard]] Result<int> take_one() noexcept {
     if (!kept_.empty()) {
       const int signal = kept_.front();
       kept_.pop_front();
@@ -139,7 +140,9 @@ class SignalSetCore final : public IoOwner, public LoopClient, public std::enabl
     do {
       size = ::read(fd_.get(), &info, sizeof info);
     } while (size < 0 && errno == EINTR);
-    return size == sizeof info ? std::optional(static_cast<int>(info.ssi_signo)) : std::nullopt;
+    if (size == sizeof info) return static_cast<int>(info.ssi_signo);
+    if (errno == EAGAIN) return kNone;
+    return std::unexpected(failed_call(errno, "read from the signalfd"));
   }
 
   void completed(int result) {

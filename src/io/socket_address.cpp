@@ -53,10 +53,11 @@ AddressInfo parse(const char* verb, const std::string& host, int port) {
   return info;
 }
 
-SocketAddress asked_of(int fd, int (*ask)(int, sockaddr*, socklen_t*), const char* what) {
+template <class Ask>
+SocketAddress asked_of(const char* what, const Ask& ask) {
   SocketAddress address(what, UnixEndpoint{.path = "-"});
   socklen_t size = SocketAddress::kSize;
-  if (ask(fd, reinterpret_cast<sockaddr*>(address.bytes), &size) != 0) {
+  if (ask(reinterpret_cast<sockaddr*>(address.bytes), &size) != 0) {
     throw std::system_error(errno, std::generic_category(), std::string("leasepool: ") + what);
   }
   address.size = size;
@@ -129,8 +130,15 @@ Address to_address(const SocketAddress& address) {
   return found;
 }
 
-Address address_of(int fd) { return to_address(asked_of(fd, ::getsockname, "getsockname")); }
-Address peer_of(int fd) { return to_address(asked_of(fd, ::getpeername, "getpeername")); }
+Address address_of(int fd) {
+  return to_address(
+      asked_of("getsockname", [fd](sockaddr* into, socklen_t* size) { return ::getsockname(fd, into, size); }));
+}
+
+Address peer_of(int fd) {
+  return to_address(
+      asked_of("getpeername", [fd](sockaddr* into, socklen_t* size) { return ::getpeername(fd, into, size); }));
+}
 
 }  // namespace detail
 

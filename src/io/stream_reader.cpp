@@ -115,6 +115,7 @@ void StreamReader::completed(std::uint32_t number, Completion completion) {
   if (!is_direct_) keep_chunk(completion.result);
   if (stream_.closed()) return stream_.operation_ended();
   if (!wait_ || wait_->result) return;
+  if (lost_) return end(std::unexpected(Error::out_of_memory()));
   if (completion.result > 0) {
     if (is_direct_) wait_->filled += static_cast<std::size_t>(completion.result);
     if (take_kept()) return;

@@ -19,6 +19,8 @@ namespace leasepool::detail {
 
 // How long the end of a loop waits for operations of which the kernel may have dropped the completions.
 constexpr Duration kLostPatience = std::chrono::seconds(1);
+// How often in a row the kernel may lack memory or room: about as many milliseconds.
+constexpr int kShortagesAtMost = 3000;
 
 // A task that runs by itself.
 struct LoopCore::Spawned final : RootTask::Observer {
@@ -232,9 +234,12 @@ void LoopCore::turn(bool may_sleep) {
 }
 
 // What the kernel lacks memory or room for is tried again, a little later; what it refuses is the caller's to know.
+// Where that lasts, deadlines do not pass either: whoever waits is to hear of it.
 void LoopCore::handle_engine_error(int error) {
+  shortages_ = error == 0 ? 0 : shortages_ + 1;
   if (error == 0) return;
-  if (!Engine::passes(error)) {
+  if (!Engine::passes(error) || shortages_ > kShortagesAtMost) {
+    shortages_ = 0;
     throw std::system_error(error, std::generic_category(), "leasepool: the loop cannot go on: io_uring_enter");
   }
   pause();
@@ -383,7 +388,6 @@ void LoopCore::wake_if_driven_from_outside() noexcept {
 bool LoopCore::run_completions_until(const std::function<bool()>& ended, TimePoint deadline) {
   check(on_thread(), "a loop runs completions on its own thread");
   constexpr int kRefusalsAtMost = 10;
-  constexpr int kShortagesAtMost = 3000;  // about as many milliseconds
   bool reached = ended();
   int refusals = 0;  // in a row
   int shortages = 0;

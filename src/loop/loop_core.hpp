@@ -155,6 +155,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   TurnEndList turn_ends_;
   BusyPoll busy_poll_;
   std::optional<WakeSet> wake_set_;  // once somebody has asked for poll_fd()
+  int shortages_ = 0;                // in a row, of what the kernel needs for the engine
   bool stop_behind_posts_ = false;   // takes effect when those have run that came before it
   bool stop_requested_ = false;
   bool turning_ = false;

@@ -30,7 +30,7 @@ constexpr const char* kUsage =
     "usage: test_faults [calls | memory] [--backend NAME]... [--long] [--call NAME]... [--only CALL:ERRNO:ROLE:N]... "
     "[-v]\n"
     "  calls, memory    system calls and operations on the ring alone; allocations alone\n"
-    "  --backend NAME   threads, processes, sockets (no shared memory), sandboxed, files (a sandbox with files)\n"
+    "  --backend NAME   threads, processes, sockets (no shared memory), sandboxed, files (a sandbox with files), io\n"
     "  --long           each occurrence of each call on each backend, not the first and the last on one alone\n"
     "  --call NAME      the rows of this call alone (\"new\" is an allocation)\n"
     "  --only FAULT     this run alone: sendmsg:ENOBUFS:parent:3; N may be all; role is parent, server or worker\n"

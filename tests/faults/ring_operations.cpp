@@ -23,6 +23,12 @@ std::optional<RingOperation> operation_of(const io_uring_sqe& sqe) {
     case IORING_OP_SENDMSG: return RingOperation::sendmsg;
     case IORING_OP_POLL_ADD: return RingOperation::poll;
     case IORING_OP_TIMEOUT: return RingOperation::timeout;
+    case IORING_OP_READ: return RingOperation::read;
+    case IORING_OP_WRITE: return RingOperation::write;
+    case IORING_OP_ACCEPT: return RingOperation::accept;
+    case IORING_OP_CONNECT: return RingOperation::connect;
+    case IORING_OP_OPENAT: return RingOperation::open;
+    case IORING_OP_FSYNC: return RingOperation::sync;
     default: return {};
   }
 }

@@ -17,6 +17,7 @@
 
 #include "family.hpp"
 #include "functions.hpp"
+#include "io_scenario.hpp"
 #include "shared.hpp"
 #include "where_it_ends.hpp"
 
@@ -33,12 +34,13 @@ constexpr auto kLongEnough = 2s;
 // Open in the program, and inherited by what it forks.
 constexpr int kOurDescriptor = 200;
 
-constexpr std::array<Backend, 5> kBackends{{
+constexpr std::array<Backend, 6> kBackends{{
     {.name = "threads", .processes = false, .shared_memory = true, .sandboxed = false, .with_files = false},
     {.name = "processes", .processes = true, .shared_memory = true, .sandboxed = false, .with_files = false},
     {.name = "sockets", .processes = true, .shared_memory = false, .sandboxed = false, .with_files = false},
     {.name = "sandboxed", .processes = true, .shared_memory = true, .sandboxed = true, .with_files = false},
     {.name = "files", .processes = true, .shared_memory = true, .sandboxed = true, .with_files = true},
+    {.name = "io", .processes = false, .shared_memory = true, .sandboxed = false, .with_files = false, .io = true},
 }};
 
 bool second_time = false;
@@ -321,7 +323,7 @@ void go_through(const Backend& backend) {
   if (backend.processes) at_top("init", [] { lp::init(); });
   at_top("loop", [&backend] {
     lp::Loop loop;
-    loop.block_on(use_everything(loop, backend));
+    loop.block_on(backend.io ? use_io(loop, &attempt) : use_everything(loop, backend));
   });
   at_top("loop driven from outside", &drive_from_outside);
 }

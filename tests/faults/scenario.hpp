@@ -13,6 +13,7 @@ struct Backend {
   bool shared_memory;
   bool sandboxed;   // Sandbox::compute()
   bool with_files;  // Sandbox::files()
+  bool io = false;  // the loop's own sockets and files, and no pool
 };
 
 [[nodiscard]] std::span<const Backend> backends() noexcept;

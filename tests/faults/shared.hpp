@@ -14,8 +14,8 @@
 namespace faults {
 
 // Operations on the ring that can be made to fail.
-enum class RingOperation { recv, send, recvmsg, sendmsg, poll, timeout };
-inline constexpr std::size_t kRingOperations = 6;
+enum class RingOperation { recv, send, recvmsg, sendmsg, poll, timeout, read, write, accept, connect, open, sync };
+inline constexpr std::size_t kRingOperations = 12;
 
 // Text that grows at its end and is cut where it is full. One thread at a time.
 template <std::size_t kSize>

@@ -33,6 +33,11 @@ const std::vector<SystemCall>& table() {
       {"getsockopt", {SYS_getsockopt}, {P, W}, {ENOBUFS, EPERM}, " getsockopt "},
       {"setsockopt", {SYS_setsockopt}, {P}, {ENOMEM, EPERM}, " setsockopt "},
       {"shutdown", {SYS_shutdown}, {P}, {EPERM}, " shutdown "},
+      {"socket", {SYS_socket}, {P}, {EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM}, " socket "},
+      {"bind", {SYS_bind}, {P}, {EADDRINUSE, ENOMEM, EPERM}, " bind "},
+      {"listen", {SYS_listen}, {P}, {EADDRINUSE, EPERM}, " listen "},
+      {"getsockname", {SYS_getsockname}, {P}, {ENOBUFS, EPERM}, " getsockname "},
+      {"getpeername", {SYS_getpeername}, {}, {}, " getpeername "},
       // Processes and threads.
       {"clone", {LEGACY(fork) LEGACY(vfork) SYS_clone, SYS_clone3}, {P, S}, {EAGAIN, ENOMEM, EPERM}, " fork "},
       {"pidfd_open", {SYS_pidfd_open}, {P, S}, {EMFILE, ENFILE, ENOMEM, ENOSYS, EPERM}, " SYS_pidfd_open "},
@@ -67,6 +72,8 @@ const std::vector<SystemCall>& table() {
       {"read", {SYS_read}, {S}, {EAGAIN}, " read "},
       {"write", {SYS_write}, {P}, {EINTR}, " write "},  // to an eventfd
       {"write", {SYS_write}, {W}, {EINTR, EAGAIN, EIO, ENOSPC}, " write "},
+      {"pwritev2", {SYS_pwritev2}, {P}, {EINTR, EOPNOTSUPP, ENOSYS, EPERM}, " pwritev2 "},
+      {"unlink", {LEGACY(unlink) SYS_unlinkat}, {P}, {EPERM, EIO}, " unlink "},
       {"pread64", {SYS_pread64}, {P, W}, {EINTR, EIO}, " pread "},
       {"fcntl", {SYS_fcntl}, {P, S, W}, {EMFILE, EBUSY, EINVAL, EPERM}, " fcntl "},
       {"fstat", {SYS_fstat, SYS_newfstatat}, {P, S, W}, {ENOMEM, EPERM}, " fstat SYS_fstat SYS_newfstatat "},
@@ -80,6 +87,7 @@ const std::vector<SystemCall>& table() {
       // Waiting.
       {"poll", {LEGACY(poll) SYS_ppoll}, {P, S, W}, {EINTR, ENOMEM, EPERM}, " poll ppoll "},
       {"clock_nanosleep", {LEGACY(nanosleep) SYS_clock_nanosleep}, {P, W}, {EINTR}, " nanosleep "},
+      {"signalfd4", {SYS_signalfd4}, {P}, {EMFILE, ENFILE, ENOMEM, EPERM}, " signalfd "},
       {"eventfd2", {SYS_eventfd2}, {P}, {EMFILE, ENFILE, ENOMEM, EPERM}, " eventfd "},
       {"epoll_create1", {SYS_epoll_create1}, {P}, {EMFILE, ENFILE, ENOMEM, EPERM}, " epoll_create1 "},
       {"epoll_ctl", {SYS_epoll_ctl}, {P}, {ENOMEM, ENOSPC, EPERM}, " epoll_ctl "},
@@ -141,6 +149,12 @@ std::span<const RingRow> ring_rows() {
       {"ring.sendmsg", {EINTR, ENOMEM, ENOBUFS, ETOOMANYREFS, EPIPE}},
       {"ring.poll", {EINTR, ENOMEM}},
       {"ring.timeout", {EINTR, ENOMEM}},
+      {"ring.read", {EINTR, EAGAIN, EIO, ENOMEM}},
+      {"ring.write", {EINTR, EAGAIN, EIO, ENOSPC}},
+      {"ring.accept", {EINTR, ECONNABORTED, EMFILE, ENOMEM, EINVAL}},
+      {"ring.connect", {EINTR, ECONNREFUSED, ENOMEM}},
+      {"ring.open", {EINTR, EMFILE, EACCES, EOPNOTSUPP}},
+      {"ring.sync", {EINTR, EIO, EDQUOT}},
   };
   return rows;
 }
