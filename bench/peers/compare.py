@@ -1,4 +1,5 @@
-"""Runs the peer programs and leasepool in turn and prints what came of it; tools/compare builds them and calls this."""
+"""Runs the peer programs, the echo servers and leasepool in turn and prints what came of it; tools/compare builds them and
+calls this."""
 import argparse
 import datetime
 import json
@@ -10,7 +11,7 @@ import sys
 import time
 
 import table
-from table import PROCESSES, ROWS, THREADS, Run
+from table import ECHO, ECHO_BY_HAND, ECHO_SCENARIOS, PROCESSES, ROWS, THREADS, Row, Run
 
 HERE = pathlib.Path(__file__).parent
 ALL_SCENARIOS = ("one", "flight64", "flight1024", "idle", "paced")
@@ -28,9 +29,15 @@ PROGRAMS = {
     "billiard": ("one", "flight64"),
     "pebble": ("one", "flight64"),
     "loky": ("one", "flight64"),
+    ECHO: ECHO_SCENARIOS,
+    ECHO_BY_HAND: ECHO_SCENARIOS,
+    f"{ECHO_BY_HAND}:multishot": ECHO_SCENARIOS,
+    "echo_asio": ECHO_SCENARIOS,
+    "echo_libuv": ECHO_SCENARIOS,
 }
 IN_PYTHON = ("ProcessPoolExecutor", "ThreadPoolExecutor", "billiard", "pebble", "loky")
-NOT_INSTALLED = 3  # python_peers.py's exit code
+NOT_HERE = 3  # exit code of python_peers.py and of echo/measure.py
+WHY_NOT_BUILT = {ECHO: "there is no leasepool/stream.hpp"}  # others are not installed
 GROUPS = (*dict.fromkeys(row.number for row in ROWS), "peers")
 
 
@@ -58,20 +65,36 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def plan(only: tuple[str, ...]) -> list[tuple[str, str, str]]:
+def plan(rows: list[Row], only: tuple[str, ...]) -> list[tuple[str, str, str]]:
     """One round: (group, program, scenario), leasepool right before those that it is compared with."""
-    steps = [(row.number, program, scenario) for row in ROWS if row.number in only for program, scenario in row.steps()]
-    in_rows = {(program, scenario) for row in ROWS for program, scenario in row.steps()}
+    steps = [(row.number, program, scenario) for row in rows if row.number in only for program, scenario in row.steps()]
+    in_rows = {(program, scenario) for row in rows for program, scenario in row.steps()}
     if "peers" in only:
         steps += [("peers", program, scenario) for program, scenarios in PROGRAMS.items() for scenario in scenarios
                   if (program, scenario) not in in_rows]
     return list(dict.fromkeys(steps))
 
 
+def is_echo(program: str) -> bool:
+    return program.startswith("echo_")
+
+
+def path_of(programs: pathlib.Path, program: str) -> pathlib.Path:
+    """What is built for it, which may have an option behind a colon; not asked of those in Python."""
+    name, _, _option = program.partition(":")
+    if is_echo(name):
+        return programs.parent / "echo" / name.replace("echo_", "echo_server_")
+    return programs / f"peer_{name}"
+
+
 def command_of(programs: pathlib.Path, program: str) -> list[str]:
     if program in IN_PYTHON:
         return [sys.executable, str(HERE / "python_peers.py"), program]
-    return [str(programs / f"peer_{program}")]
+    path = str(path_of(programs, program))
+    if is_echo(program):
+        _name, colon, option = program.partition(":")
+        return [sys.executable, str(HERE.parent / "echo" / "measure.py"), path + colon + option]
+    return [path]
 
 
 class Comparison:
@@ -82,9 +105,10 @@ class Comparison:
         self.left_out: list[str] = []
         self.failures: list[str] = []
         self.machine = describe_machine()
+        self.rows = [row for row in ROWS if all([self.is_installed(program) for program, _scenario in row.steps()])]
 
     def run(self) -> None:
-        steps = [step for step in plan(self.arguments.only) if self.is_installed(step[1])]
+        steps = [step for step in plan(self.rows, self.arguments.only) if self.is_installed(step[1])]
         begin = time.monotonic()
         total = len(steps) * self.arguments.rounds
         for number in range(self.arguments.rounds):
@@ -95,7 +119,7 @@ class Comparison:
         clear_progress()
 
     def is_installed(self, program: str) -> bool:
-        if program not in IN_PYTHON and not os.access(command_of(self.arguments.programs, program)[0], os.X_OK):
+        if program not in IN_PYTHON and not os.access(path_of(self.arguments.programs, program), os.X_OK):
             self.leave_out(program)
         return program not in self.left_out
 
@@ -112,7 +136,7 @@ class Comparison:
         except subprocess.TimeoutExpired:
             self.failures.append(f"{program} {scenario}: did not end")
             return None
-        if program in IN_PYTHON and run.returncode == NOT_INSTALLED:
+        if (program in IN_PYTHON or is_echo(program)) and run.returncode == NOT_HERE:
             self.leave_out(program)
             return None
         if run.returncode != 0:
@@ -133,20 +157,28 @@ class Comparison:
             print(line, file=sys.stderr, flush=True)
 
     def notes(self) -> list[str]:
-        notes = [f"left out, not installed: {', '.join(self.left_out)}"] if self.left_out else []
+        notes = [self.why_left_out(program) for program in self.left_out]
         notes += [f"failed: {failure}" for failure in dict.fromkeys(self.failures)]
         return notes + table.fell_behind(self.runs)
 
+    def why_left_out(self, program: str) -> str:
+        numbers = dict.fromkeys(row.number for row in ROWS if row.number in self.arguments.only
+                                and program in dict(row.steps()))
+        lost = f", and with it what compares it: {', '.join(numbers)}" if numbers else ""
+        return f"left out: {program}, {WHY_NOT_BUILT.get(program, 'not installed')}{lost}"
+
+    def lines(self) -> list[table.Line]:
+        return table.compute(self.runs, tuple(row for row in self.rows if row.number in self.arguments.only))
+
     def sections(self, layout) -> list[str]:
-        rows = tuple(row for row in ROWS if row.number in self.arguments.only)
         versions = ", ".join(f"{program} {version}" for program, version in self.versions.items() if version)
         how = (f"{self.arguments.rounds} rounds of {self.arguments.seconds:g} s, two workers, 8 bytes there and back, "
                "a function that does nothing. Figures are medians; ratios are the median of the rounds' ratios, "
-               "leasepool's figure by the peer's.")
-        sections = [f"{self.machine['text']}\n{how}"]
-        if rows:
-            sections.append(layout(table.row_cells(table.compute(self.runs, rows))))
-        sections += [layout(table.overview_cells(self.runs)), f"Versions: {versions}."]
+               "leasepool's figure by the peer's. An echo server has one thread and a processor of its own; its client "
+               "is another process.")
+        tables = [table.row_cells(self.lines()), table.overview_cells(self.runs), table.echo_cells(self.runs)]
+        sections = [f"{self.machine['text']}\n{how}", *(layout(cells) for cells in tables if len(cells) > 1),
+                    f"Versions: {versions}."]
         return sections + ["\n".join(f"- {note}" for note in self.notes())] * bool(self.notes())
 
     def as_json(self) -> dict:
@@ -155,8 +187,7 @@ class Comparison:
             "versions": self.versions, "notes": self.notes(),
             "rows": [{"number": line.row.number, "what": line.row.what, "metric": line.row.metric,
                       "leasepool": line.ours, "peer": line.row.theirs, "peers": line.theirs, "ratio": line.ratio,
-                      "target": line.row.target(), "reached": line.reached} for line in table.compute(self.runs)
-                     if line.row.number in self.arguments.only],
+                      "target": line.row.target(), "reached": line.reached} for line in self.lines()],
             "runs": [{"round": run.round, "group": run.group, "program": run.program, "scenario": run.scenario,
                       "report": run.report} for run in self.runs],
         }

@@ -3,7 +3,7 @@
 import unittest
 
 import table
-from table import PROCESSES, ROWS, THREADS, Row, Run
+from table import ECHO, PROCESSES, ROWS, THREADS, Row, Run
 
 FASTER = Row("A", "a thing: p50", "one", "p50_ns", THREADS, "libuv", at_most=0.5)
 MORE = Row("B", "things/s", "grinder", "calls_per_s", THREADS, "libuv", at_least=1.5, or_ours_at_least=1000,
@@ -51,10 +51,24 @@ class TableTest(unittest.TestCase):
             self.assertEqual(line.reached, reached, (ours, theirs))
         self.assertEqual(MORE.target(), ">= 1.5, or 1,000/s")
 
+    def test_what_an_echo_server_is_to_reach_depends_on_the_one_by_hand(self):
+        for by_hand, target, reached in ((130, ">= 1.2", False), (129, ">= 1", True)):
+            runs = [run(0, "IO1", ECHO, "1x64", requests_per_s=110),
+                    run(0, "IO1", "echo_liburing", "1x64", requests_per_s=by_hand),
+                    run(0, "IO1", "echo_asio", "1x64", requests_per_s=100)]
+            line = next(line for line in table.compute(runs) if line.row.theirs == "echo_asio" and line.ratio)
+            self.assertEqual((line.row.target(), line.reached), (target, reached))
+
+    def test_echo_servers_have_a_table_of_their_own(self):
+        runs = [run(0, "IO2", "echo_asio", "64x64", requests_per_s=1000, p50_ns=100, p99_ns=200, cpu_ns_per_request=50)]
+        self.assertEqual(table.echo_cells(runs)[1:],
+                         [["64 connections, 64 bytes", "echo_asio", "1,000/s", "100 ns", "200 ns", "50 ns"]])
+        self.assertEqual(table.overview_cells(runs)[1:], [])
+
     def test_each_row_has_one_target(self):
         for row in ROWS:
             self.assertEqual((row.at_most is None) + (row.at_least is None), 1, row)
-            self.assertIn(row.ours, (THREADS, PROCESSES))
+            self.assertIn(row.ours, (THREADS, PROCESSES, ECHO))
 
     def test_the_overview_takes_all_groups_runs(self):
         runs = [run(0, "A", "libuv", "one", p50_ns=1500, p99_ns=2_000_000),
