@@ -18,6 +18,11 @@ uv_stream_t* as_stream(Handle* handle) {
   return reinterpret_cast<uv_stream_t*>(handle);
 }
 
+template <class Handle>
+uv_handle_t* as_handle(Handle* handle) {
+  return reinterpret_cast<uv_handle_t*>(handle);
+}
+
 class Connection {
  public:
   static void accept(uv_stream_t* listener, Account& account) {
@@ -26,6 +31,11 @@ class Connection {
     account.connected();
     uv_tcp_nodelay(&self->socket_, 1);
     self->receive();
+  }
+
+  void close() {
+    if (uv_is_closing(as_handle(&socket_)) != 0) return;  // a write that was cancelled for it
+    uv_close(as_handle(&socket_), [](uv_handle_t* handle) { delete static_cast<Connection*>(handle->data); });
   }
 
  private:
@@ -62,11 +72,6 @@ class Connection {
     });
   }
 
-  void close() {
-    uv_close(reinterpret_cast<uv_handle_t*>(&socket_),
-             [](uv_handle_t* handle) { delete static_cast<Connection*>(handle->data); });
-  }
-
   Account& account_;
   uv_tcp_t socket_{};
   uv_write_t rest_{};
@@ -94,6 +99,14 @@ void serve(Account& account) {
   uv_poll_start(&stop, UV_READABLE, [](uv_poll_t* poll, int /*status*/, int /*events*/) { uv_stop(poll->loop); });
   Account::listening(ntohs(address.sin_port));
   uv_run(&loop, UV_RUN_DEFAULT);
+  uv_close(as_handle(&listener), nullptr);
+  uv_close(as_handle(&stop), nullptr);
+  const auto close_connection = [](uv_handle_t* handle, void* /*unused*/) {
+    if (uv_is_closing(handle) == 0) static_cast<Connection*>(handle->data)->close();  // the others are
+  };
+  uv_walk(&loop, close_connection, nullptr);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  uv_loop_close(&loop);
 }
 
 }  // namespace
