@@ -21,6 +21,7 @@
 #include "leasepool/listener.hpp"
 #include "leasepool/log.hpp"
 #include "leasepool/loop.hpp"
+#include "leasepool/loop_engine.hpp"
 #include "leasepool/manager.hpp"
 #include "leasepool/options.hpp"
 #include "leasepool/pending.hpp"

@@ -1,4 +1,4 @@
-// Loop: one io_uring ring and one thread that drive everything else.
+// Loop: one io_uring ring, or one epoll set, and one thread that drive everything else.
 #pragma once
 
 #include <coroutine>
@@ -14,6 +14,7 @@
 #include "leasepool/detail/access.hpp"
 #include "leasepool/detail/export.hpp"
 #include "leasepool/duration.hpp"
+#include "leasepool/loop_engine.hpp"
 #include "leasepool/task.hpp"
 
 namespace leasepool {
@@ -76,16 +77,27 @@ class LEASEPOOL_EXPORT Timer {
   std::uint64_t id_ = 0;
 };
 
+struct LoopOptions {
+  /// For `automatic`, the environment's LEASEPOOL_ENGINE says which it is: automatic, io_uring or epoll. Where it is
+  /// automatic there, too, or not set, that is io_uring, and epoll where a seccomp profile, a sysctl or the kernel
+  /// refuses it, of which a line on stderr tells once in a process.
+  LoopEngine engine = LoopEngine::automatic;
+};
+
 /// The event loop. It belongs to the thread that constructs it: every member but post() and stop() is called there,
-/// and every callback runs there. Throws LeasePoolError (unsupported) when the system refuses io_uring.
-/// An exception that leaves a callback or a spawned task leaves run(), block_on() or dispatch(); the loop stays usable.
+/// and every callback runs there. Throws LeasePoolError (unsupported) when io_uring was asked for and the system
+/// refuses it, or has neither memory nor descriptors for it; std::invalid_argument for another LEASEPOOL_ENGINE. An
+/// exception that leaves a callback or a spawned task leaves run(), block_on() or dispatch(); the loop stays usable.
 /// Destroying the loop ends every operation on it; callbacks that have not run by then never run.
 class LEASEPOOL_EXPORT Loop {
  public:
-  Loop();
+  explicit Loop(LoopOptions options = {});
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
   ~Loop();
+
+  /// What it runs on: io_uring or epoll.
+  [[nodiscard]] LoopEngine engine() const noexcept;
 
   /// Runs until `task` has ended; returns what it returned or throws what it threw. stop() does not end it.
   template <class T>

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "base/clock.hpp"
+#include "leasepool/loop_engine.hpp"
 
 namespace leasepool::detail {
 
@@ -126,8 +127,10 @@ class Engine {
   // destroyed.
   virtual void give_up() noexcept = 0;
 
-  // Has the kernel write to an eventfd when there is something to reap. The caller keeps it open as long as the engine.
-  virtual void notify(int event_fd) = 0;
+  // For who sleeps elsewhere: the descriptor to watch for edges, readable when there is something to reap. It is one of
+  // the engine's own, or the eventfd given, to which the kernel writes then. The caller keeps that as long as the
+  // engine.
+  [[nodiscard]] virtual int notify(int event_fd) = 0;
 
   // Hands over the completions reaped by now. Handlers may start operations.
   virtual void run_handlers() = 0;
@@ -140,6 +143,10 @@ class Engine {
   [[nodiscard]] virtual bool lost_completions() const noexcept = 0;
   // Since the beginning: how many operations it started, with those that cancel or move others.
   [[nodiscard]] virtual std::uint64_t operations() const noexcept = 0;
+
+  [[nodiscard]] virtual LoopEngine kind() const noexcept = 0;
+  // The system call that submits and waits, for errors to name.
+  [[nodiscard]] virtual const char* entry() const noexcept = 0;
 
  private:
   // An operation has one pointer for what it reads and what it writes.

@@ -7,7 +7,7 @@
 #include "base/leak.hpp"
 #include "leasepool/detail/access.hpp"
 #include "loop/loop_core.hpp"
-#include "loop/ring.hpp"
+#include "loop/make_engine.hpp"
 
 namespace leasepool {
 
@@ -26,9 +26,11 @@ void Timer::cancel() noexcept {
   if (const auto loop = loop_.lock()) loop->cancel_timer(id);
 }
 
-Loop::Loop() : core_(std::make_shared<detail::LoopCore>(std::make_unique<detail::Ring>())) {}
+Loop::Loop(LoopOptions options) : core_(std::make_shared<detail::LoopCore>(detail::make_engine(options.engine))) {}
 
 Loop::~Loop() { core_->is_copy() ? detail::leak(std::move(core_)) : core_->close(); }
+
+LoopEngine Loop::engine() const noexcept { return std::as_const(*core_).engine().kind(); }
 
 void Loop::spawn(Task<> task) {
   core_->check_thread("spawn");

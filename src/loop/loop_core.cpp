@@ -240,7 +240,8 @@ void LoopCore::handle_engine_error(int error) {
   if (error == 0) return;
   if (!Engine::passes(error) || shortages_ > kShortagesAtMost) {
     shortages_ = 0;
-    throw std::system_error(error, std::generic_category(), "leasepool: the loop cannot go on: io_uring_enter");
+    throw std::system_error(error, std::generic_category(),
+                            std::string("leasepool: the loop cannot go on: ") + engine_->entry());
   }
   pause();
 }

@@ -46,25 +46,24 @@ void pause() noexcept {
   switch (error) {
     case EPERM:
     case EACCES:
-      throw LeasePoolError(Errc::unsupported,
-                           "io_uring is refused (" + reason +
-                               "): either a seccomp profile forbids it, as container runtimes' default ones do (allow "
-                               "io_uring_setup, io_uring_enter and io_uring_register in the profile), or the sysctl "
-                               "kernel.io_uring_disabled is set (set it to 0, or to 1 with the process in "
-                               "kernel.io_uring_group)");
+      throw RingRefused("io_uring is refused (" + reason +
+                            "): either a seccomp profile forbids it, as container runtimes' default ones do (allow "
+                            "io_uring_setup, io_uring_enter and io_uring_register in the profile), or the sysctl "
+                            "kernel.io_uring_disabled is set (set it to 0, or to 1 with the process in "
+                            "kernel.io_uring_group)",
+                        error);
     case ENOSYS:
-      throw LeasePoolError(Errc::unsupported,
-                           "io_uring is missing (" + reason +
-                               "): the kernel is older than 5.15, or was built without it, or a sandbox such as gVisor "
-                               "does not offer it; leasepool needs Linux 5.15 or newer");
+      throw RingRefused("io_uring is missing (" + reason +
+                            "): the kernel is older than 5.15, or was built without it, or a sandbox such as gVisor "
+                            "does not offer it; leasepool needs Linux 5.15 or newer",
+                        error);
     case ENOMEM:
-      throw LeasePoolError(Errc::unsupported,
-                           "io_uring got no memory (" + reason + "): raise the limit of locked memory (ulimit -l)");
+      throw RingRefused("io_uring got no memory (" + reason + "): raise the limit of locked memory (ulimit -l)", error);
     case EMFILE:
     case ENFILE:
-      throw LeasePoolError(Errc::unsupported,
-                           "io_uring got no descriptor (" + reason + "): raise the limit of open files (ulimit -n)");
-    default: throw LeasePoolError(Errc::unsupported, "io_uring cannot be set up: " + reason);
+      throw RingRefused("io_uring got no descriptor (" + reason + "): raise the limit of open files (ulimit -n)",
+                        error);
+    default: throw RingRefused("io_uring cannot be set up: " + reason, error);
   }
 }
 
@@ -349,9 +348,10 @@ void Ring::prepare_wakeup(io_uring_sqe* sqe) noexcept {
   }
 }
 
-void Ring::notify(int event_fd) {
+int Ring::notify(int event_fd) {
   const int result = io_uring_register_eventfd(&ring_, event_fd);
   if (result < 0) throw std::system_error(-result, std::generic_category(), "leasepool: io_uring_register_eventfd");
+  return event_fd;
 }
 
 bool Ring::has_unsubmitted() const noexcept { return io_uring_sq_ready(&ring_) != 0 || others_wait(); }

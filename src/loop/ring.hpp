@@ -13,6 +13,7 @@
 #include <liburing.h>
 
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -20,14 +21,31 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/clock.hpp"
+#include "leasepool/error.hpp"
 #include "loop/engine.hpp"
 #include "loop/linked_timeout.hpp"
 #include "loop/slots.hpp"
 
 namespace leasepool::detail {
+
+// The system refuses io_uring.
+class RingRefused final : public LeasePoolError {
+ public:
+  RingRefused(const std::string& text, int error)
+      : LeasePoolError(Errc::unsupported, text), text_(text), error_(error) {}
+
+  [[nodiscard]] const std::string& text() const noexcept { return text_; }
+  // By a seccomp profile, a sysctl or a kernel without it, and not for want of memory or descriptors.
+  [[nodiscard]] bool by_policy() const noexcept { return error_ == EPERM || error_ == EACCES || error_ == ENOSYS; }
+
+ private:
+  std::string text_;
+  int error_;
+};
 
 // One thread: the one that constructs it.
 class Ring final : public Engine {
@@ -37,7 +55,7 @@ class Ring final : public Engine {
     unsigned completions = 4096;
   };
 
-  // Throws LeasePoolError (unsupported) naming the likely causes when the system refuses io_uring, and std::bad_alloc.
+  // Throws RingRefused naming the likely causes when the system refuses io_uring, and std::bad_alloc.
   explicit Ring(Limits limits);
   Ring() : Ring(Limits{}) {}
   Ring(const Ring&) = delete;
@@ -58,7 +76,7 @@ class Ring final : public Engine {
   // they are leaked with all that they own, as the kernel may use their memory.
   void give_up() noexcept override;
 
-  void notify(int event_fd) override;
+  int notify(int event_fd) override;
   void run_handlers() override;
 
   [[nodiscard]] bool has_reaped() const noexcept override { return handled_ != reaped_.size(); }
@@ -71,6 +89,8 @@ class Ring final : public Engine {
   [[nodiscard]] bool lost_completions() const noexcept override { return lost_completions_; }
 
   [[nodiscard]] std::uint64_t operations() const noexcept override { return operations_; }
+  [[nodiscard]] LoopEngine kind() const noexcept override { return LoopEngine::io_uring; }
+  [[nodiscard]] const char* entry() const noexcept override { return "io_uring_enter"; }
 
   [[nodiscard]] int fd() const noexcept { return ring_.ring_fd; }
 

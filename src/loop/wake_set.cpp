@@ -1,4 +1,4 @@
-// An epoll set of the ring's eventfd and the doorbell.
+// An epoll set of the doorbell, an eventfd, and what the engine has watched.
 #include "loop/wake_set.hpp"
 
 #include <sys/epoll.h>
@@ -25,7 +25,8 @@ WakeSet::WakeSet(Engine& engine, int doorbell_fd)
       epoll_(checked(::epoll_create1(EPOLL_CLOEXEC), "leasepool: epoll_create1 for poll_fd()")) {
   watch(doorbell_fd);
   watch(completions_.get());
-  engine.notify(completions_.get());
+  const int engines = engine.notify(completions_.get());
+  if (engines != completions_.get()) watch(engines);
 }
 
 void WakeSet::watch(int fd) {
@@ -42,8 +43,8 @@ void WakeSet::signal() noexcept {
 }
 
 void WakeSet::clear() noexcept {
-  epoll_event come[2];
-  while (::epoll_wait(epoll_.get(), come, 2, 0) < 0 && errno == EINTR) {
+  epoll_event come[3];
+  while (::epoll_wait(epoll_.get(), come, 3, 0) < 0 && errno == EINTR) {
   }
 }
 

@@ -8,8 +8,8 @@ namespace leasepool::detail {
 
 // The ring's own descriptor will not do: a ring with DEFER_TASKRUN wakes nobody who sleeps on it (seen with poll() and
 // epoll_wait() on Linux 6.18). It does write to an eventfd that is registered with it, except, on some kernels, when
-// the completion was caused by a write to another eventfd; so the doorbell is watched by itself. One thread, but for
-// what makes fd() readable.
+// the completion was caused by a write to another eventfd; so the doorbell is watched by itself. An engine on epoll has
+// a set of its own, which is watched in this one. One thread, but for what makes fd() readable.
 class WakeSet {
  public:
   // Throws std::system_error when there are no descriptors left.
@@ -27,7 +27,7 @@ class WakeSet {
   void watch(int fd);
 
   UniqueFd completions_;
-  UniqueFd epoll_;  // both are watched for edges, so that neither is ever read
+  UniqueFd epoll_;  // all are watched for edges, so that none is ever read
 };
 
 }  // namespace leasepool::detail

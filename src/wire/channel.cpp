@@ -36,9 +36,9 @@ void Channel::receive() {
   check(!receiving_, "one receive is in flight at a time");
   const std::span<std::byte> space = decoder_.space();
   (void)decoder_.space_for_descriptors();
-  receive_ =
-      loop_.engine().recvmsg(socket_.get(), incoming_message_.to_receive(space.first(std::min(space.size(), kMaxAtOnce))),
-                           [self = shared_from_this()](Completion completion) { self->received(completion); });
+  receive_ = loop_.engine().recvmsg(socket_.get(),
+                                    incoming_message_.to_receive(space.first(std::min(space.size(), kMaxAtOnce))),
+                                    [self = shared_from_this()](Completion completion) { self->received(completion); });
   receiving_ = true;
 }
 
@@ -132,7 +132,7 @@ void Channel::end_sending() noexcept {
 void Channel::send_wake() {
   try {
     send_ = loop_.engine().send(socket_.get(), wake_.left(),
-                              [self = shared_from_this()](Completion completion) { self->woke(completion); });
+                                [self = shared_from_this()](Completion completion) { self->woke(completion); });
     begin_sending();
     wake_.begun();
   } catch (const std::bad_alloc&) {
@@ -161,8 +161,8 @@ void Channel::send_front() {
     if (front.descriptors.empty()) {
       send_ = loop_.engine().send(socket_.get(), bytes, std::move(handler));
     } else {
-      send_ =
-          loop_.engine().sendmsg(socket_.get(), outgoing_message_.to_send(bytes, front.descriptors), std::move(handler));
+      send_ = loop_.engine().sendmsg(socket_.get(), outgoing_message_.to_send(bytes, front.descriptors),
+                                     std::move(handler));
     }
     begin_sending();
   } catch (const std::bad_alloc&) {
