@@ -90,8 +90,9 @@ void EpollEngine::remove(List& list, std::uint32_t index) noexcept {
 // A number that is no descriptor's takes none: whatever is tried with it says so.
 void EpollEngine::make_room_for(int fd) {
   if (fd < 0 || has_room_for(fd) || ::fcntl(fd, F_GETFD) < 0) return;
-  set_.reserve(fd);
-  waiting_.resize(std::max(static_cast<std::size_t>(fd) + 1, 2 * waiting_.size()));
+  const std::size_t size = std::max(static_cast<std::size_t>(fd) + 1, 2 * waiting_.size());
+  set_.reserve(static_cast<int>(size - 1));  // for all for which there is room then
+  waiting_.resize(size);
 }
 
 TimerId EpollEngine::add_timer(std::uint32_t index, TimePoint deadline) {
