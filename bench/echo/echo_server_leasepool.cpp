@@ -1,4 +1,6 @@
 // The echo server on leasepool: a coroutine for each connection, in a TaskGroup.
+#include <leasepool/io.hpp>
+#include <leasepool/listener.hpp>
 #include <leasepool/loop.hpp>
 #include <leasepool/stream.hpp>
 #include <leasepool/task.hpp>

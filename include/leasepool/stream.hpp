@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "leasepool/detail/access.hpp"
 #include "leasepool/detail/export.hpp"
@@ -111,12 +112,13 @@ class LEASEPOOL_EXPORT Stream {
   }
 
   /// The same with bytes from several places, in order: a header and a body without copying them together. The list
-  /// itself is copied when the verb begins.
+  /// itself is copied when the verb is called.
   auto write(std::span<const std::span<const std::byte>> parts, IoOptions options = {}) {
     check("write", options);
-    return detail::make_io_awaitable<void>([core = core_, parts, options](detail::IoCallback<void> done) {
-      return begin_write(core, parts, options, std::move(done));
-    });
+    return detail::make_io_awaitable<void>(
+        [core = core_, list = std::vector(parts.begin(), parts.end()), options](detail::IoCallback<void> done) {
+          return begin_write(core, list, options, std::move(done));
+        });
   }
   void write_async(std::span<const std::span<const std::byte>> parts, IoOptions options, detail::IoCallback<void> done);
 

@@ -43,11 +43,10 @@ std::uint64_t ListenerCore::accept(IoOptions options, IoCallback<Stream> done) {
   const std::uint64_t number = ++last_wait_;
   waiters_.add(
       number, options.timeout,
-      [weak = weak_from_this(), number] {
+      [weak = weak_from_this(), number, timeout = options.timeout] {
         const auto self = weak.lock();
         if (!self) return;
-        self->waiters_.fail(
-            number, Error::make(Errc::timed_out, [&] { return self->what_ + " took longer than its timeout"; }));
+        self->waiters_.fail(number, timed_out(self->what_, timeout));
         self->deliver_later();
       },
       std::move(done));

@@ -71,8 +71,8 @@ class SignalSetCore final : public IoOwner, public LoopClient, public std::enabl
     const std::uint64_t number = ++last_wait_;
     waiters_.add(
         number, options.timeout,
-        [weak = weak_from_this(), number] {
-          if (const auto self = weak.lock()) self->timed_out(number);
+        [weak = weak_from_this(), number, timeout = options.timeout] {
+          if (const auto self = weak.lock()) self->time_out(number, timeout);
         },
         std::move(done));
     go_on();
@@ -154,9 +154,8 @@ class SignalSetCore final : public IoOwner, public LoopClient, public std::enabl
     go_on();
   }
 
-  void timed_out(std::uint64_t number) noexcept {
-    waiters_.fail(number,
-                  Error::make(Errc::timed_out, [] { return std::string("no signal came within the timeout"); }));
+  void time_out(std::uint64_t number, Duration timeout) noexcept {
+    waiters_.fail(number, timed_out("the wait for a signal", timeout));
     deliver_later();
   }
 

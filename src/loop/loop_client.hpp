@@ -13,7 +13,7 @@ class LoopClient {
   virtual void loop_closing() noexcept = 0;
 
  protected:
-  ~LoopClient() = default;
+  virtual ~LoopClient() = default;
 
  private:
   friend class LoopClients;

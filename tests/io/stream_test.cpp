@@ -124,30 +124,46 @@ TEST_CASE("read_until returns lines, and keeps what came behind them", "[stream]
   StreamPair pair(loop);
   run(loop, [&]() -> Task<> {
     std::array<std::byte, 16> buffer{};
-    const auto line = [&](std::size_t size) { return text_of(std::span(buffer).first(size)); };
+    const auto line = [&]() -> Task<std::string> {
+      auto reading = pair.right.read_until(buffer, "\r\n");
+      const std::size_t size = co_await reading;
+      co_return text_of(std::span(buffer).first(size));
+    };
+    const auto rest = [&]() -> Task<std::string> {
+      const std::size_t size = co_await pair.right.read(buffer);
+      co_return text_of(std::span(buffer).first(size));
+    };
+    std::string text;
     co_await pair.left.write(std::string_view("one\r\ntwo\r\nthr"));
-    CHECK(line(co_await pair.right.read_until(buffer, "\r\n")) == "one\r\n");
-    CHECK(line(co_await pair.right.read_until(buffer, "\r\n")) == "two\r\n");
+    text = co_await line();
+    CHECK(text == "one\r\n");
+    text = co_await line();
+    CHECK(text == "two\r\n");
     co_await pair.left.write(std::string_view("ee\r"));
-    auto last = pair.right.read_until(buffer, "\r\n");
-    auto rest = pair.left.write(std::string_view("\nrest"));
-    auto both = leasepool::when_all(std::move(last), std::move(rest));
-    CHECK(line(std::get<0>(co_await both)) == "three\r\n");
-    CHECK(line(co_await pair.right.read(buffer)) == "rest");
+    auto writing = pair.left.write(std::string_view("\nrest"));
+    auto both = leasepool::when_all(line(), std::move(writing));
+    text = std::get<0>(co_await both);
+    CHECK(text == "three\r\n");
+    text = co_await rest();
+    CHECK(text == "rest");
 
     co_await pair.left.write(std::string_view("a line that is longer than the buffer\n"));
     const Failure too_long = co_await failure_of(pair.right.read_until(buffer, "\n"));
     CHECK(too_long.code == Errc::payload_too_large);
-    CHECK(line(co_await pair.right.read(buffer)) == "a line that is l");
-    CHECK(line(co_await pair.right.read(buffer)) == "onger than the b");
-    CHECK(line(co_await pair.right.read(buffer)) == "uffer\n");
+    text = co_await rest();
+    CHECK(text == "a line that is l");
+    text = co_await rest();
+    CHECK(text == "onger than the b");
+    text = co_await rest();
+    CHECK(text == "uffer\n");
 
     co_await pair.left.write(std::string_view("no end"));
     pair.left.shutdown_write();
     const Failure end = co_await failure_of(pair.right.read_until(buffer, "\n"));
     CHECK(end.code == Errc::end_of_stream);
     CHECK(end.transferred == 6);
-    CHECK(line(co_await pair.right.read(buffer)) == "no end");
+    text = co_await rest();
+    CHECK(text == "no end");
   });
 }
 
