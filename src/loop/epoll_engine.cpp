@@ -38,7 +38,7 @@ timespec to_timespec(TimePoint at) noexcept {
 
 EpollEngine::EpollEngine() : timer_fd_(make_timer()) {
   for (const int fd : {timer_fd_.get(), threads_.done_fd()}) {
-    set_.reserve(fd);
+    set_.reserve(static_cast<std::size_t>(fd) + 1);
     const int error = set_.watch(fd, EPOLLIN, EpollSet::Report::each);
     if (error != 0) throw std::system_error(error, std::generic_category(), "leasepool: epoll_ctl for a loop");
   }
@@ -91,7 +91,7 @@ void EpollEngine::remove(List& list, std::uint32_t index) noexcept {
 void EpollEngine::make_room_for(int fd) {
   if (fd < 0 || has_room_for(fd) || ::fcntl(fd, F_GETFD) < 0) return;
   const std::size_t size = std::max(static_cast<std::size_t>(fd) + 1, 2 * waiting_.size());
-  set_.reserve(static_cast<int>(size - 1));  // for all for which there is room then
+  set_.reserve(size);
   waiting_.resize(size);
 }
 

@@ -1,7 +1,6 @@
 // The system calls, and what their errors mean.
 #include "loop/epoll_set.hpp"
 
-#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
@@ -14,9 +13,8 @@ EpollSet::EpollSet() : process_(process_generation()), epoll_(::epoll_create1(EP
   if (!epoll_) throw std::system_error(errno, std::generic_category(), "leasepool: epoll_create1 for a loop");
 }
 
-void EpollSet::reserve(int fd) {
-  const auto index = static_cast<std::size_t>(fd);
-  if (index >= watches_.size()) watches_.resize(std::max(index + 1, 2 * watches_.size()));
+void EpollSet::reserve(std::size_t count) {
+  if (count > watches_.size()) watches_.resize(count);
 }
 
 bool EpollSet::is_watched(int fd, std::uint32_t events, Report report) const noexcept {

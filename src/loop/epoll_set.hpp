@@ -25,8 +25,8 @@ class EpollSet {
   // Readable while there is something for take().
   [[nodiscard]] int fd() const noexcept { return epoll_.get(); }
 
-  // Makes room for what is to be said of a descriptor. Throws std::bad_alloc.
-  void reserve(int fd);
+  // Makes room for what is to be said of the descriptors below that number. Throws std::bad_alloc.
+  void reserve(std::size_t count);
 
   enum class Report : std::uint8_t { once, each };
   // Watches for the events, in place of what it was watched for; those that are there already count. Reporting each, it

@@ -1,20 +1,20 @@
-// Turns of a ring by itself, for tests that have no loop.
+// Turns of an engine by itself, for tests that have no loop.
 #pragma once
 
 #include <vector>
 
-#include "loop/ring.hpp"
+#include "loop/engine.hpp"
 
 namespace leasepool::test {
 
-inline void turn(detail::Ring& ring) {
-  ring.submit_and_wait();
-  ring.run_handlers();
+inline void turn(detail::Engine& engine) {
+  engine.submit_and_wait();
+  engine.run_handlers();
 }
 
 // Until nothing is in flight.
-inline void finish(detail::Ring& ring) {
-  while (ring.in_flight() != 0) turn(ring);
+inline void finish(detail::Engine& engine) {
+  while (engine.in_flight() != 0) turn(engine);
 }
 
 // Keeps the completions of one operation.
