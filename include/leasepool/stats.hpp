@@ -13,6 +13,7 @@
 #include "leasepool/detail/export.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
+#include "leasepool/loop_engine.hpp"
 #include "leasepool/sandbox.hpp"
 
 namespace leasepool {
@@ -112,6 +113,9 @@ struct ManagerStats {
   std::optional<SandboxStats> sandbox{};
   /// As that worker has it, too.
   MemoryBound worker_memory_bound = MemoryBound::none;
+
+  /// What the manager's loop runs on; automatic: no loop of the library's, as in a simulation.
+  LoopEngine engine = LoopEngine::automatic;
 };
 
 /// A readable table.

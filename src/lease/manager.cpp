@@ -196,7 +196,9 @@ std::size_t LeasedExecutorManager::total_count() const {
 ExecutorBackend LeasedExecutorManager::backend() const noexcept { return core_->options().backend; }
 ManagerStats LeasedExecutorManager::stats() const {
   detail::check_on_thread(*core_, "stats");
-  return core_->stats();
+  ManagerStats stats = core_->stats();
+  stats.engine = std::as_const(*loop_).engine().kind();
+  return stats;
 }
 
 ExecutorLease& ExecutorLease::operator=(ExecutorLease&& other) noexcept {

@@ -40,6 +40,15 @@ std::string_view name_of(MemoryBound bound) {
   return "address space and cgroup";
 }
 
+std::string_view name_of(LoopEngine engine) {
+  switch (engine) {
+    case LoopEngine::automatic: return "automatic";
+    case LoopEngine::io_uring: return "io_uring";
+    case LoopEngine::epoll: break;
+  }
+  return "epoll";
+}
+
 std::string name_of(Errc code) {
   constexpr std::array<std::string_view, 16> kNames = {
       "unknown",          "not_started",       "lease_unavailable", "lease_expired",
@@ -138,6 +147,7 @@ std::string to_text(const ManagerStats& stats) {
   }
   std::string text =
       stats.manager + " (" + std::string(name_of(stats.backend)) + " backend): " + state_of(stats) + "\n";
+  if (stats.engine != LoopEngine::automatic) text += line("loop", "on " + std::string(name_of(stats.engine)));
   text += line("pools", number(stats.total) + " of at most " + number(stats.max_pools) + ", target " +
                             number(stats.desired) + ": " + number(stats.available) + " available, " +
                             number(stats.leased) + " leased, " + number(stats.starting) + " starting; " +
@@ -179,6 +189,7 @@ std::string to_json(const ManagerStats& stats) {
       .add("backend", name_of(stats.backend))
       .add("started", stats.started)
       .add("stopping", stats.stopping)
+      .add("engine", name_of(stats.engine))
       .add("desired", stats.desired)
       .add("available", stats.available)
       .add("leased", stats.leased)
@@ -217,6 +228,8 @@ std::string to_prometheus(const ManagerStats& stats) {
   Exposition out(stats_format::label("manager", stats.manager) + "," +
                  stats_format::label("backend", name_of(stats.backend)));
   out.gauge("up", stats.started ? 1 : 0, "Whether the manager is running.");
+  out.metric("loop_engine", "gauge", "What the manager's loop runs on.");
+  out.sample("loop_engine", "1", stats_format::label("engine", name_of(stats.engine)));
   out.gauge("pools_desired", stats.desired, "Pools that there should be.");
   out.gauge("pools_max", stats.max_pools, "Pools that there may be.");
   out.metric("pools", "gauge", "Pools by state.");

@@ -177,7 +177,10 @@ void EpollEngine::try_queued() noexcept {
 
 void EpollEngine::try_new(std::uint32_t index) noexcept {
   const Operation& operation = operation_at(index);
-  if (operation.kind == Operation::Kind::poll_multishot || is_behind_others(index)) return wait_for_readiness(index);
+  const bool is_watched = has_room_for(operation.fd) && waiting_for(operation.fd).first != kNone;
+  const bool is_told_anyway =  // of what is there already
+      is_poll(operation) && (!is_watched || operation.kind == Operation::Kind::poll_multishot);
+  if (is_told_anyway || is_behind_others(index)) return wait_for_readiness(index);
   take(index, try_operation(operation, false));
 }
 

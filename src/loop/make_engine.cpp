@@ -28,11 +28,12 @@ LoopEngine from_environment() {
 
 void log_once(const RingRefused& refused) {
   static std::atomic_flag is_said;
-  if (is_said.test_and_set()) return;
+  if (is_said.test()) return;
   const std::string text = std::string("the loop runs on epoll, as ") + refused.text() +
                            "; all else works, file I/O on threads. LoopOptions::engine or LEASEPOOL_ENGINE=epoll in "
                            "the environment asks for "
                            "epoll without this line";
+  if (is_said.test_and_set()) return;
   write_log({}, {.time = std::chrono::system_clock::now(), .level = LogLevel::warning, .text = text});
 }
 

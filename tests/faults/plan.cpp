@@ -77,10 +77,11 @@ std::vector<Run> plan(const Backend& backend, const Baseline& baseline, Occurren
 }
 
 void leave_out_repeated(std::vector<Run>& runs) {
-  using Kind = std::tuple<std::string, int, Role, bool>;
+  using Kind = std::tuple<std::string, int, Role, bool, bool>;
   std::map<Kind, const Backend*> first;
   std::erase_if(runs, [&](const Run& run) {
-    const Kind kind{run.fault.call, run.fault.error, run.fault.role, run.backend->processes};
+    const bool on_epoll = run.backend->on_epoll && run.fault.role == Role::parent;  // as the loop is there alone
+    const Kind kind{run.fault.call, run.fault.error, run.fault.role, run.backend->processes, on_epoll};
     return first.emplace(kind, run.backend).first->second != run.backend;
   });
 }

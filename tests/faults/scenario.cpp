@@ -34,13 +34,26 @@ constexpr auto kLongEnough = 2s;
 // Open in the program, and inherited by what it forks.
 constexpr int kOurDescriptor = 200;
 
-constexpr std::array<Backend, 6> kBackends{{
+constexpr std::array<Backend, 8> kBackends{{
     {.name = "threads", .processes = false, .shared_memory = true, .sandboxed = false, .with_files = false},
     {.name = "processes", .processes = true, .shared_memory = true, .sandboxed = false, .with_files = false},
     {.name = "sockets", .processes = true, .shared_memory = false, .sandboxed = false, .with_files = false},
     {.name = "sandboxed", .processes = true, .shared_memory = true, .sandboxed = true, .with_files = false},
     {.name = "files", .processes = true, .shared_memory = true, .sandboxed = true, .with_files = true},
     {.name = "io", .processes = false, .shared_memory = true, .sandboxed = false, .with_files = false, .io = true},
+    {.name = "epoll",
+     .processes = true,
+     .shared_memory = false,
+     .sandboxed = false,
+     .with_files = false,
+     .on_epoll = true},
+    {.name = "io_epoll",
+     .processes = false,
+     .shared_memory = true,
+     .sandboxed = false,
+     .with_files = false,
+     .io = true,
+     .on_epoll = true},
 }};
 
 bool second_time = false;
@@ -293,8 +306,8 @@ lp::Task<> use_everything(lp::Loop& loop, const Backend& backend) {
 }
 
 // The loop driven by poll() of ours: the descriptor must show that a post came.
-void drive_from_outside() {
-  lp::Loop loop;
+void drive_from_outside(lp::LoopOptions options) {
+  lp::Loop loop(options);
   bool came = false;
   pollfd readable{.fd = loop.poll_fd(), .events = POLLIN, .revents = 0};
   loop.dispatch();
@@ -319,13 +332,17 @@ void at_top(const char* step, Function function) {
   }
 }
 
+lp::LoopOptions loop_options_for(const Backend& backend) {
+  return {.engine = backend.on_epoll ? lp::LoopEngine::epoll : lp::LoopEngine::automatic};
+}
+
 void go_through(const Backend& backend) {
   if (backend.processes) at_top("init", [] { lp::init(); });
   at_top("loop", [&backend] {
-    lp::Loop loop;
+    lp::Loop loop(loop_options_for(backend));
     loop.block_on(backend.io ? use_io(loop, &attempt) : use_everything(loop, backend));
   });
-  at_top("loop driven from outside", &drive_from_outside);
+  at_top("loop driven from outside", [&backend] { drive_from_outside(loop_options_for(backend)); });
 }
 
 // Until it stays: some are closed by a thread in the background.

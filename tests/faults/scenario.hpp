@@ -14,6 +14,7 @@ struct Backend {
   bool sandboxed;   // Sandbox::compute()
   bool with_files;  // Sandbox::files()
   bool io = false;  // the loop's own sockets and files, and no pool
+  bool on_epoll = false;
 };
 
 [[nodiscard]] std::span<const Backend> backends() noexcept;

@@ -28,7 +28,8 @@ const std::vector<SystemCall>& table() {
       {"sendmsg", {SYS_sendmsg}, {P, S}, {EAGAIN}, " sendmsg "},
       {"recvmsg", {SYS_recvmsg}, {P, S, W}, {EINTR, ENOMEM, ENOBUFS}, " recvmsg "},
       {"recvmsg", {SYS_recvmsg}, {P, S}, {EAGAIN}, " recvmsg "},
-      {"sendto", {SYS_sendto}, {W}, {EINTR, ENOMEM, ENOBUFS}, " send "},
+      {"sendto", {SYS_sendto}, {P, W}, {EINTR, ENOMEM, ENOBUFS}, " send "},
+      {"sendto", {SYS_sendto}, {P}, {EAGAIN}, " send "},
       {"recvfrom", {SYS_recvfrom}, {W}, {EINTR, ENOMEM}, " recv "},
       {"getsockopt", {SYS_getsockopt}, {P, W}, {ENOBUFS, EPERM}, " getsockopt "},
       {"setsockopt", {SYS_setsockopt}, {P}, {ENOMEM, EPERM}, " setsockopt "},
@@ -92,6 +93,8 @@ const std::vector<SystemCall>& table() {
       {"epoll_create1", {SYS_epoll_create1}, {P}, {EMFILE, ENFILE, ENOMEM, EPERM}, " epoll_create1 "},
       {"epoll_ctl", {SYS_epoll_ctl}, {P}, {ENOMEM, ENOSPC, EPERM}, " epoll_ctl "},
       {"epoll_wait", {LEGACY(epoll_wait) SYS_epoll_pwait}, {P}, {EINTR, EPERM}, " epoll_wait "},
+      {"timerfd_create", {SYS_timerfd_create}, {P}, {EMFILE, ENFILE, ENOMEM, EPERM}, " timerfd_create "},
+      {"timerfd_settime", {SYS_timerfd_settime}, {P}, {EPERM}, " timerfd_settime "},
       {"io_uring_setup",
        {SYS_io_uring_setup},
        {P},
@@ -125,6 +128,8 @@ const std::vector<SystemCall>& table() {
       {"landlock_restrict_self", {SYS_landlock_restrict_self}, {W}, {EPERM, ENOMEM}, " SYS_landlock_restrict_self "},
       // Only with a worker_cgroup, which needs a directory that was delegated: tests/pool/kill_tree_test.cpp.
       {"mkdirat", {SYS_mkdirat}, {}, {}, " mkdirat unlinkat faccessat fdopendir "},
+      // Only of an engine on epoll with a program's own I/O on it: tests/loop/engine_files_test.cpp.
+      {"preadv2", {SYS_preadv2}, {}, {}, " preadv2 pwritev2 pwrite accept4 connect fsync sigpending sigtimedwait "},
       // They cannot fail where their arguments are right; close() has closed even where it reports an error.
       {"close",
        {SYS_close},

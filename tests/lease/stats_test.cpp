@@ -176,6 +176,12 @@ TEST_CASE("the text, JSON and Prometheus forms say the same, and escape what mus
 
   CHECK_THAT(to_text(times), !ContainsSubstring("memory limit"));
   CHECK_THAT(to_json(times), ContainsSubstring(R"("worker_kill_scope":"none","worker_memory_bound":"none",)"));
+  CHECK_THAT(to_text(times), !ContainsSubstring("  loop "));
+  CHECK_THAT(to_json(times), ContainsSubstring(R"("engine":"automatic",)"));
+  times.engine = leasepool::LoopEngine::epoll;
+  CHECK_THAT(to_text(times), ContainsSubstring("  loop            on epoll\n"));
+  CHECK_THAT(to_json(times), ContainsSubstring(R"("engine":"epoll",)"));
+  CHECK_THAT(to_prometheus(times), ContainsSubstring("engine=\"epoll\"} 1\n"));
   times.worker_memory_bound = MemoryBound::both;
   CHECK_THAT(to_text(times), ContainsSubstring("  memory limit    each worker: of its address space and cgroup\n"));
 

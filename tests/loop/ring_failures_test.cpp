@@ -81,7 +81,7 @@ TEST_CASE("a ring that is given up leaves nothing behind, once the kernel has en
 
 TEST_CASE("a loop that the kernel stops serving says so from run(), and can be destroyed", "[loop][refused]") {
   const auto end = run_in_child([] {
-    auto loop = std::make_unique<Loop>();
+    auto loop = std::make_unique<Loop>(leasepool::LoopOptions{.engine = leasepool::LoopEngine::io_uring});
     const auto token = std::make_shared<int>(0);
     auto timer = loop->call_after(1ms, [token] {});
     refuse(SYS_io_uring_enter, EPERM);

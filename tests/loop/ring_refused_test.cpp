@@ -32,6 +32,10 @@ using leasepool::test::run_in_child;
 
 namespace {
 
+struct LoopOnRing : Loop {
+  LoopOnRing() : Loop({.engine = leasepool::LoopEngine::io_uring}) {}
+};
+
 // Constructs a T, which must fail with `unsupported`, and prints the message.
 template <class T>
 void expect_refusal() {
@@ -68,7 +72,7 @@ void allow_descriptors(std::size_t count) {
 }  // namespace
 
 TEST_CASE("io_uring refused with EPERM names seccomp profiles, the sysctl and what to change", "[ring][refused]") {
-  const auto end = GENERATE(true, false) ? refused_with<Ring>(EPERM) : refused_with<Loop>(EPERM);
+  const auto end = GENERATE(true, false) ? refused_with<Ring>(EPERM) : refused_with<LoopOnRing>(EPERM);
   CHECK(end.exited_with(0));
   CHECK_THAT(end.output, ContainsSubstring("io_uring is refused"));
   CHECK_THAT(end.output, ContainsSubstring("seccomp profile"));
@@ -78,13 +82,13 @@ TEST_CASE("io_uring refused with EPERM names seccomp profiles, the sysctl and wh
 
 TEST_CASE("a profile that allows only the set-up of io_uring is found out by the constructor", "[ring][refused]") {
   const auto end = GENERATE(true, false) ? refused_with<Ring>(EPERM, SYS_io_uring_enter)
-                                         : refused_with<Loop>(EPERM, SYS_io_uring_enter);
+                                         : refused_with<LoopOnRing>(EPERM, SYS_io_uring_enter);
   CHECK(end.exited_with(0));
   CHECK_THAT(end.output, ContainsSubstring("io_uring is refused (io_uring_enter: "));
 }
 
 TEST_CASE("io_uring missing with ENOSYS names old kernels, sandboxes and the version needed", "[ring][refused]") {
-  const auto end = GENERATE(true, false) ? refused_with<Ring>(ENOSYS) : refused_with<Loop>(ENOSYS);
+  const auto end = GENERATE(true, false) ? refused_with<Ring>(ENOSYS) : refused_with<LoopOnRing>(ENOSYS);
   CHECK(end.exited_with(0));
   CHECK_THAT(end.output, ContainsSubstring("io_uring is missing"));
   CHECK_THAT(end.output, ContainsSubstring("5.15"));
@@ -92,13 +96,13 @@ TEST_CASE("io_uring missing with ENOSYS names old kernels, sandboxes and the ver
 }
 
 TEST_CASE("io_uring without locked memory names the limit", "[ring][refused]") {
-  const auto end = refused_with<Loop>(ENOMEM);
+  const auto end = refused_with<LoopOnRing>(ENOMEM);
   CHECK(end.exited_with(0));
   CHECK_THAT(end.output, ContainsSubstring("ulimit -l"));
 }
 
 TEST_CASE("a kernel that knows none of the set-up flags is an error, not an endless search", "[ring][refused]") {
-  const auto end = refused_with<Loop>(EINVAL);
+  const auto end = refused_with<LoopOnRing>(EINVAL);
   CHECK(end.exited_with(0));
   CHECK_THAT(end.output, ContainsSubstring("io_uring cannot be set up"));
 }
@@ -107,7 +111,7 @@ TEST_CASE("a loop without descriptors left names the limit", "[ring][refused]") 
   const auto end = run_in_child([] {
     allow_descriptors(0);
     try {
-      const Loop refused;
+      const LoopOnRing refused;
     } catch (const LeasePoolError& error) {
       check(error.code() == Errc::unsupported, "the code is unsupported");
       const std::string_view text = error.what();
@@ -125,7 +129,7 @@ TEST_CASE("a loop whose doorbell finds no descriptor fails and gives the ring's 
     const auto before = open_descriptors();
     bool failed = false;
     try {
-      const Loop refused;
+      const LoopOnRing refused;
     } catch (const std::system_error& error) {
       failed = true;
       const std::string_view text = error.what();

@@ -146,7 +146,7 @@ void fail_without_io_uring(Failures& failures) {
     const auto end = leasepool::test::run_in_child([error] {
       rare_failures::refuse_io_uring(error);
       try {
-        const lp::Loop loop;
+        const lp::Loop loop({.engine = lp::LoopEngine::io_uring});
       } catch (const lp::LeasePoolError& refused) {
         const std::string what = refused.what();
         const std::size_t own = what.size() - refused.code().message().size() - 2;
