@@ -198,9 +198,12 @@ void LoopCore::end_turns() {
   if (!wake_set_) return;
   turn_ends_.run(*engine_);
   engine_->set_wakeup(timers_.earliest());
-  const int error = engine_->submit_and_reap();
+  int error = engine_->submit_and_reap();
   inbox_->asleep();
   wake_set_->clear();
+  // What came in between made it readable, which was cleared, and while it waits in the kernel nothing that follows it
+  // does so again. A flag that was stale before says nothing of it: only an entry does.
+  if (error == 0) error = engine_->submit_and_reap();
   pollers_.each([](Poller& poller) { (void)poller.try_enter_interrupt_mode(); });
   if (error != 0 || has_work() || engine_->has_unsubmitted() || engine_->has_unreaped()) wake_set_->signal();
 }

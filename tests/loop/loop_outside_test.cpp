@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -306,6 +307,38 @@ TEST_CASE("an operation started between dispatches is submitted", "[loop][outsid
   bool polled = false;
   leasepool::detail::Access::core(loop)->engine().poll(event.get(), POLLIN, [&](Completion) { polled = true; });
   outer.drive_until([&] { return polled; });
+}
+
+TEST_CASE("what comes at the end of a dispatch is seen while the kernel flags work that there is not",
+          "[loop][outside]") {
+  const Watchdog watchdog("a completion that came at the end of a dispatch got lost");
+  constexpr int kRounds = 5'000;
+  Loop loop;
+  Outer outer(loop);
+  int ends[2];  // an eventfd would tell the ring's eventfd a while later
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  const UniqueFd readable(ends[0]);
+  const UniqueFd writable(ends[1]);
+  std::atomic<int> begun = 0;
+  int seen = 0;
+  const std::jthread signals([&] {
+    for (int round = 0; round < kRounds; ++round) {
+      while (begun == round) {
+      }
+      for (volatile int pause = (round * 37) % 1'500; pause > 0;) pause = pause - 1;
+      (void)!::write(writable.get(), "", 1);
+    }
+  });
+  for (int round = 1; round <= kRounds; ++round) {
+    leasepool::detail::Access::core(loop)->ring().poll(readable.get(), POLLIN, [&](Completion) { ++seen; });
+    loop.post([&] {
+      (void)leave_taskrun_set();
+      begun = round;
+    });
+    outer.drive_until([&] { return seen == round; });
+    char byte = 1;
+    REQUIRE(::read(readable.get(), &byte, 1) == 1);
+  }
 }
 
 TEST_CASE("settling between dispatches swallows no wake-up", "[loop][outside]") {
