@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <source_location>
+#include <stop_token>
 #include <string>
 
 #include "leasepool/awaitable.hpp"
@@ -53,6 +54,9 @@ LEASEPOOL_EXPORT AcquireRequest make_acquire_request(const ManagerCore& manager,
                                                      std::source_location where);
 LEASEPOOL_EXPORT AcquireTicket acquire(const std::shared_ptr<ManagerCore>& manager, const AcquireRequest& request,
                                        AcquireCallback callback);
+// The same; a stop that is requested of the token, by any thread, takes it back.
+LEASEPOOL_EXPORT void acquire_unless_stopped(const std::shared_ptr<ManagerCore>& manager, const AcquireRequest& request,
+                                             AcquireCallback callback, const std::stop_token& stop);
 LEASEPOOL_EXPORT void check_manager_thread(const ManagerCore& manager, const char* verb);
 LEASEPOOL_EXPORT void start_manager(const std::shared_ptr<ManagerCore>& manager, DoneCallback done);
 LEASEPOOL_EXPORT void stop_manager(const std::shared_ptr<ManagerCore>& manager, DoneCallback done);

@@ -3,11 +3,13 @@
 #include <atomic>
 #include <new>
 #include <span>
+#include <stop_token>
 #include <utility>
 
 #include "base/check.hpp"
 #include "base/clock.hpp"
 #include "lease/manager_core.hpp"
+#include "lease/stop_callback.hpp"
 #include "lease/text.hpp"
 #include "leasepool/detail/access.hpp"
 
@@ -23,11 +25,36 @@ std::uint64_t next_lease_id() {
   return ++last;
 }
 
+Error cancelled_error(const ManagerOptions& options, const AcquireRequest& request) noexcept {
+  return Error::make(Errc::cancelled, [&] {
+    return options.name_prefix + ": " + quoted_owner(request.owner) +
+           " no longer waits for a pool: the caller's stop token was asked to stop";
+  });
+}
+
+// Of a waiter whose stop token was asked to stop.
+class WaiterCancellation final : public Deferred {
+ public:
+  WaiterCancellation(std::weak_ptr<ManagerCore> manager, std::uint64_t waiter) noexcept
+      : manager_(std::move(manager)), waiter_(waiter) {}
+  void run() override {
+    if (const auto manager = manager_.lock()) manager->cancel_waiter(waiter_);
+  }
+
+ private:
+  std::weak_ptr<ManagerCore> manager_;
+  std::uint64_t waiter_;
+};
+
 }  // namespace
 
-std::uint64_t ManagerCore::acquire(AcquireRequest request, AcquireCallback callback) {
+std::uint64_t ManagerCore::acquire(AcquireRequest request, AcquireCallback callback, const std::stop_token& stop) {
   auto notice = std::make_unique<Notice<ExecutorLease>>(std::move(callback));
   const TimePoint now = scheduler_->now();
+  if (stop.stop_requested()) {
+    refuse(std::move(notice), cancelled_error(options_, request));
+    return 0;
+  }
   if (running() && waiters_.empty() && !idle_.empty()) {
     grant(request, notice, now, now);
     return 0;
@@ -45,7 +72,12 @@ std::uint64_t ManagerCore::acquire(AcquireRequest request, AcquireCallback callb
         if (const auto self = weak.lock()) self->waiter_timed_out(id);
       });
     }
+    if (stop.stop_possible()) {
+      waiters_.find(id)->cancellation =
+          std::make_unique<StopCallback>(stop, scheduler_, std::make_unique<WaiterCancellation>(weak_from_this(), id));
+    }
   } catch (const std::bad_alloc&) {
+    scheduler_->cancel_timer(waiters_.find(id)->timer);
     (void)waiters_.remove(id);
     throw;
   }
@@ -92,6 +124,13 @@ void ManagerCore::leave_queue(std::uint64_t waiter_id) {
   if (waiter == nullptr) return;
   scheduler_->cancel_timer(waiter->timer);
   (void)waiters_.remove(waiter_id);
+}
+
+void ManagerCore::cancel_waiter(std::uint64_t waiter_id) {
+  if (waiters_.find(waiter_id) == nullptr) return;
+  Waiter waiter = waiters_.remove(waiter_id);
+  Error error = cancelled_error(options_, waiter.request);
+  refuse_waiter(std::move(waiter), std::move(error));
 }
 
 void ManagerCore::waiter_timed_out(std::uint64_t waiter_id) {

@@ -7,6 +7,7 @@
 #include "base/check.hpp"
 #include "base/clock.hpp"
 #include "lease/lease_record.hpp"
+#include "lease/stop_callback.hpp"
 #include "lease/text.hpp"
 #include "leasepool/detail/access.hpp"
 #include "loop/kept_timer.hpp"
@@ -32,15 +33,6 @@ class Cancellation final : public Deferred {
   std::weak_ptr<LeaseRecord> record_;
   std::uint64_t job_id_;
   Cancel cancel_;
-};
-
-template <class Request>
-class StopCallback final : public CancellationWatch {
- public:
-  StopCallback(const std::stop_token& token, Request request) : callback_(token, std::move(request)) {}
-
- private:
-  std::stop_callback<Request> callback_;
 };
 
 }  // namespace
@@ -121,13 +113,10 @@ void LeaseRecord::fail_now(std::unique_ptr<Job> job, Error error) noexcept {
 }
 
 void LeaseRecord::watch_cancellation(Job& job, const std::stop_token& token) {
-  // Any thread may request the stop; the loop then looks whether the call is still there.
+  // The loop then looks whether the call is still there.
   auto cancel = [](LeaseRecord& record, std::uint64_t job_id) { record.cancelled_by_token(job_id); };
-  auto request = [loop = scheduler,
-                  cancellation = std::make_unique<Cancellation>(weak_from_this(), job.state.id, cancel)]() mutable {
-    loop->post(std::move(cancellation));
-  };
-  job.state.cancellation = std::make_unique<StopCallback<decltype(request)>>(token, std::move(request));
+  job.state.cancellation = std::make_unique<StopCallback>(
+      token, scheduler, std::make_unique<Cancellation>(weak_from_this(), job.state.id, cancel));
 }
 
 void LeaseRecord::watch_queue(Job& job) noexcept {

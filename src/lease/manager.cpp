@@ -94,6 +94,12 @@ AcquireTicket acquire(const std::shared_ptr<ManagerCore>& manager, const Acquire
   return {manager, manager->acquire(request, std::move(callback))};
 }
 
+void acquire_unless_stopped(const std::shared_ptr<ManagerCore>& manager, const AcquireRequest& request,
+                            AcquireCallback callback, const std::stop_token& stop) {
+  check_manager_thread(*manager, "acquire");
+  (void)manager->acquire(request, std::move(callback), stop);
+}
+
 AcquireTicket::~AcquireTicket() {
   if (waiter_ == 0) return;
   if (const auto manager = manager_.lock()) manager->leave_queue(waiter_);

@@ -11,6 +11,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -75,8 +76,10 @@ class ManagerCore final : public LeaseObserver, public LoopClient, public std::e
 
   // The id by which the caller may leave the queue; 0 when its callback is on its way already. Throws std::bad_alloc,
   // and then the callback is not called. So do start() and stop().
-  std::uint64_t acquire(AcquireRequest request, AcquireCallback callback);
+  // Once a stop is requested of the token, by any thread, the callback hears that it was cancelled.
+  std::uint64_t acquire(AcquireRequest request, AcquireCallback callback, const std::stop_token& stop = {});
   void leave_queue(std::uint64_t waiter_id);
+  void cancel_waiter(std::uint64_t waiter_id);
 
   void notify_scale_changed();
 

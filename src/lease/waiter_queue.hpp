@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "leasepool/detail/job.hpp"
 #include "leasepool/manager.hpp"
 #include "loop/deferred.hpp"
 #include "loop/timer_queue.hpp"
@@ -19,6 +20,7 @@ struct Waiter {
   std::unique_ptr<Notice<ExecutorLease>> notice;
   TimePoint since{};
   TimerId timer = 0;
+  std::unique_ptr<CancellationWatch> cancellation{};
 };
 
 // Ordered by arrival; any waiter may leave. Only push() takes memory. One thread.

@@ -183,6 +183,12 @@ lp::Task<> fail_acquires(Failures& failures, lp::Loop& loop) {
   lp::AcquireOptions hasty = kOwned;
   hasty.timeout = 1ms;
   co_await collect(failures, manager->acquire(hasty));
+  std::stop_source stop;
+  lp::detail::acquire_unless_stopped(lp::detail::Access::core(*manager),
+                                     lp::detail::make_acquire_request(*lp::detail::Access::core(*manager), kOwned, {}),
+                                     failures.taker(), stop.get_token());
+  stop.request_stop();
+  co_await until(loop, [&] { return failures.has("the caller's stop token was asked to stop"); });
   manager->acquire_async(kOwned, failures.taker());
   co_await collect(failures, manager->acquire(kOwned));
   co_await manager->stop();
