@@ -33,6 +33,12 @@ struct Access {
     return lease.record_;
   }
 
+  // Of LeaseCalls: the options and the stop token of its calls.
+  template <class Calls>
+  static const auto& call_settings(const Calls& calls) noexcept {
+    return calls.settings_;
+  }
+
   // One run of an Initializer that has a function.
   template <class Initializer>
   static auto make_job(const Initializer& initializer) {
