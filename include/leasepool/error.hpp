@@ -33,7 +33,7 @@ enum class Errc {
   remote_exception,       ///< the function itself threw
   unregistered_function,  ///< LEASEPOOL_REGISTER is missing for the function
   not_serializable,       ///< a type cannot be sent to a worker process
-  payload_too_large,      ///< over max_payload, max_decoded_bytes or the descriptors that fit
+  payload_too_large,      ///< over max_payload, max_decoded_bytes, the descriptors that fit, or a reader's bound
   bad_payload,            ///< bytes that do not decode
   unsupported,            ///< this system lacks what was asked for
   end_of_stream,          ///< the other end has closed before all had come

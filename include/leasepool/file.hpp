@@ -53,7 +53,7 @@ class LEASEPOOL_EXPORT File {
   /// Throws IoError (no such file ...), LeasePoolError (timed_out, cancelled, wrong_thread), std::invalid_argument for
   /// an empty path, one with a zero byte, or permissions above 07777.
   static auto open(Loop& loop, std::string_view path, FileMode mode, OpenOptions options = {}) {
-    check_open(loop, path, options);
+    check_open(loop, "open", path, options);
     return detail::make_io_awaitable<File>(
         [&loop, name = std::string(path), mode, options](detail::IoCallback<File> done) {
           return begin_open(loop, name, mode, options, std::move(done));
@@ -114,7 +114,7 @@ class LEASEPOOL_EXPORT File {
 
   /// The whole of a small file, as one below /proc; more than `max_size` bytes are payload_too_large.
   static auto read_all(Loop& loop, std::string_view path, std::size_t max_size = kMaxWhole, IoOptions options = {}) {
-    check_open(loop, path, {.timeout = options.timeout});
+    check_open(loop, "read_all", path, {.timeout = options.timeout});
     return detail::make_io_awaitable<std::string>(
         [&loop, name = std::string(path), max_size, options](detail::IoCallback<std::string> done) {
           return begin_read_all(loop, name, max_size, options, std::move(done));
@@ -137,7 +137,7 @@ class LEASEPOOL_EXPORT File {
   explicit File(Core core) noexcept : core_(std::move(core)) {}
 
   void check(const char* verb, std::uint64_t offset, const IoOptions& options) const;
-  static void check_open(const Loop& loop, std::string_view path, const OpenOptions& options);
+  static void check_open(const Loop& loop, const char* verb, std::string_view path, const OpenOptions& options);
   static void check_temporary(const Loop& loop, const IoOptions& options);
   static detail::IoTicket begin_open(Loop& loop, const std::string& path, FileMode mode, OpenOptions options,
                                      detail::IoCallback<File> done);

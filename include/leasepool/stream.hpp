@@ -123,7 +123,7 @@ class LEASEPOOL_EXPORT Stream {
   void write_async(std::span<const std::span<const std::byte>> parts, IoOptions options, detail::IoCallback<void> done);
 
   /// The other end reads to the end of what was written, and then 0. At once; a write in flight is cancelled. On what
-  /// is no socket, this end of writing cannot be parted from reading: std::system_error.
+  /// is no socket, this end of writing cannot be parted from reading: IoError.
   void shutdown_write();
 
   /// Ends what is in flight with cancelled, and then closes the descriptor. At once; again, it does nothing.
@@ -132,7 +132,7 @@ class LEASEPOOL_EXPORT Stream {
   /// -1 once it is closed.
   [[nodiscard]] int fd() const noexcept;
 
-  /// Of a socket; throws std::system_error where it has none, or is closed.
+  /// Of a socket; throws IoError where it has none, or is closed.
   [[nodiscard]] Address local_address() const;
   [[nodiscard]] Address peer_address() const;
 

@@ -12,7 +12,6 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <utility>
 
 #include "base/leak.hpp"
@@ -32,12 +31,6 @@ void let_go(std::shared_ptr<FileCore>& core) noexcept {
   if (!core) return;
   if (core->loop().is_copy()) return leak(std::move(core));
   core->close();
-}
-
-IoCallback<std::size_t> without_count(IoCallback<void> done) {
-  return [done = std::move(done)](const Result<std::size_t>& count) mutable {
-    count ? done({}) : done(std::unexpected(count.error()));
-  };
 }
 
 // A file that is being opened. Lives until its operation has completed; whoever waits may be gone before.
@@ -95,7 +88,8 @@ class Opening final : public IoOwner, public LoopClient, public std::enable_shar
     }
     if (!fd) return end(std::unexpected(failed_call(-completion.result, what())));
     try {
-      end(Access::make<File>(FileCore::make(loop_, std::move(fd))));
+      std::string about = wanted_.or_in_memory ? "a temporary file" : std::move(wanted_.path);
+      end(Access::make<File>(FileCore::make(loop_, std::move(fd), std::move(about))));
     } catch (const std::bad_alloc&) {
       end(std::unexpected(Error::out_of_memory()));
     }
@@ -173,6 +167,7 @@ class WholeFile final : public IoOwner, public std::enable_shared_from_this<Whol
       : loop_(std::move(loop)),
         path_(std::move(path)),
         max_size_(max_size),
+        timeout_(options.timeout),
         deadline_(deadline_after(loop_->now(), options.timeout)),
         done_(std::move(done)) {}
 
@@ -212,7 +207,7 @@ class WholeFile final : public IoOwner, public std::enable_shared_from_this<Whol
   }
 
   void read(Result<std::size_t> count) {
-    if (!count) return end(std::unexpected(std::move(count).error()));
+    if (!count) return end(std::unexpected(of_the_whole(count.error())));
     const bool at_end = size_ + *count < text_.size();
     text_.resize(size_ + *count);
     if (text_.size() > max_size_) {
@@ -223,6 +218,12 @@ class WholeFile final : public IoOwner, public std::enable_shared_from_this<Whol
     at_end ? end(std::move(text_)) : read_piece();
   }
 
+  // A piece has a part of the time, and of the bytes.
+  [[nodiscard]] Error of_the_whole(const Error& error) const {
+    if (error.code() != Errc::timed_out) return error;
+    return timed_out("read_all of " + path_, timeout_, size_ + error.transferred());
+  }
+
   void end(Result<std::string> result) {
     file_.reset();
     if (auto done = std::exchange(done_, nullptr)) done(std::move(result));
@@ -231,6 +232,7 @@ class WholeFile final : public IoOwner, public std::enable_shared_from_this<Whol
   const std::shared_ptr<LoopCore> loop_;
   const std::string path_;
   const std::size_t max_size_;
+  const Duration timeout_;
   const TimePoint deadline_;
   IoCallback<std::string> done_;  // null once nobody waits
   std::optional<File> file_;
@@ -277,16 +279,16 @@ void File::check(const char* verb, std::uint64_t offset, const IoOptions& option
                               " must be 0 to " + std::to_string(INT64_MAX));
 }
 
-void File::check_open(const Loop& loop, std::string_view path, const OpenOptions& options) {
-  detail::check_verb(*detail::Access::core(loop), "open", options.timeout);
-  constexpr unsigned kMaxPermissions = 07777;
-  if (path.empty()) throw std::invalid_argument("leasepool: open(): path is empty");
+void File::check_open(const Loop& loop, const char* verb, std::string_view path, const OpenOptions& options) {
+  detail::check_verb(*detail::Access::core(loop), verb, options.timeout);
+  const std::string named = "leasepool: " + std::string(verb) + "(): ";
+  if (path.empty()) throw std::invalid_argument(named + "path = \"\" names no file");
   if (path.find('\0') != std::string_view::npos) {
-    throw std::invalid_argument("leasepool: open(): path = \"" + std::string(path.substr(0, path.find('\0'))) +
+    throw std::invalid_argument(named + "path = \"" + std::string(path.substr(0, path.find('\0'))) +
                                 "\" goes on behind a zero byte, which no file's name has");
   }
-  if (options.permissions > kMaxPermissions) {
-    throw std::invalid_argument("leasepool: open(): permissions = " + std::to_string(options.permissions) +
+  if (options.permissions > 07777) {
+    throw std::invalid_argument(named + "permissions = " + std::to_string(options.permissions) +
                                 " must be 0 to 4095 (07777)");
   }
 }
@@ -297,7 +299,7 @@ void File::check_temporary(const Loop& loop, const IoOptions& options) {
 
 detail::IoTicket File::begin_open(Loop& loop, const std::string& path, FileMode mode, OpenOptions options,
                                   detail::IoCallback<File> done) {
-  check_open(loop, path, options);
+  check_open(loop, "open", path, options);
   return {detail::open_file(loop, path, mode, options, std::move(done)), 0};
 }
 
@@ -336,13 +338,13 @@ detail::IoTicket File::begin_size(const Core& core, IoOptions options, detail::I
 
 detail::IoTicket File::begin_read_all(Loop& loop, const std::string& path, std::size_t max_size, IoOptions options,
                                       detail::IoCallback<std::string> done) {
-  check_open(loop, path, {.timeout = options.timeout});
+  check_open(loop, "read_all", path, {.timeout = options.timeout});
   return {detail::read_whole(loop, path, max_size, options, std::move(done)), 0};
 }
 
 void File::open_async(Loop& loop, std::string_view path, FileMode mode, OpenOptions options,
                       detail::IoCallback<File> done) {
-  check_open(loop, path, options);
+  check_open(loop, "open_async", path, options);
   detail::check_io_callback("open_async", done);
   detail::open_file(loop, std::string(path), mode, options, std::move(done));
 }
@@ -378,7 +380,7 @@ void File::sync_async(IoOptions options, detail::IoCallback<void> done) {
 
 void File::read_all_async(Loop& loop, std::string_view path, std::size_t max_size, IoOptions options,
                           detail::IoCallback<std::string> done) {
-  check_open(loop, path, {.timeout = options.timeout});
+  check_open(loop, "read_all_async", path, {.timeout = options.timeout});
   detail::check_io_callback("read_all_async", done);
   detail::read_whole(loop, std::string(path), max_size, options, std::move(done));
 }

@@ -15,8 +15,8 @@
 
 namespace leasepool::detail {
 
-std::shared_ptr<FileCore> FileCore::make(std::shared_ptr<LoopCore> loop, UniqueFd fd) {
-  auto core = std::make_shared<FileCore>(std::move(loop), std::move(fd));
+std::shared_ptr<FileCore> FileCore::make(std::shared_ptr<LoopCore> loop, UniqueFd fd, std::string about) {
+  auto core = std::make_shared<FileCore>(std::move(loop), std::move(fd), std::move(about));
   core->loop_->attach(*core);
   return core;
 }
@@ -24,6 +24,10 @@ std::shared_ptr<FileCore> FileCore::make(std::shared_ptr<LoopCore> loop, UniqueF
 void FileCore::check(const char* verb, const IoOptions& options) const {
   check_verb(*loop_, verb, options.timeout);
   if (closed_) throw_closed(verb, "the File");
+}
+
+std::string FileCore::what(const char* verb) const {
+  return std::string(verb) + " " + (about_.empty() ? "descriptor " + std::to_string(fd_.get()) : about_);
 }
 
 void FileCore::close() noexcept {
@@ -40,11 +44,11 @@ void FileCore::remove(Operations::iterator place) noexcept {
 }
 
 std::string FileOperation::what() const {
-  const std::string place = " descriptor " + std::to_string(file_->fd()) + " at " + std::to_string(verb_.offset);
+  const std::string place = " at " + std::to_string(verb_.offset);
   switch (verb_.kind) {
-    case Operation::Kind::read: return "read_at of" + place;
-    case Operation::Kind::write: return "write_at to" + place;
-    default: return "sync of descriptor " + std::to_string(file_->fd());
+    case Operation::Kind::read: return file_->what("read_at of") + place;
+    case Operation::Kind::write: return file_->what("write_at to") + place;
+    default: return file_->what("sync of");
   }
 }
 
@@ -63,7 +67,7 @@ void FileOperation::begin() {
 Result<std::size_t> FileOperation::size_of_file() const noexcept {
   struct stat status{};
   if (::fstat(file_->fd(), &status) == 0) return static_cast<std::size_t>(status.st_size);
-  return std::unexpected(failed_call(errno, "size of descriptor " + std::to_string(file_->fd())));
+  return std::unexpected(failed_call(errno, file_->what("size of")));
 }
 
 void FileOperation::go_on() noexcept {

@@ -26,9 +26,10 @@ class FileOperation;
 // Loop thread only. Its descriptor is closed when its File is, and nothing is in flight any more.
 class FileCore final : public LoopClient, public std::enable_shared_from_this<FileCore> {
  public:
-  // Throws std::bad_alloc.
-  static std::shared_ptr<FileCore> make(std::shared_ptr<LoopCore> loop, UniqueFd fd);
-  FileCore(std::shared_ptr<LoopCore> loop, UniqueFd fd) noexcept : loop_(std::move(loop)), fd_(std::move(fd)) {}
+  // `about`: its path, for messages; empty: its number. Throws std::bad_alloc.
+  static std::shared_ptr<FileCore> make(std::shared_ptr<LoopCore> loop, UniqueFd fd, std::string about = {});
+  FileCore(std::shared_ptr<LoopCore> loop, UniqueFd fd, std::string about) noexcept
+      : loop_(std::move(loop)), fd_(std::move(fd)), about_(std::move(about)) {}
 
   void loop_closing() noexcept override { close(); }
   void close() noexcept;
@@ -37,6 +38,8 @@ class FileCore final : public LoopClient, public std::enable_shared_from_this<Fi
   [[nodiscard]] LoopCore& loop() const noexcept { return *loop_; }
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] bool closed() const noexcept { return closed_; }
+  // "sync of /tmp/file".
+  [[nodiscard]] std::string what(const char* verb) const;
   // A part of a write may have been written, or be written yet.
   [[nodiscard]] bool write_was_cancelled() const noexcept { return write_was_cancelled_; }
   void cancel_writes() noexcept { write_was_cancelled_ = true; }
@@ -50,6 +53,7 @@ class FileCore final : public LoopClient, public std::enable_shared_from_this<Fi
  private:
   const std::shared_ptr<LoopCore> loop_;
   UniqueFd fd_;
+  const std::string about_;
   bool closed_ = false;
   bool write_was_cancelled_ = false;
   Operations operations_;  // in flight

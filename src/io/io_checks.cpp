@@ -29,10 +29,12 @@ Error failed_call(int error, const std::string& what, std::size_t transferred) n
   return Access::of_system_call<Error>(error, what, transferred);
 }
 
+std::string late(const std::string& what, Duration timeout) {
+  return what + " took longer than timeout = " + in_words(timeout);
+}
+
 Error timed_out(const std::string& what, Duration timeout, std::size_t transferred) noexcept {
-  return with_transferred(
-      Error::make(Errc::timed_out, [&] { return what + " took longer than timeout = " + in_words(timeout); }),
-      transferred);
+  return with_transferred(Error::make(Errc::timed_out, [&] { return late(what, timeout); }), transferred);
 }
 
 Error cancelled_io(const std::string& what, std::string_view why, std::size_t transferred) noexcept {

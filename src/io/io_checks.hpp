@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/clock.hpp"
 #include "leasepool/error.hpp"
@@ -24,8 +25,16 @@ void check_io_callback(const char* verb, const IoCallback<T>& done) {
   }
 }
 
+// For a verb that has no use for the number of bytes.
+inline IoCallback<std::size_t> without_count(IoCallback<void> done) {
+  return [done = std::move(done)](const Result<std::size_t>& count) mutable {
+    count ? done({}) : done(std::unexpected(count.error()));
+  };
+}
+
 // What a verb is about, as "read from 127.0.0.1:80".
 [[nodiscard]] Error failed_call(int error, const std::string& what, std::size_t transferred = 0) noexcept;
+[[nodiscard]] std::string late(const std::string& what, Duration timeout);
 [[nodiscard]] Error timed_out(const std::string& what, Duration timeout, std::size_t transferred = 0) noexcept;
 [[nodiscard]] Error cancelled_io(const std::string& what, std::string_view why, std::size_t transferred = 0) noexcept;
 [[nodiscard]] Error with_transferred(const Error& error, std::size_t transferred) noexcept;

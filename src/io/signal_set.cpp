@@ -58,7 +58,9 @@ class SignalSetCore final : public IoOwner, public LoopClient, public std::enabl
       : loop_(std::move(loop)), signals_(signals), waiters_(*loop_) {}
 
   void begin() {
-    fd_ = above_standard_streams(UniqueFd(::signalfd(-1, &signals_, SFD_CLOEXEC | SFD_NONBLOCK)));
+    UniqueFd fd(::signalfd(-1, &signals_, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (!fd) throw IoError(std::error_code(errno, std::generic_category()), "signalfd for a SignalSet");
+    fd_ = above_standard_streams(std::move(fd));
     loop_->attach(*this);
     sigset_t before;
     pthread_sigmask(SIG_BLOCK, &signals_, &before);
@@ -95,8 +97,7 @@ class SignalSetCore final : public IoOwner, public LoopClient, public std::enabl
     if (std::exchange(closed_, true)) return;
     const auto self = shared_from_this();
     loop_->detach(*this);
-    waiters_.fail_all(
-        Error::make(Errc::cancelled, [] { return std::string("next signal: the SignalSet was closed"); }));
+    waiters_.fail_all(Error::make(Errc::cancelled, [] { return std::string("next of a SignalSet: it was closed"); }));
     deliver_later();
     operation_ != 0 ? loop_->engine().cancel(operation_) : fd_.reset();
     pthread_sigmask(SIG_UNBLOCK, &signals_, nullptr);
@@ -149,13 +150,13 @@ class SignalSetCore final : public IoOwner, public LoopClient, public std::enabl
     operation_ = 0;
     if (closed_) return fd_.reset();
     if (result < 0 && result != -EINTR && result != -ECANCELED && !waiters_.empty()) {
-      waiters_.serve(std::unexpected(failed_call(-result, "wait for a signal")));
+      waiters_.serve(std::unexpected(failed_call(-result, "next of a SignalSet")));
     }
     go_on();
   }
 
   void time_out(std::uint64_t number, Duration timeout) noexcept {
-    waiters_.fail(number, timed_out("the wait for a signal", timeout));
+    waiters_.fail(number, timed_out("next of a SignalSet", timeout));
     deliver_later();
   }
 

@@ -16,6 +16,8 @@
 #include <string>
 #include <system_error>
 
+#include "leasepool/error.hpp"
+
 namespace leasepool {
 
 std::string Address::text() const {
@@ -54,11 +56,12 @@ AddressInfo parse(const char* verb, const std::string& host, int port) {
 }
 
 template <class Ask>
-SocketAddress asked_of(const char* what, const Ask& ask) {
-  SocketAddress address(what, UnixEndpoint{.path = "-"});
+SocketAddress asked_of(int fd, const char* verb, const Ask& ask) {
+  SocketAddress address(verb, UnixEndpoint{.path = "-"});
   socklen_t size = SocketAddress::kSize;
   if (ask(reinterpret_cast<sockaddr*>(address.bytes), &size) != 0) {
-    throw std::system_error(errno, std::generic_category(), std::string("leasepool: ") + what);
+    throw IoError(std::error_code(errno, std::generic_category()),
+                  std::string(verb) + " of descriptor " + std::to_string(fd));
   }
   address.size = size;
   return address;
@@ -132,12 +135,12 @@ Address to_address(const SocketAddress& address) {
 
 Address address_of(int fd) {
   return to_address(
-      asked_of("getsockname", [fd](sockaddr* into, socklen_t* size) { return ::getsockname(fd, into, size); }));
+      asked_of(fd, "local_address", [fd](sockaddr* into, socklen_t* size) { return ::getsockname(fd, into, size); }));
 }
 
 Address peer_of(int fd) {
   return to_address(
-      asked_of("getpeername", [fd](sockaddr* into, socklen_t* size) { return ::getpeername(fd, into, size); }));
+      asked_of(fd, "peer_address", [fd](sockaddr* into, socklen_t* size) { return ::getpeername(fd, into, size); }));
 }
 
 }  // namespace detail

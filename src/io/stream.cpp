@@ -31,12 +31,6 @@ void let_go(std::shared_ptr<StreamCore>& core) noexcept {
   core->close();
 }
 
-IoCallback<std::size_t> without_count(IoCallback<void> done) {
-  return [done = std::move(done)](const Result<std::size_t>& count) mutable {
-    count ? done({}) : done(std::unexpected(count.error()));
-  };
-}
-
 }  // namespace
 
 }  // namespace detail

@@ -22,7 +22,8 @@ std::shared_ptr<StreamReader> StreamReader::shared_from_stream() noexcept { retu
 std::uint64_t StreamReader::read(Goal goal, std::span<std::byte> into, std::string delimiter, IoOptions options,
                                  IoCallback<std::size_t> done) {
   if (wait_) {
-    throw std::logic_error("leasepool: a read of a Stream that is read already; one at a time, or close() it before");
+    throw std::logic_error("leasepool: " + stream_.what("read from") +
+                           ": another read of this Stream has not ended; await it first");
   }
   const std::uint64_t number = stream_.new_wait();
   wait_.emplace(Wait{.number = number,
@@ -206,8 +207,9 @@ void StreamReader::close() noexcept {
     stream_.loop().engine().cancel(operation_);
   }
   if (!wait_ || wait_->result) return;
-  end(std::unexpected(
-      Error::make(Errc::cancelled, [&] { return stream_.what("read from") + ": the Stream was closed"; })));
+  end(std::unexpected(with_transferred(
+      Error::make(Errc::cancelled, [&] { return stream_.what("read from") + ": the Stream was closed"; }),
+      transferred())));
 }
 
 void StreamReader::keep(std::span<const std::byte> bytes, bool in_front) noexcept {

@@ -23,8 +23,8 @@ std::shared_ptr<StreamWriter> StreamWriter::shared_from_stream() noexcept { retu
 
 std::uint64_t StreamWriter::write(Parts parts, IoOptions options, IoCallback<void> done) {
   if (wait_) {
-    throw std::logic_error(
-        "leasepool: a write to a Stream that is written already; one at a time, or close() it before");
+    throw std::logic_error("leasepool: " + stream_.what("write to") +
+                           ": another write to this Stream has not ended; await it first");
   }
   parts_.clear();
   parts_.reserve(parts.size());
