@@ -13,6 +13,7 @@
 
 #include "errors_table.hpp"
 #include "grinder_failures.hpp"
+#include "io_failures.hpp"
 #include "rare_failures.hpp"
 #include "support.hpp"
 #include "want_of.hpp"
@@ -100,15 +101,26 @@ LEASEPOOL_REGISTER(give_descriptors);
 constexpr std::string_view kOwner = "an \"owner\"\n";  // as messages show it: "an \x22owner\x22\x0a"
 const lp::AcquireOptions kOwned{.owner = kOwner};
 
+// The heading below which a code's texts stand.
+std::string name_of(Errc code) {
+  constexpr const char* kNames[] = {"System calls of I/O", "not_started",       "lease_unavailable",
+                                    "lease_expired",       "timed_out",         "cancelled",
+                                    "queue_full",          "wrong_thread",      "worker_crashed",
+                                    "pool_broken",         "remote_exception",  "unregistered_function",
+                                    "not_serializable",    "payload_too_large", "bad_payload",
+                                    "unsupported",         "end_of_stream"};
+  return kNames[static_cast<std::size_t>(code)];
+}
+
 // What failed, in the order of its coming.
 class Failures {
  public:
-  void add(const lp::Error& error) { all_.emplace_back(static_cast<Errc>(error.code().value()), error.message()); }
+  void add(const lp::Error& error) { all_.emplace_back(name_of(lp::detail::errc_of(error.code())), error.message()); }
   void add(const lp::LeasePoolError& error) {
     const std::string what = error.what();
     const std::string suffix = ": " + error.code().message();
     REQUIRE(what.ends_with(suffix));
-    all_.emplace_back(static_cast<Errc>(error.code().value()), what.substr(0, what.size() - suffix.size()));
+    all_.emplace_back(name_of(lp::detail::errc_of(error.code())), what.substr(0, what.size() - suffix.size()));
   }
   template <class T>
   void add(const lp::Result<T>& result) {
@@ -123,8 +135,20 @@ class Failures {
   void of(Call call) {
     try {
       call();
+    } catch (...) {
+      add_current_exception();
+    }
+  }
+  void add_current_exception() {
+    constexpr const char* kWrongCalls = "Wrong calls of I/O";
+    try {
+      throw;
     } catch (const lp::LeasePoolError& error) {
       add(error);
+    } catch (const std::system_error& error) {
+      all_.emplace_back(name_of(Errc{}), error.what());
+    } catch (const std::logic_error& error) {
+      all_.emplace_back(kWrongCalls, error.what());
     }
   }
   // Rows with this part cannot be brought about here.
@@ -133,7 +157,7 @@ class Failures {
     return std::ranges::any_of(excused_, [&](const auto& part) { return text.find(part) != std::string_view::npos; });
   }
   [[nodiscard]] std::size_t answers() const noexcept { return answers_; }
-  [[nodiscard]] const std::vector<std::pair<Errc, std::string>>& all() const noexcept { return all_; }
+  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& all() const noexcept { return all_; }
   [[nodiscard]] bool has(std::string_view part) const {
     return std::ranges::any_of(all_, [&](const auto& one) { return one.second.find(part) != std::string::npos; });
   }
@@ -141,15 +165,15 @@ class Failures {
  private:
   std::size_t answers_ = 0;
   std::vector<std::string> excused_;
-  std::vector<std::pair<Errc, std::string>> all_;
+  std::vector<std::pair<std::string, std::string>> all_;
 };
 
 template <class A>
 lp::Task<> collect(Failures& failures, A awaitable) {
   try {
     (void)co_await awaitable;
-  } catch (const lp::LeasePoolError& error) {
-    failures.add(error);
+  } catch (...) {
+    failures.add_current_exception();
   }
 }
 
@@ -345,6 +369,14 @@ lp::Task<> fail_to_start(Failures& failures, lp::Loop& loop) {
   }
 }
 
+lp::Task<> fail_io(Failures& failures, lp::Loop& loop) {
+  const auto take = [&failures](auto awaitable) { return collect(failures, std::move(awaitable)); };
+  co_await fail_streams(failures, loop, take);
+  co_await fail_connections(failures, loop, take);
+  co_await fail_files(failures, loop, take);
+  co_await fail_signals(failures, loop, take);
+}
+
 void fail_off_the_thread(Failures& failures) {
   auto loop = std::make_unique<lp::Loop>();
   lp::LeasedExecutorManager manager(*loop, named(ExecutorBackend::thread));
@@ -362,26 +394,6 @@ void fail_off_the_thread(Failures& failures) {
   failures.of([&] { (void)lease.run(square, 1); });
   failures.of([&] { (void)manager.acquire(kOwned); });
   std::thread([&] { failures.of([&] { (void)lease.submit(square, 1).get(); }); }).join();
-}
-
-std::string name_of(Errc code) {
-  constexpr const char* kNames[] = {"",
-                                    "not_started",
-                                    "lease_unavailable",
-                                    "lease_expired",
-                                    "timed_out",
-                                    "cancelled",
-                                    "queue_full",
-                                    "wrong_thread",
-                                    "worker_crashed",
-                                    "pool_broken",
-                                    "remote_exception",
-                                    "unregistered_function",
-                                    "not_serializable",
-                                    "payload_too_large",
-                                    "bad_payload",
-                                    "unsupported"};
-  return kNames[static_cast<std::size_t>(code)];
 }
 
 }  // namespace
@@ -404,16 +416,18 @@ TEST_CASE("every message is in the table of docs/errors.md, and every row there 
   on_a_loop(
       [](Failures& all, lp::Loop& loop) { return fail_rarely(all, loop, named(ExecutorBackend::process), kOwned); });
   fail_items_without_a_loop(failures, kOwner);
+  on_a_loop([](Failures& all, lp::Loop& loop) { return fail_io(all, loop); });
+  fail_io_without_a_loop(failures);
   fail_without_io_uring(failures);
   fail_off_the_thread(failures);
 
   auto rows = read_errors_table(LEASEPOOL_DOCS_DIR "/errors.md", "errors", R"("an \x22owner\x22\x0a")");
   REQUIRE(rows.size() > 50);
-  for (const auto& [code, whole_message] : failures.all()) {
+  for (const auto& [heading, whole_message] : failures.all()) {
     // The stack behind it, where it is known, is no part of the table.
     const std::string message = whole_message.substr(0, whole_message.find("; it was in "));
-    INFO(name_of(code) << ": " << message);
-    ErrorRow* const row = find_row(rows, name_of(code), message);
+    INFO(heading << ": " << message);
+    ErrorRow* const row = find_row(rows, heading, message);
     REQUIRE(row != nullptr);
     row->seen = true;
   }
