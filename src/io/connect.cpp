@@ -33,7 +33,9 @@ class Connecting final : public IoOwner, public LoopClient, public std::enable_s
 
  private:
   void completed(Completion completion);
-  [[nodiscard]] std::string what() const { return "connect to " + to_address(address_).text(); }
+  [[nodiscard]] std::string what() const noexcept {
+    return in_words_if_room([this] { return "connect to " + to_address(address_).text(); });
+  }
   void end(Result<Stream> result) noexcept;
   void deliver();
 

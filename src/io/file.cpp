@@ -60,7 +60,9 @@ class Opening final : public IoOwner, public LoopClient, public std::enable_shar
   void loop_closing() noexcept override { cancel_wait(0); }
 
  private:
-  [[nodiscard]] std::string what() const { return "open " + wanted_.path; }
+  [[nodiscard]] std::string what() const noexcept {
+    return in_words_if_room([this] { return "open " + wanted_.path; });
+  }
 
   void start() {
     try {
@@ -82,10 +84,7 @@ class Opening final : public IoOwner, public LoopClient, public std::enable_shar
     if (!done_) return;  // and so it is closed
     if (!fd && completion.timed_out) return end(std::unexpected(timed_out(what(), timeout_)));
     if (completion.result == -EINTR || completion.result == -EAGAIN) return start();
-    if (!fd && wanted_.or_in_memory) {
-      fd = UniqueFd(::memfd_create("leasepool", MFD_CLOEXEC));
-      if (!fd) return end(std::unexpected(failed_call(errno, "memfd_create for a temporary file")));
-    }
+    if (!fd && wanted_.or_in_memory) fd = UniqueFd(::memfd_create("leasepool", MFD_CLOEXEC));
     if (!fd) return end(std::unexpected(failed_call(-completion.result, what())));
     try {
       std::string about = wanted_.or_in_memory ? "a temporary file" : std::move(wanted_.path);
@@ -221,7 +220,8 @@ class WholeFile final : public IoOwner, public std::enable_shared_from_this<Whol
   // A piece has a part of the time, and of the bytes.
   [[nodiscard]] Error of_the_whole(const Error& error) const {
     if (error.code() != Errc::timed_out) return error;
-    return timed_out("read_all of " + path_, timeout_, size_ + error.transferred());
+    const std::string what = in_words_if_room([this] { return "read_all of " + path_; });
+    return timed_out(what, timeout_, size_ + error.transferred());
   }
 
   void end(Result<std::string> result) {

@@ -26,8 +26,9 @@ void FileCore::check(const char* verb, const IoOptions& options) const {
   if (closed_) throw_closed(verb, "the File");
 }
 
-std::string FileCore::what(const char* verb) const {
-  return std::string(verb) + " " + (about_.empty() ? "descriptor " + std::to_string(fd_.get()) : about_);
+std::string FileCore::what(const char* verb) const noexcept {
+  return in_words_if_room(
+      [&] { return std::string(verb) + " " + (about_.empty() ? "descriptor " + std::to_string(fd_.get()) : about_); });
 }
 
 void FileCore::close() noexcept {
@@ -43,13 +44,12 @@ void FileCore::remove(Operations::iterator place) noexcept {
   if (closed_ && operations_.empty()) fd_.reset();
 }
 
-std::string FileOperation::what() const {
-  const std::string place = " at " + std::to_string(verb_.offset);
-  switch (verb_.kind) {
-    case Operation::Kind::read: return file_->what("read_at of") + place;
-    case Operation::Kind::write: return file_->what("write_at to") + place;
-    default: return file_->what("sync of");
-  }
+std::string FileOperation::what() const noexcept {
+  if (verb_.kind != Operation::Kind::read && verb_.kind != Operation::Kind::write) return file_->what("sync of");
+  return in_words_if_room([this] {
+    const char* const verb = verb_.kind == Operation::Kind::read ? "read_at of" : "write_at to";
+    return file_->what(verb) + " at " + std::to_string(verb_.offset);
+  });
 }
 
 void FileOperation::begin() {

@@ -39,7 +39,7 @@ class FileCore final : public LoopClient, public std::enable_shared_from_this<Fi
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] bool closed() const noexcept { return closed_; }
   // "sync of /tmp/file".
-  [[nodiscard]] std::string what(const char* verb) const;
+  [[nodiscard]] std::string what(const char* verb) const noexcept;
   // A part of a write may have been written, or be written yet.
   [[nodiscard]] bool write_was_cancelled() const noexcept { return write_was_cancelled_; }
   void cancel_writes() noexcept { write_was_cancelled_ = true; }
@@ -88,7 +88,7 @@ class FileOperation final : public IoOwner, public std::enable_shared_from_this<
   [[nodiscard]] std::size_t size() const noexcept {
     return verb_.kind == Operation::Kind::read ? verb_.into.size() : verb_.from.size();
   }
-  [[nodiscard]] std::string what() const;
+  [[nodiscard]] std::string what() const noexcept;
   [[nodiscard]] Result<std::size_t> size_of_file() const noexcept;
   void go_on() noexcept;
   void start();

@@ -26,6 +26,7 @@ void throw_closed(const char* verb, const char* what) {
 }
 
 Error failed_call(int error, const std::string& what, std::size_t transferred) noexcept {
+  if (what.empty()) return with_transferred(Error::out_of_memory(), transferred);
   return Access::of_system_call<Error>(error, what, transferred);
 }
 
@@ -34,10 +35,12 @@ std::string late(const std::string& what, Duration timeout) {
 }
 
 Error timed_out(const std::string& what, Duration timeout, std::size_t transferred) noexcept {
+  if (what.empty()) return with_transferred(Error::without_message(Errc::timed_out), transferred);
   return with_transferred(Error::make(Errc::timed_out, [&] { return late(what, timeout); }), transferred);
 }
 
 Error cancelled_io(const std::string& what, std::string_view why, std::size_t transferred) noexcept {
+  if (what.empty()) return with_transferred(Error::without_message(Errc::cancelled), transferred);
   return with_transferred(Error::make(Errc::cancelled, [&] { return what + ": " + std::string(why); }), transferred);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <new>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -32,7 +33,18 @@ inline IoCallback<std::size_t> without_count(IoCallback<void> done) {
   };
 }
 
-// What a verb is about, as "read from 127.0.0.1:80".
+// What `describe` returns; nothing where there is no memory for it: an error must not fail to come for want of its
+// words.
+template <class Describe>
+std::string in_words_if_room(Describe describe) noexcept {
+  try {
+    return describe();
+  } catch (const std::bad_alloc&) {
+    return {};
+  }
+}
+
+// `what` is what a verb is about, as "read from 127.0.0.1:80"; of an empty one, nothing is said.
 [[nodiscard]] Error failed_call(int error, const std::string& what, std::size_t transferred = 0) noexcept;
 [[nodiscard]] std::string late(const std::string& what, Duration timeout);
 [[nodiscard]] Error timed_out(const std::string& what, Duration timeout, std::size_t transferred = 0) noexcept;

@@ -51,12 +51,17 @@ class Polling final : public IoOwner, public LoopClient, public std::enable_shar
 
   void completed(Completion completion, TimePoint deadline) {
     if (std::exchange(operation_, 0) == 0 || !done_) return;
-    const std::string what =
-        std::string(wanted_ == Readiness::to_read ? "readable" : "writable") + " of descriptor " + std::to_string(fd_);
     if (completion.result >= 0) return end({});
-    if (completion.timed_out) return end(std::unexpected(timed_out(what, options_.timeout)));
+    if (completion.timed_out) return end(std::unexpected(timed_out(what(), options_.timeout)));
     if (completion.result == -EINTR) return start(deadline);
-    end(std::unexpected(failed_call(-completion.result, what)));
+    end(std::unexpected(failed_call(-completion.result, what())));
+  }
+
+  [[nodiscard]] std::string what() const noexcept {
+    return in_words_if_room([this] {
+      const char* const verb = wanted_ == Readiness::to_read ? "readable" : "writable";
+      return verb + (" of descriptor " + std::to_string(fd_));
+    });
   }
 
   void end(Result<void> result) noexcept {

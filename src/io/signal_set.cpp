@@ -150,7 +150,8 @@ class SignalSetCore final : public IoOwner, public LoopClient, public std::enabl
     operation_ = 0;
     if (closed_) return fd_.reset();
     if (result < 0 && result != -EINTR && result != -ECANCELED && !waiters_.empty()) {
-      waiters_.serve(std::unexpected(failed_call(-result, "next of a SignalSet")));
+      const std::string what = in_words_if_room([] { return std::string("next of a SignalSet"); });
+      waiters_.serve(std::unexpected(failed_call(-result, what)));
     }
     go_on();
   }

@@ -38,8 +38,8 @@ void StreamCore::check(const char* verb, const IoOptions& options) const {
   if (closed_) throw_closed(verb, "the Stream");
 }
 
-std::string StreamCore::what(const char* verb) const {
-  return std::string(verb) + " " + (about_.empty() ? name_of(fd_.get()) : about_);
+std::string StreamCore::what(const char* verb) const noexcept {
+  return in_words_if_room([&] { return std::string(verb) + " " + (about_.empty() ? name_of(fd_.get()) : about_); });
 }
 
 void StreamCore::cancel_wait(std::uint64_t wait) noexcept {

@@ -42,7 +42,7 @@ class StreamCore final : public IoOwner, public LoopClient, public std::enable_s
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] bool closed() const noexcept { return closed_; }
   // "read from 127.0.0.1:80".
-  [[nodiscard]] std::string what(const char* verb) const;
+  [[nodiscard]] std::string what(const char* verb) const noexcept;
   [[nodiscard]] std::uint64_t new_wait() noexcept { return ++last_wait_; }
 
   // One of its operations has completed.
