@@ -330,7 +330,7 @@ TEST_CASE("what comes at the end of a dispatch is seen while the kernel flags wo
     }
   });
   for (int round = 1; round <= kRounds; ++round) {
-    leasepool::detail::Access::core(loop)->ring().poll(readable.get(), POLLIN, [&](Completion) { ++seen; });
+    leasepool::detail::Access::core(loop)->engine().poll(readable.get(), POLLIN, [&](Completion) { ++seen; });
     loop.post([&] {
       (void)leave_taskrun_set();
       begun = round;
