@@ -47,11 +47,12 @@ void report(const std::exception_ptr& error) {
 }
 
 leasepool::Task<> serve(leasepool::Loop& loop, Account& account) {
+  const int stop = echo::stop_descriptor();
   leasepool::TcpListener listener(loop, {.host = "127.0.0.1", .port = 0});
   leasepool::TaskGroup connections(loop, {.on_error = report});
   Account::listening(listener.port());
   auto accepts = accept_all(listener, connections, account);
-  auto stops = leasepool::readable(loop, echo::stop_descriptor());
+  auto stops = leasepool::readable(loop, stop);
   (void)co_await leasepool::when_any(std::move(accepts), std::move(stops));
 }
 
