@@ -50,6 +50,7 @@ class LEASEPOOL_EXPORT File {
   File& operator=(File&& other) noexcept;
   ~File();
 
+  /// The other end of a FIFO is not waited for: one that nobody reads cannot be opened to write.
   /// Throws IoError (no such file ...), LeasePoolError (timed_out, cancelled, wrong_thread), std::invalid_argument for
   /// an empty path, one with a zero byte, or permissions above 07777.
   static auto open(Loop& loop, std::string_view path, FileMode mode, OpenOptions options = {}) {

@@ -83,9 +83,11 @@ class Opening final : public IoOwner, public LoopClient, public std::enable_shar
     UniqueFd fd(completion.result >= 0 ? completion.result : -1);
     if (!done_) return;  // and so it is closed
     if (!fd && completion.timed_out) return end(std::unexpected(timed_out(what(), timeout_)));
-    if (completion.result == -EINTR || completion.result == -EAGAIN) return start();
+    if (completion.result == -EINTR) return start();
     if (!fd && wanted_.or_in_memory) fd = UniqueFd(::memfd_create("leasepool", MFD_CLOEXEC));
     if (!fd) return end(std::unexpected(failed_call(-completion.result, what())));
+    // It was for open() alone: where it stays, some files are never read.
+    if ((wanted_.flags & O_NONBLOCK) != 0) (void)::fcntl(fd.get(), F_SETFL, wanted_.flags & ~O_NONBLOCK);
     try {
       std::string about = wanted_.or_in_memory ? "a temporary file" : std::move(wanted_.path);
       end(Access::make<File>(FileCore::make(loop_, std::move(fd), std::move(about))));
@@ -118,6 +120,8 @@ class Opening final : public IoOwner, public LoopClient, public std::enable_shar
   DeferredMember<Opening, &Opening::deliver> delivery_;
 };
 
+// Neither the other end of a FIFO nor a terminal's line is waited for, on any engine: a thread that did could not be
+// told to stop.
 int flags_of(FileMode mode) {
   switch (mode) {
     case FileMode::read: return O_RDONLY;
@@ -132,8 +136,9 @@ int flags_of(FileMode mode) {
 
 std::shared_ptr<Opening> open_file(Loop& loop, std::string path, FileMode mode, const OpenOptions& options,
                                    IoCallback<File> done) {
-  Opening::Wanted wanted{
-      .path = std::move(path), .flags = flags_of(mode), .permissions = static_cast<mode_t>(options.permissions)};
+  Opening::Wanted wanted{.path = std::move(path),
+                         .flags = flags_of(mode) | O_NONBLOCK | O_NOCTTY,
+                         .permissions = static_cast<mode_t>(options.permissions)};
   auto opening = std::make_shared<Opening>(Access::core(loop), std::move(wanted), options.timeout, std::move(done));
   opening->begin();
   return opening;

@@ -100,7 +100,7 @@ void FileOperation::completed(Completion completion) noexcept {
   if (!done_ || result_) return file_->remove(place_);  // nobody waits for it any more
   if (completion.result < 0) {
     if (completion.timed_out) return end(std::unexpected(timed_out(what(), timeout_, transferred_)));
-    if (completion.result == -EINTR || completion.result == -EAGAIN) return go_on();
+    if (completion.result == -EINTR) return go_on();
     return end(std::unexpected(failed_call(-completion.result, what(), transferred_)));
   }
   if (verb_.kind == Operation::Kind::sync) return end(std::size_t{0});

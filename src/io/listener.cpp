@@ -13,6 +13,7 @@
 #include "io/io_checks.hpp"
 #include "io/listener_core.hpp"
 #include "io/socket_address.hpp"
+#include "io/socket_file.hpp"
 #include "leasepool/detail/access.hpp"
 #include "leasepool/loop.hpp"
 
@@ -54,8 +55,9 @@ std::shared_ptr<ListenerCore> listen(Loop& loop, const char* what, const SocketA
   if (wanted.path.empty()) (void)::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(address.bytes), address.size) != 0) throw refused("bind");
   const bool has_file = !wanted.path.empty() && wanted.path[0] != '\0';
+  SocketFile file = has_file ? SocketFile(wanted.path) : SocketFile();
   if (::listen(socket.get(), SOMAXCONN) != 0) throw refused("listen");
-  return ListenerCore::make(core, std::move(socket), has_file ? wanted.path : std::string());
+  return ListenerCore::make(core, std::move(socket), std::move(file));
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <new>
@@ -17,18 +16,18 @@
 
 namespace leasepool::detail {
 
-std::shared_ptr<ListenerCore> ListenerCore::make(std::shared_ptr<LoopCore> loop, UniqueFd fd, std::string path) {
+std::shared_ptr<ListenerCore> ListenerCore::make(std::shared_ptr<LoopCore> loop, UniqueFd fd, SocketFile file) {
   const Address address = address_of(fd.get());
-  auto core = std::make_shared<ListenerCore>(std::move(loop), std::move(fd), address, std::move(path));
+  auto core = std::make_shared<ListenerCore>(std::move(loop), std::move(fd), address, std::move(file));
   core->pause_.keep();
   core->loop_->attach(*core);
   return core;
 }
 
-ListenerCore::ListenerCore(std::shared_ptr<LoopCore> loop, UniqueFd fd, const Address& address, std::string path)
+ListenerCore::ListenerCore(std::shared_ptr<LoopCore> loop, UniqueFd fd, const Address& address, SocketFile file)
     : loop_(std::move(loop)),
       fd_(std::move(fd)),
-      path_(std::move(path)),
+      file_(std::move(file)),
       what_("accept on " + address.text()),
       is_tcp_(!address.host.empty()),
       waiters_(*loop_),
@@ -140,7 +139,7 @@ void ListenerCore::close() noexcept {
   waiters_.fail_all(Error::make(Errc::cancelled, [&] { return what_ + ": the listener was closed"; }));
   deliver_later();
   kept_.clear();
-  if (!path_.empty()) (void)::unlink(path_.c_str());
+  file_.remove();
   operation_ != 0 ? loop_->engine().cancel(operation_) : fd_.reset();
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/unique_fd.hpp"
+#include "io/socket_file.hpp"
 #include "io/wait_queue.hpp"
 #include "leasepool/detail/io_wait.hpp"
 #include "leasepool/stream.hpp"
@@ -19,9 +20,9 @@ namespace leasepool::detail {
 // Loop thread only. Lives until its listener is gone and its operation has completed.
 class ListenerCore final : public IoOwner, public LoopClient, public std::enable_shared_from_this<ListenerCore> {
  public:
-  // Takes over a socket that listens; `path` is removed when it is closed. Throws std::bad_alloc, std::system_error.
-  static std::shared_ptr<ListenerCore> make(std::shared_ptr<LoopCore> loop, UniqueFd fd, std::string path = {});
-  ListenerCore(std::shared_ptr<LoopCore> loop, UniqueFd fd, const Address& address, std::string path);
+  // Takes over a socket that listens; Its file goes when it is closed. Throws std::bad_alloc, std::system_error.
+  static std::shared_ptr<ListenerCore> make(std::shared_ptr<LoopCore> loop, UniqueFd fd, SocketFile file = {});
+  ListenerCore(std::shared_ptr<LoopCore> loop, UniqueFd fd, const Address& address, SocketFile file);
 
   ListenerCore(const ListenerCore&) = delete;
   ListenerCore& operator=(const ListenerCore&) = delete;
@@ -52,7 +53,7 @@ class ListenerCore final : public IoOwner, public LoopClient, public std::enable
 
   const std::shared_ptr<LoopCore> loop_;
   UniqueFd fd_;
-  const std::string path_;
+  SocketFile file_;
   const std::string what_;  // "accept on 127.0.0.1:80"
   const bool is_tcp_;
   bool closed_ = false;

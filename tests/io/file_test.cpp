@@ -223,6 +223,21 @@ TEST_CASE("after a cancelled write to a file all writes fail with cancelled", "[
   });
 }
 
+TEST_CASE("a FIFO is opened without waiting for its other end", "[file]") {
+  using namespace file_cases;
+  const TemporaryDirectory directory;
+  const std::string path = directory / "fifo";
+  REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+  Loop loop;
+  run(loop, [&]() -> Task<> {
+    const Failure nobody = co_await open_failure(loop, path, FileMode::append);
+    CHECK(nobody.code == std::errc::no_such_device_or_address);
+    auto opening = File::open(loop, path, FileMode::read);
+    const File file = co_await opening;
+    CHECK((::fcntl(file.fd(), F_GETFL) & O_NONBLOCK) == 0);
+  });
+}
+
 TEST_CASE("wrong calls of a file name the field and the value", "[file]") {
   using namespace file_cases;
   Loop loop;

@@ -116,6 +116,19 @@ TEST_CASE("Unix sockets connect by path, and their file goes with the listener",
   CHECK(::stat(path.c_str(), &status) != 0);
 }
 
+TEST_CASE("a listener leaves the file of its successor", "[listener]") {
+  using namespace listener_cases;
+  const leasepool::test::TemporaryDirectory directory;
+  const std::string path = directory / "socket";
+  Loop loop;
+  UnixListener first(loop, {.path = path});
+  REQUIRE(::unlink(path.c_str()) == 0);
+  const UnixListener second(loop, {.path = path});
+  first.close();
+  struct stat status{};
+  CHECK(::stat(path.c_str(), &status) == 0);
+}
+
 TEST_CASE("who waits for connections is served in order, and each by one", "[listener]") {
   using namespace listener_cases;
   Loop loop;
