@@ -15,7 +15,7 @@ class SocketFile {
   SocketFile() noexcept = default;
   explicit SocketFile(std::string path) noexcept : path_(std::move(path)) {
     struct stat status{};
-    if (::stat(path_.c_str(), &status) != 0) return path_.clear();
+    if (::stat(path_.c_str(), &status) != 0) path_.clear();
     device_ = status.st_dev;
     inode_ = status.st_ino;
   }
