@@ -102,9 +102,7 @@ void ListenerCore::failed(int error) noexcept {
       if (std::exchange(multishot_, false)) return;
       break;
     case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM: return pause();
+    case ENFILE: return pause();
     default: break;
   }
   if (!waiters_.empty()) waiters_.serve(std::unexpected(failed_call(error, what_)));
