@@ -195,18 +195,20 @@ TEST_CASE("what runs on a thread has ended when it was cancelled and reaped", "[
   EpollEngine engine;
   const TemporaryDirectory directory;
   const UniqueFd file(result_of(engine, opening((directory.path() / "file").string(), O_RDWR | O_CREAT)));
-  REQUIRE(::ftruncate(file.get(), 4 << 20) == 0);
+  constexpr int kSize = 1 << 20;
+  REQUIRE(::ftruncate(file.get(), kSize) == 0);
   for (int round = 0; round < 50; ++round) {
     std::array<OperationId, 8> ids{};
     std::size_t ended = 0;
     {
-      std::vector<char> into(4 << 20);  // AddressSanitizer looks at who touches it later
-      for (OperationId& id : ids) {
-        id = engine.start(
-            reading(file.get(), into, 0),
+      std::array<std::vector<char>, 8> into;  // AddressSanitizer looks at who touches it later
+      for (std::size_t i = 0; i < ids.size(); ++i) {
+        into[i].resize(kSize);
+        ids[i] = engine.start(
+            reading(file.get(), into[i], 0),
             [&](Completion completion) {
               ++ended;
-              CHECK((completion.result == 4 << 20 || completion.result == -ECANCELED));
+              CHECK((completion.result == kSize || completion.result == -ECANCELED));
             },
             kNever);
       }
