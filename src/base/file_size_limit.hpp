@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -24,7 +23,8 @@ inline std::size_t room_below_file_size_limit(int fd) noexcept {
   struct stat status{};
   const off_t position = ::lseek(fd, 0, SEEK_CUR);
   const off_t size = ::fstat(fd, &status) == 0 ? status.st_size : 0;
-  return room_below_file_size_limit(fd, static_cast<std::uint64_t>(std::max<off_t>({position, size, 0})));
+  const off_t end = position > size ? position : size;
+  return room_below_file_size_limit(fd, end < 0 ? 0 : static_cast<std::uint64_t>(end));
 }
 
 }  // namespace leasepool::detail

@@ -37,7 +37,7 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
               std::source_location where);
   GrinderCore(const GrinderCore&) = delete;
   GrinderCore& operator=(const GrinderCore&) = delete;
-  ~GrinderCore();
+  ~GrinderCore() override;
 
   // These throw std::bad_alloc, and then the callback is not called.
   void start(DoneCallback done);

@@ -26,7 +26,7 @@ class ListenerCore final : public IoOwner, public LoopClient, public std::enable
 
   ListenerCore(const ListenerCore&) = delete;
   ListenerCore& operator=(const ListenerCore&) = delete;
-  ~ListenerCore() { pause_.disarm(); }
+  ~ListenerCore() override { pause_.disarm(); }
 
   // Returns the number of the wait. Throws std::bad_alloc.
   std::uint64_t accept(IoOptions options, IoCallback<Stream> done);

@@ -69,7 +69,7 @@ class ManagerCore final : public LeaseObserver, public LoopClient, public std::e
   ManagerCore(std::shared_ptr<Scheduler> scheduler, ManagerOptions options, PoolFactory make_pool);
   ManagerCore(const ManagerCore&) = delete;
   ManagerCore& operator=(const ManagerCore&) = delete;
-  ~ManagerCore();
+  ~ManagerCore() override;
 
   void start(DoneCallback done);
   void stop(DoneCallback done);

@@ -15,7 +15,7 @@ namespace leasepool::detail {
 class StopCallback final : public CancellationWatch {
  public:
   StopCallback(const std::stop_token& token, std::shared_ptr<Scheduler> loop, std::unique_ptr<Deferred> cancellation)
-      : callback_(token, Post{std::move(loop), std::move(cancellation)}) {}
+      : callback_(token, Post{.loop = std::move(loop), .cancellation = std::move(cancellation)}) {}
 
  private:
   struct Post {

@@ -28,7 +28,7 @@ UniqueFd make_timer() {
 }
 
 // Never the zero that would stop the timer.
-timespec to_timespec(TimePoint at) noexcept {
+timespec to_timer_value(TimePoint at) noexcept {
   const auto since_boot = std::max(at.time_since_epoch(), Duration(1));
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(since_boot);
   return {.tv_sec = seconds.count(), .tv_nsec = (since_boot - seconds).count()};
@@ -231,7 +231,7 @@ TimePoint EpollEngine::due() const noexcept { return std::min({wakeup_, deadline
 // One that is set to an earlier time stays so: to be woken once for nothing costs less than to set it each time.
 int EpollEngine::set_timer(TimePoint when) noexcept {
   if (when >= timer_set_to_) return 0;
-  const itimerspec once{.it_interval = {}, .it_value = to_timespec(when)};
+  const itimerspec once{.it_interval = {}, .it_value = to_timer_value(when)};
   if (::timerfd_settime(timer_fd_.get(), TFD_TIMER_ABSTIME, &once, nullptr) != 0) return errno;
   timer_set_to_ = when;
   return 0;

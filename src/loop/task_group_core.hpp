@@ -20,7 +20,7 @@ class TaskGroupCore final : public LoopClient, public std::enable_shared_from_th
   TaskGroupCore(std::shared_ptr<LoopCore> loop, TaskGroupOptions options);
   TaskGroupCore(const TaskGroupCore&) = delete;
   TaskGroupCore& operator=(const TaskGroupCore&) = delete;
-  ~TaskGroupCore();
+  ~TaskGroupCore() override;
 
   void spawn(Task<> task);
   void cancel() noexcept;
