@@ -23,7 +23,7 @@ std::string ran_at_rest(pid_t program);
 
 class Traffic {
  public:
-  static constexpr std::uint64_t kCalls = leasepool::test::kThreadSanitized ? 10'000 : 100'000;
+  static constexpr std::uint64_t kCalls = leasepool::test::kSanitized ? 10'000 : 100'000;
   // How many calls are in flight, for an equal share of them each, with a rest behind it.
   static constexpr std::array<std::uint64_t, 5> kAtOnce = {1, 2, 10, 50, 200};
 
