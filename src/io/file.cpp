@@ -120,8 +120,6 @@ class Opening final : public IoOwner, public LoopClient, public std::enable_shar
   DeferredMember<Opening, &Opening::deliver> delivery_;
 };
 
-// Neither the other end of a FIFO nor a terminal's line is waited for, on any engine: a thread that did could not be
-// told to stop.
 int flags_of(FileMode mode) {
   switch (mode) {
     case FileMode::read: return O_RDONLY;
@@ -134,6 +132,8 @@ int flags_of(FileMode mode) {
                               " is none of FileMode");
 }
 
+// Neither the other end of a FIFO nor a terminal's line is waited for, on any engine: a thread that did could not be
+// told to stop.
 std::shared_ptr<Opening> open_file(Loop& loop, std::string path, FileMode mode, const OpenOptions& options,
                                    IoCallback<File> done) {
   Opening::Wanted wanted{.path = std::move(path),

@@ -161,6 +161,7 @@ void StreamReader::fail(const Completion& completion) {
   }
   if (error == EINTR) return start_operation();
   if (error == EAGAIN) {  // it does not block, and the engine leaves it at that: wait for it
+    is_direct_ = false;   // a poll uses no buffer, and its result counts no bytes
     const std::uint32_t number = ++operations_;
     try {
       operation_ = stream_.loop().engine().poll(
