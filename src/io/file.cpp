@@ -14,7 +14,6 @@
 #include <string>
 #include <utility>
 
-#include "base/leak.hpp"
 #include "io/file_core.hpp"
 #include "io/io_checks.hpp"
 #include "leasepool/detail/access.hpp"
@@ -26,12 +25,6 @@ namespace leasepool {
 namespace detail {
 
 namespace {
-
-void let_go(std::shared_ptr<FileCore>& core) noexcept {
-  if (!core) return;
-  if (core->loop().is_copy()) return leak(std::move(core));
-  core->close();
-}
 
 // A file that is being opened. Lives until its operation has completed; whoever waits may be gone before.
 class Opening final : public IoOwner, public LoopClient, public std::enable_shared_from_this<Opening> {

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <new>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "base/clock.hpp"
+#include "base/leak.hpp"
 #include "leasepool/error.hpp"
 #include "leasepool/io.hpp"
 #include "loop/loop_core.hpp"
@@ -24,6 +26,13 @@ void check_io_callback(const char* verb, const IoCallback<T>& done) {
   if (!done) {
     throw std::invalid_argument("leasepool: " + std::string(verb) + "() needs a callback, and this one is empty");
   }
+}
+
+// What a public object does with its core when it goes. A copy of the process touches nothing of the loop's.
+template <class Core>
+void let_go(std::shared_ptr<Core>& core) noexcept {
+  if (!core) return;
+  core->loop().is_copy() ? leak(std::move(core)) : core->close();
 }
 
 // For a verb that has no use for the number of bytes.

@@ -9,7 +9,6 @@
 #include <system_error>
 #include <utility>
 
-#include "base/leak.hpp"
 #include "io/io_checks.hpp"
 #include "io/listener_core.hpp"
 #include "io/socket_address.hpp"
@@ -22,12 +21,6 @@ namespace leasepool {
 namespace detail {
 
 namespace {
-
-void let_go(std::shared_ptr<ListenerCore>& core) noexcept {
-  if (!core) return;
-  if (core->loop().is_copy()) return leak(std::move(core));
-  core->close();
-}
 
 std::shared_ptr<ListenerCore> adopt(Loop& loop, const char* what, Fd fd) {
   const auto& core = Access::core(loop);

@@ -17,7 +17,6 @@
 #include <system_error>
 #include <utility>
 
-#include "base/leak.hpp"
 #include "base/unique_fd.hpp"
 #include "io/io_checks.hpp"
 #include "io/wait_queue.hpp"
@@ -185,16 +184,6 @@ class SignalSetCore final : public IoOwner, public LoopClient, public std::enabl
   WaitQueue<int> waiters_;
   DeferredMember<SignalSetCore, &SignalSetCore::deliver> delivery_;
 };
-
-namespace {
-
-void let_go(std::shared_ptr<SignalSetCore>& core) noexcept {
-  if (!core) return;
-  if (core->loop().is_copy()) return leak(std::move(core));
-  core->close();
-}
-
-}  // namespace
 
 }  // namespace detail
 

@@ -9,7 +9,6 @@
 #include <system_error>
 #include <utility>
 
-#include "base/leak.hpp"
 #include "io/io_checks.hpp"
 #include "io/socket_address.hpp"
 #include "io/stream_core.hpp"
@@ -21,17 +20,6 @@ namespace leasepool {
 namespace detail {
 
 void cancel_io(IoOwner& owner, std::uint64_t wait) noexcept { owner.cancel_wait(wait); }
-
-namespace {
-
-// A copy of the process has a descriptor of its own to close, and nothing of the loop's.
-void let_go(std::shared_ptr<StreamCore>& core) noexcept {
-  if (!core) return;
-  if (core->loop().is_copy()) return leak(std::move(core));
-  core->close();
-}
-
-}  // namespace
 
 }  // namespace detail
 
