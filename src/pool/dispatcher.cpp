@@ -56,7 +56,7 @@ void Dispatcher::submit(std::unique_ptr<Job> job) {
   if (refusal_) return end_at_lease(std::move(job), *refusal_);
   const TimePoint submitted = job->state.submitted;
   enqueue(std::move(job));
-  if (!coalescer_.should_defer(shared_from_this(), submitted, queue_.size())) dispatch();
+  if (!coalescer_.should_defer(*this, submitted, queue_.size())) dispatch();
 }
 
 void Dispatcher::submit_batch(IntrusiveQueue<Job> jobs) {

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <cstddef>
-#include <memory>
 
 #include "leasepool/duration.hpp"
 #include "loop/scheduler.hpp"
@@ -16,12 +16,13 @@ class SubmitCoalescer {
  public:
   explicit SubmitCoalescer(Scheduler& scheduler) noexcept : scheduler_(scheduler) {}
 
-  // Whether the call that was queued last, of so many, waits: `work` will be asked to hand over what is queued. False:
-  // it is to be handed over now. That is for the first of a succession, for one that nothing follows in this
-  // turn, and for one that makes them enough.
-  [[nodiscard]] bool should_defer(const std::shared_ptr<Coalesced>& work, TimePoint submitted, std::size_t queued) {
+  // Whether the call that was queued last, of so many, waits: `work`, which a shared_ptr owns, will be asked to hand
+  // over what is queued. False: it is to be handed over now. That is for the first of a succession, for one that
+  // nothing follows in this turn, and for one that makes them enough.
+  template <std::derived_from<Coalesced> Work>
+  [[nodiscard]] bool should_defer(Work& work, TimePoint submitted, std::size_t queued) {
     if (submitted - first_ < kQuick && queued % kTogether != 0) {
-      held_ = held_ || scheduler_.flush_after_callbacks(work);
+      held_ = held_ || scheduler_.flush_after_callbacks(work.shared_from_this());
       if (held_) return true;
     }
     first_ = submitted;

@@ -152,7 +152,7 @@ void ThreadPool::thread_initialized(const Result<void>& result) noexcept {
 void ThreadPool::submit(std::unique_ptr<Job> job) {
   const TimePoint submitted = job->state.submitted;
   enqueue(std::move(job));
-  if (!coalescer_.should_defer(shared_from_this(), submitted, queue_.size())) flush();
+  if (!coalescer_.should_defer(*this, submitted, queue_.size())) flush();
 }
 
 void ThreadPool::submit_batch(IntrusiveQueue<Job> jobs) {
@@ -258,8 +258,7 @@ void ThreadPool::thread_main(const std::shared_ptr<Shared>& shared, const Initia
       free_since = {};
     }
     if (!job) break;
-    own.running.store(job.get());
-    if (job->state.id <= shared->aborted_through.load()) job->state.stop.request_stop();
+    note_running(*shared, own, *job);
     run_job(*shared, *job, free_since == TimePoint{} ? monotonic_now() : free_since);
     free_since = monotonic_now();
     job->state.ended.store(free_since, std::memory_order_relaxed);
@@ -306,6 +305,14 @@ std::unique_ptr<Job> ThreadPool::wait_for_job(Shared& shared, AdaptiveSpin& spin
   }
 }
 
+// A thread says what it runs, and then looks whether that was aborted; abort() does so the other way round, so that one
+// of the two sees the other. That order costs what few jobs need.
+void ThreadPool::note_running(const Shared& shared, ThreadState& own, Job& job) noexcept {
+  if (!job.state.stop.stop_possible()) return own.running.store(&job, std::memory_order_release);
+  own.running.store(&job);
+  if (job.state.id <= shared.aborted_through.load()) job.state.stop.request_stop();
+}
+
 void ThreadPool::run_job(Shared& shared, Job& job, TimePoint started) noexcept {
   job.state.started.store(started, std::memory_order_relaxed);
   if (job.state.reports_start) {
@@ -346,7 +353,6 @@ void ThreadPool::end_waiting(const Error& error) {
   shared_->waiting.store(0, std::memory_order_relaxed);
 }
 
-// A thread says what it runs, and then looks whether that was aborted: one of the two sees the other.
 void ThreadPool::abort(const Error& error, Ended /*ended*/) {
   end_waiting(error);
   shared_->aborted_through.store(last_id_);

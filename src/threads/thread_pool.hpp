@@ -68,11 +68,12 @@ class ThreadPool final : public Pool,
     const std::shared_ptr<ThreadLogRoute> log;
     const Duration spin;
     std::vector<ThreadState> threads;
-    SpmcRing<Job, 256> ready;                        // jobs that a thread may take
-    Parking parking;                                 // of threads that have none
-    std::atomic<std::size_t> waiting = 0;            // jobs for which the ring has no room
-    std::atomic<std::uint64_t> aborted_through = 0;  // the id of the last job of which an abort asks to stop
+    SpmcRing<Job, 256> ready;  // jobs that a thread may take
+    Parking parking;           // of threads that have none
     std::atomic<bool> closing = false;
+    std::atomic<std::uint64_t> aborted_through = 0;  // the id of the last job of which an abort asks to stop
+    // Jobs for which the ring has no room. Apart from what threads look at, as the loop writes it with each call.
+    alignas(64) std::atomic<std::size_t> waiting = 0;
     std::mutex mutex;
     std::condition_variable finished;  // a thread has left its loop
     std::size_t running = 0;           // threads that have not left their loop; guarded by mutex
@@ -86,6 +87,7 @@ class ThreadPool final : public Pool,
   void thread_initialized(const Result<void>& result) noexcept;
   void report_start() noexcept;
   static std::unique_ptr<Job> wait_for_job(Shared& shared, AdaptiveSpin& spin);
+  static void note_running(const Shared& shared, ThreadState& own, Job& job) noexcept;
   static void run_job(Shared& shared, Job& job, TimePoint started) noexcept;
   static void run_with_log(Shared& shared, Job& job);
   void enqueue(std::unique_ptr<Job> job);

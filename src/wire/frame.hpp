@@ -98,7 +98,9 @@ class FrameDecoder {
   [[nodiscard]] std::optional<Frame> next();
 
   // Ends the last frame: closes those of its descriptors that nobody has moved out.
-  void end_frame() noexcept { drop(given_); }
+  void end_frame() noexcept {
+    if (!given_.empty()) drop(given_);
+  }
 
   // The call that the frame is about which is not complete; 0 as long as its header is not there.
   [[nodiscard]] std::uint64_t pending_call_id() const noexcept;

@@ -17,11 +17,11 @@ namespace leasepool::detail {
 
 [[noreturn]] LEASEPOOL_EXPORT void throw_nested_too_deeply();
 
-// One encoding or decoding, on the thread that constructs it.
+// One encoding or decoding, on the thread that constructs it. What goes into no value does not ask how much room there
+// is.
 class NestingBound {
  public:
-  explicit NestingBound(std::size_t most = SIZE_MAX) noexcept
-      : lowest_(here() - std::min(most, room_for_nesting())), reached_(here()) {}
+  explicit NestingBound(std::size_t most = SIZE_MAX) noexcept : most_(most), begin_(here()), reached_(begin_) {}
 
   // Before going into a value.
   void check() { check(here()); }
@@ -53,11 +53,14 @@ class NestingBound {
   static std::uintptr_t here() noexcept { return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)); }
 
   void check(std::uintptr_t at) {
+    if (lowest_ == 0) lowest_ = begin_ - std::min(most_, room_for_nesting());
     if (at < lowest_) throw_nested_too_deeply();
     reached_ = std::min(reached_, at);
   }
 
-  std::uintptr_t lowest_;   // address of a frame: stacks grow downwards
+  std::size_t most_;
+  std::uintptr_t begin_;  // address of a frame, as are those below: stacks grow downwards
+  std::uintptr_t lowest_ = 0;
   std::uintptr_t reached_;  // the lowest of those checked
 };
 
