@@ -1,5 +1,6 @@
 // Where the time of one call goes, in nanoseconds: when it is on its way, begins and is heard of, what it costs each
 // side when there are many, and the pieces that can be measured by themselves.
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -8,6 +9,7 @@
 #include <cstdlib>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -119,7 +121,9 @@ void measure_many(leasepool::Loop& loop, const leasepool::ExecutorLease& lease, 
   const auto took = static_cast<double>(std::chrono::nanoseconds(steady_clock::now() - begin).count());
   add(report, many + "wall time of a call", each(took));
   add(report, many + "CPU time of the loop's thread", each(cpu_of_this_thread() - here));
-  add(report, many + "CPU time of the workers", each(cpu_of_others() - others));
+  const double workers = cpu_of_others() - others;
+  if (workers <= 0) throw std::runtime_error(of + ": the workers' CPU time was not found");
+  add(report, many + "CPU time of the workers", each(workers));
 }
 
 void measure_backend(const figures::Options& options, ExecutorBackend backend, figures::Report& report) {
@@ -191,6 +195,7 @@ void measure_pieces(const figures::Options& options, figures::Report& report) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);  // so that the fork servers are of its family, and their time counts
   leasepool::init();
   const figures::Options options(argc, argv, "Where the time of one call goes.", {{"calls", 100'000, "of each kind"}},
                                  {{"calls", 1000, {}}});
