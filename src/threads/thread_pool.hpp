@@ -69,14 +69,15 @@ class ThreadPool final : public Pool,
     const Duration spin;
     std::vector<ThreadState> threads;
     SpmcRing<Job, 256> ready;  // jobs that a thread may take
-    Parking parking;           // of threads that have none
-    std::atomic<bool> closing = false;
+    // What threads look at with each job and the loop seldom writes, and then what the loop writes with each: in cache
+    // lines of their own, each filled up with what is used at an end only.
+    alignas(64) Parking parking;                     // of threads that have none
     std::atomic<std::uint64_t> aborted_through = 0;  // the id of the last job of which an abort asks to stop
-    // Jobs for which the ring has no room. Apart from what threads look at, as the loop writes it with each call.
-    alignas(64) std::atomic<std::size_t> waiting = 0;
+    std::atomic<bool> closing = false;
     std::mutex mutex;
-    std::condition_variable finished;  // a thread has left its loop
-    std::size_t running = 0;           // threads that have not left their loop; guarded by mutex
+    alignas(64) std::atomic<std::size_t> waiting = 0;  // jobs for which the ring has no room
+    std::size_t running = 0;                           // threads that have not left their loop; guarded by mutex
+    std::condition_variable finished;                  // a thread has left its loop
   };
 
   static void thread_main(const std::shared_ptr<Shared>& shared, const Initializer& initializer, std::size_t index);
