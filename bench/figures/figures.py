@@ -63,6 +63,7 @@ MEASURES = {
     "MIX": lambda programs, quick: program_rows(programs, "mix", quick),
     "R3": lambda programs, quick: program_rows(programs, "large_arguments", quick),
     "W5": lambda programs, quick: program_rows(programs, "orphans", quick),
+    "K": lambda programs, quick: program_rows(programs, "clean_workers", quick),
     "C2": lambda programs, quick: program_rows(programs, "idle", quick),
     "budget": lambda programs, quick: program_rows(programs, "call_budget", quick),
 }

@@ -20,6 +20,9 @@ namespace detail {
 LEASEPOOL_EXPORT bool shared_memory_by_default() noexcept;
 }
 
+/// How long a worker process serves: for ever, one lease, or one call.
+enum class WorkerReuse { always, lease, call };
+
 /// What each worker process may use; what is not given is as the program itself has it.
 struct WorkerLimits {
   /// Bytes of address space, the program's own included. A function that wants more gets std::bad_alloc. With a
@@ -75,6 +78,14 @@ struct ManagerOptions {
   /// at a time, between calls, and from nine tenths of the limit on: each worker draws its own, so that those that
   /// started together do not go together.
   std::size_t max_calls_per_worker = 0;
+  /// How long a worker process serves, so that no function meets what another has left in it: one that decodes what
+  /// strangers send wants WorkerReuse::call. A worker that has served is killed, with what it started as far as
+  /// ManagerStats::worker_kill_scope says. Anything but always needs the process backend.
+  WorkerReuse worker_reuse = WorkerReuse::always;
+  /// How many fresh worker processes each pool keeps ready beyond workers_per_pool, initialized and sandboxed, so that
+  /// nobody waits for a new one: at most 1024. None: workers_per_pool where worker_reuse is not always, else 0. Needs
+  /// the process backend.
+  std::optional<std::size_t> spare_workers{};
   /// Replaces a worker process that is found to be so old when a call of it ends.
   TimeSpan max_worker_age = Duration::max();
   /// Replaces a worker process whose resident memory is found to have more bytes than this when a call ends; 0: never.

@@ -93,9 +93,11 @@ struct ManagerStats {
   /// calls_failed by kind, those that occurred; remote_exception: the function threw.
   std::vector<std::pair<Errc, std::uint64_t>> calls_failed_by{};
   std::uint64_t workers_started = 0;
-  std::uint64_t workers_crashed = 0;   ///< died by themselves
-  std::uint64_t workers_killed = 0;    ///< by us, for a time-out, a cancellation or an expiry
-  std::uint64_t workers_recycled = 0;  ///< replaced after max_calls_per_worker, or for age or memory
+  std::uint64_t workers_crashed = 0;  ///< died by themselves
+  std::uint64_t workers_killed = 0;   ///< by us, for a time-out, a cancellation or an expiry
+  /// Replaced after max_calls_per_worker, for age or memory, or because they have served as worker_reuse says.
+  std::uint64_t workers_recycled = 0;
+  std::size_t spare_workers = 0;  ///< fresh ones that are ready to take another's place, now
   /// Lines of the workers and about them that went to the log sink, and those for which there was no room.
   std::uint64_t log_lines = 0;
   std::uint64_t log_lines_dropped = 0;

@@ -100,6 +100,8 @@ std::shared_ptr<Pool> ManagerCore::make_numbered_pool(std::uint64_t number) {
                      .shared_memory = options_.shared_memory,
                      .worker_start_timeout = options_.worker_start_timeout,
                      .max_calls_per_worker = options_.max_calls_per_worker,
+                     .worker_reuse = options_.worker_reuse,
+                     .spare_workers = spare_workers(options_),
                      .max_worker_age = options_.max_worker_age,
                      .max_worker_rss = options_.max_worker_rss,
                      .limits = options_.worker_limits,

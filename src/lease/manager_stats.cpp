@@ -32,6 +32,7 @@ ManagerStats ManagerCore::stats() {
                      .workers_crashed = pool_totals_->workers_crashed,
                      .workers_killed = pool_totals_->workers_killed,
                      .workers_recycled = pool_totals_->workers_recycled,
+                     .spare_workers = pool_totals_->spare_workers,
                      .log_lines = pool_totals_->log->lines,
                      .log_lines_dropped = pool_totals_->log->dropped,
                      .last_replacement_time = pool_totals_->last_replacement_time,

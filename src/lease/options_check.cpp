@@ -99,11 +99,20 @@ void check_manager_options(const ManagerOptions& options) {
     throw std::invalid_argument("leasepool: ManagerOptions::backend = " +
                                 std::to_string(static_cast<int>(options.backend)) + " must be thread or process");
   }
+  if (options.worker_reuse != WorkerReuse::always && options.worker_reuse != WorkerReuse::lease &&
+      options.worker_reuse != WorkerReuse::call) {
+    throw std::invalid_argument(
+        "leasepool: ManagerOptions::worker_reuse = " + std::to_string(static_cast<int>(options.worker_reuse)) +
+        " must be always, lease or call");
+  }
+  if (options.spare_workers) check_range("ManagerOptions::spare_workers", *options.spare_workers, 0, kMaxWorkers);
   if (options.backend == ExecutorBackend::process) return;
   for (const auto& [field, given, why] : {
            std::tuple("worker_limits", options.worker_limits != WorkerLimits{}, "a thread has no limits of its own"),
            std::tuple("worker_cgroup", !options.worker_cgroup.empty(), "a thread has no limits of its own"),
            std::tuple("max_calls_per_worker", options.max_calls_per_worker != 0, "a thread is not replaced"),
+           std::tuple("worker_reuse", options.worker_reuse != WorkerReuse::always, "a thread is not replaced"),
+           std::tuple("spare_workers", options.spare_workers.has_value(), "a thread is not replaced"),
            std::tuple("max_worker_age", options.max_worker_age != Duration::max(), "a thread is not replaced"),
            std::tuple("max_worker_rss", options.max_worker_rss != 0, "a thread is not replaced"),
        }) {
@@ -116,6 +125,10 @@ void check_manager_options(const ManagerOptions& options) {
         "leasepool: ManagerOptions::sandbox = Sandbox::" + std::string(name_of(options.sandbox.profile())) +
         "() needs backend = process: a thread cannot be shut in");
   }
+}
+
+std::size_t spare_workers(const ManagerOptions& options) noexcept {
+  return options.spare_workers.value_or(options.worker_reuse == WorkerReuse::always ? 0 : options.workers_per_pool);
 }
 
 // Few results take more than eight times as much memory as encoded: numbers take as much, texts up to four times, maps

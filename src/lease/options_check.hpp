@@ -11,6 +11,8 @@ namespace leasepool::detail {
 
 // Throw std::invalid_argument.
 void check_manager_options(const ManagerOptions& options);
+// ManagerOptions::spare_workers, or what stands for it.
+[[nodiscard]] std::size_t spare_workers(const ManagerOptions& options) noexcept;
 // ManagerOptions::max_decoded_bytes, or what stands for it.
 [[nodiscard]] std::size_t most_decoded(const ManagerOptions& options) noexcept;
 void check_acquire_options(const AcquireOptions& options);

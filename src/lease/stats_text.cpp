@@ -161,7 +161,8 @@ std::string to_text(const ManagerStats& stats) {
                             failures + (failures.empty() ? "" : ")"));
   text +=
       line("workers", number(stats.workers_started) + " started, " + number(stats.workers_crashed) + " crashed, " +
-                          number(stats.workers_killed) + " killed, " + number(stats.workers_recycled) + " recycled");
+                          number(stats.workers_killed) + " killed, " + number(stats.workers_recycled) + " recycled" +
+                          (stats.spare_workers == 0 ? "" : ", " + number(stats.spare_workers) + " spare"));
   if (stats.worker_kill_scope != KillScope::none) {
     text += line("killed with", "each worker: its " + std::string(name_of(stats.worker_kill_scope)));
   }
@@ -210,6 +211,7 @@ std::string to_json(const ManagerStats& stats) {
       .add("workers_crashed", stats.workers_crashed)
       .add("workers_killed", stats.workers_killed)
       .add("workers_recycled", stats.workers_recycled)
+      .add("spare_workers", stats.spare_workers)
       .add("worker_kill_scope", name_of(stats.worker_kill_scope))
       .add("worker_memory_bound", name_of(stats.worker_memory_bound))
       .add("log_lines", stats.log_lines)
@@ -264,7 +266,8 @@ std::string to_prometheus(const ManagerStats& stats) {
   out.counter("workers_killed_total", stats.workers_killed,
               "Worker processes killed for a deadline or a cancellation.");
   out.counter("workers_recycled_total", stats.workers_recycled,
-              "Worker processes replaced after max_calls_per_worker, or for age or memory.");
+              "Worker processes replaced after max_calls_per_worker, for age or memory, or as worker_reuse says.");
+  out.gauge("spare_workers", stats.spare_workers, "Fresh worker processes that are ready to take another's place.");
   out.counter("log_lines_total", stats.log_lines, "Lines handed to the log sink.");
   out.counter("log_lines_dropped_total", stats.log_lines_dropped, "Log lines for which there was no room.");
   if (stats.sandbox) {

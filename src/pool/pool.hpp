@@ -28,6 +28,7 @@ struct PoolTotals {
   std::uint64_t workers_crashed = 0;
   std::uint64_t workers_killed = 0;
   std::uint64_t workers_recycled = 0;
+  std::size_t spare_workers = 0;  // now
   std::optional<Duration> last_replacement_time;
   std::shared_ptr<LogCounts> log = std::make_shared<LogCounts>();
   // As the worker process that started last has them.
@@ -44,6 +45,8 @@ struct PoolOptions {
   bool shared_memory = true;
   Duration worker_start_timeout{};
   std::size_t max_calls_per_worker = 0;
+  WorkerReuse worker_reuse = WorkerReuse::always;
+  std::size_t spare_workers = 0;
   Duration max_worker_age = Duration::max();
   std::size_t max_worker_rss = 0;
   WorkerLimits limits{};
@@ -97,6 +100,9 @@ class Pool {
 
   // It cannot have workers any more: what waits has failed with pool_broken, and so does what is submitted.
   [[nodiscard]] virtual bool broken() const noexcept { return false; }
+
+  // Whoever submitted jobs submits no more, and all have ended: the next ones are another's.
+  virtual void lease_ended() {}
 
   // Ends every job: what waits, the oldest first, and what runs, as interrupt() does, but for the lot of them. Where
   // the function has returned, the result is on its way: that is spared, or ends too.

@@ -65,7 +65,7 @@ void ProcessPool::start(std::move_only_function<void(Result<void>)> ready) {
   } catch (const std::exception& error) {
     return start_failed({Errc::pool_broken, options_.name + ": no connection to the fork server: " + error.what()});
   }
-  spawn_missing_workers();
+  refill();
 }
 
 // Reported when nothing is left.
@@ -78,9 +78,13 @@ void ProcessPool::start_failed(Error error) {
   finish_if_empty();
 }
 
-void ProcessPool::spawn_missing_workers() {
+// As many serve as are to, the spare ones first, and others are started.
+void ProcessPool::refill() {
+  promote_spares();
   if (!closing_ && !broken_ && !backoff_.is_set() && spawner_ && !spawner_->connected()) connect_again();
-  while (!closing_ && !broken_ && !backoff_.is_set() && spawner_ && live_ < options_.workers) spawn_worker();
+  while (!closing_ && !broken_ && !backoff_.is_set() && spawner_ && live_ < options_.workers + options_.spare_workers) {
+    spawn_worker();
+  }
 }
 
 // All that a worker needs is had before the fork server is asked for it; else nothing of it is left.
@@ -97,6 +101,7 @@ void ProcessPool::spawn_worker() {
     worker = std::make_shared<Worker>(loop_, *this, next_worker_id(), options_, run_times_);
     workers_.reserve(workers_.size() + 1);
     dispatcher_->reserve(workers_.size() + 1);
+    spares_.reserve(workers_.size() + 1);
     SpawnRequest request = worker->prepare(cgroup_);
     request.name = options_.name;
     TimerId& timer = start_timers_[worker->id()];
@@ -112,7 +117,7 @@ void ProcessPool::spawn_worker() {
   }
   ++live_;
   workers_.push_back(std::move(worker));
-  check(live_ <= options_.workers, "a pool has no more live workers than it is to have");
+  check(live_ <= options_.workers + options_.spare_workers, "a pool has no more live workers than it is to have");
 }
 
 void ProcessPool::start_took_too_long(std::uint64_t worker_id) {
@@ -139,7 +144,7 @@ void ProcessPool::worker_failed_to_start(std::string_view reason, Errc code) {
 void ProcessPool::back_off(std::size_t tries) noexcept {
   backoff_.set(deadline_after(loop_.now(), kFirstBackoff * (1 << (tries - 1))), [this] {
     backoff_.came();
-    spawn_missing_workers();
+    refill();
   });
 }
 
@@ -198,6 +203,7 @@ void ProcessPool::retire(Worker& worker) {
   check(live_ > 0, "a worker is retired once");
   --live_;
   dispatcher_->leave(worker);
+  remove_spare(worker);
   cancel_start_timer(worker.id());
 }
 
@@ -216,12 +222,9 @@ void ProcessPool::worker_ready(Worker& worker) {
   failed_starts_ = 0;
   lost_servers_ = 0;
   cancel_start_timer(worker.id());
-  if (!deaths_.empty()) {
-    options_.totals->last_replacement_time = loop_.now() - deaths_.front();
-    deaths_.pop_front();
-  }
   if (closing_) return worker.close_idle();
-  dispatcher_->join(worker);
+  if (dispatcher_->workers() == options_.workers) return add_spare(worker);
+  serve(worker);
   if (ready_ && dispatcher_->idle_workers() == options_.workers) {
     ready_->set({});
     loop_.defer(std::move(ready_));
@@ -234,32 +237,24 @@ void ProcessPool::worker_finished(Worker& worker, std::unique_ptr<Job> job) {
   if (!worker.idle() && worker.due_for_recycling()) dispatcher_->recall_from(worker);
   if (!worker.idle() && !worker.has_jobs()) {
     kill_abandoned(worker);
-    spawn_missing_workers();
+    refill();
   } else if (!worker.idle()) {
     dispatcher_->answered(worker);
+  } else if (worker.dying()) {
+    // What it had sent before its end.
   } else if (closing_) {
     retire(worker);
     worker.close_idle();
+  } else if (options_.worker_reuse == WorkerReuse::call) {
+    discard(worker);
+    refill();
   } else if (is_due_for_recycling(worker)) {
     recycle(worker);
-  } else if (!worker.dying()) {
+  } else {
     dispatcher_->became_idle(worker);
   }
   if (job) end_at_lease(std::move(job));
   dispatcher_->dispatch();
-}
-
-// One at a time, so that a pool whose workers started together does not lose them together.
-bool ProcessPool::is_due_for_recycling(const Worker& worker) const noexcept {
-  return worker.due_for_recycling() && !worker.dying() && live_ == options_.workers &&
-         std::ranges::all_of(workers_, [](const auto& other) { return other->dying() || other->came_up(); });
-}
-
-void ProcessPool::recycle(Worker& worker) {
-  ++options_.totals->workers_recycled;
-  retire(worker);
-  worker.close_idle();
-  spawn_missing_workers();
 }
 
 void ProcessPool::worker_dying(Worker& worker) {
@@ -273,7 +268,8 @@ void ProcessPool::worker_dying(Worker& worker) {
   if (const std::size_t tries = deaths_too_many(); tries > 0 && tries < kMaxFailedStarts && !backoff_.is_set()) {
     back_off(tries);
   }
-  spawn_missing_workers();
+  refill();
+  dispatcher_->dispatch();
 }
 
 void ProcessPool::worker_gone(Worker& worker, std::unique_ptr<Job> job) {
@@ -281,6 +277,7 @@ void ProcessPool::worker_gone(Worker& worker, std::unique_ptr<Job> job) {
   check(place != workers_.end(), "a worker is gone once");
   const std::shared_ptr<Worker> gone = std::move(*place);
   workers_.erase(place);
+  remove_spare(*gone);
   check(closing_ || live_ <= workers_.size(), "a worker that is gone was retired");
   if (!gone->ended_by_us() && !closing_) {
     if (!gone->came_up()) {
@@ -303,7 +300,7 @@ void ProcessPool::worker_gone(Worker& worker, std::unique_ptr<Job> job) {
   if (job) requeue_or_fail(*gone, std::move(job));
   for (auto others = gone->take_jobs(); !others.empty();) requeue_or_fail(*gone, others.pop_front());
   dispatcher_->dispatch();
-  spawn_missing_workers();
+  refill();
   finish_if_empty();
 }
 
@@ -342,7 +339,7 @@ void ProcessPool::fork_server_lost(const std::unordered_set<std::uint64_t>& unan
   }
   for_each_worker(
       [&](Worker& worker) { unanswered.contains(worker.id()) ? give_up(worker) : worker.forget_exit_status(); });
-  spawn_missing_workers();
+  refill();
 }
 
 // To a server that lives, which is told of all workers. What only lacks descriptors is tried again.

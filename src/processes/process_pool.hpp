@@ -48,6 +48,7 @@ class ProcessPool final : public Pool,
   [[nodiscard]] bool can_note_stacks() const noexcept override { return true; }
   void note_stack(const Job& job) override;
   [[nodiscard]] bool broken() const noexcept override { return broken_.has_value(); }
+  void lease_ended() override;
   void abort(const Error& error, Ended ended) override;
   void drain(const Error& error) noexcept override;
   void close(std::move_only_function<void()> closed) noexcept override;
@@ -74,7 +75,7 @@ class ProcessPool final : public Pool,
   void fork_server_lost(const std::unordered_set<std::uint64_t>& unanswered) override;
 
   void spawn_worker();
-  void spawn_missing_workers();
+  void refill();
   void connect_again();
   void no_server_left(std::string_view reason);
   void give_up(Worker& worker);
@@ -87,8 +88,13 @@ class ProcessPool final : public Pool,
   void break_pool(const MakeReason& why);
   void note_death() noexcept;
   void retire(Worker& worker);
+  void serve(Worker& worker);
+  void add_spare(Worker& worker) noexcept;
+  void remove_spare(const Worker& worker) noexcept;
+  void promote_spares();
   [[nodiscard]] bool is_due_for_recycling(const Worker& worker) const noexcept;
   void recycle(Worker& worker);
+  void discard(Worker& worker);
   void cancel_start_timer(std::uint64_t worker_id);
   [[nodiscard]] Worker* holder_of(const Job& job) const;
   void decoding_done(std::uint64_t worker_id, const std::shared_ptr<Decoding>& decoding);
@@ -131,6 +137,7 @@ class ProcessPool final : public Pool,
   const std::shared_ptr<Dispatcher> dispatcher_ = std::make_shared<Dispatcher>(loop_);
   std::vector<std::shared_ptr<Worker>> workers_;       // those that are dying included
   std::size_t live_ = 0;                               // workers that are not dying
+  std::vector<Worker*> spares_;                        // that came up and do not serve yet, the oldest first
   std::unique_ptr<BackgroundThread> decoding_thread_;  // once there was something for it
   std::vector<std::shared_ptr<Decoding>> decodings_;   // that somebody waits for
   const std::shared_ptr<RunTimes> run_times_ = std::make_shared<RunTimes>();

@@ -51,7 +51,7 @@ bool ProcessPool::interrupt(Job& job, Error error) {
   std::unique_ptr<Job> taken = worker->take_job(job);
   if (!worker->has_jobs()) kill_abandoned(*worker);  // else it is between two calls
   end_at_lease(std::move(taken), std::move(error));
-  spawn_missing_workers();
+  refill();
   dispatcher_->dispatch();
   return true;
 }
@@ -82,7 +82,7 @@ void ProcessPool::abort(const Error& error, Ended ended) {
       end_at_lease(std::move(job), std::move(told));
     }
   });
-  spawn_missing_workers();
+  refill();
   dispatcher_->dispatch();
 }
 

@@ -100,6 +100,8 @@ void ProcessPool::close_now(TimePoint /*deadline*/) noexcept {
 void ProcessPool::release_all() noexcept {
   for (const auto& worker : workers_) worker->detach();
   workers_.clear();
+  options_.totals->spare_workers -= spares_.size();
+  spares_.clear();
   dispatcher_->close();
   for (const auto& [id, timer] : start_timers_) loop_.cancel_timer(timer);
   start_timers_.clear();

@@ -73,6 +73,11 @@ std::uint64_t with_jitter(std::uint64_t limit) {
   return limit - std::uniform_int_distribution<std::uint64_t>(0, limit / 10)(random);
 }
 
+std::uint64_t most_calls(const PoolOptions& options) {
+  if (options.worker_reuse == WorkerReuse::call) return 1;
+  return options.max_calls_per_worker == 0 ? UINT64_MAX : with_jitter(options.max_calls_per_worker);
+}
+
 TimePoint end_of_age(TimePoint now, Duration most) {
   if (most == Duration::max()) return kNever;
   return deadline_after(now,
@@ -104,7 +109,7 @@ Worker::Worker(LoopCore& loop, WorkerOwner& owner, std::uint64_t id, const PoolO
       id_(id),
       settings_(settings_of(options)),
       sandbox_(options.sandbox),
-      most_calls_(options.max_calls_per_worker == 0 ? UINT64_MAX : with_jitter(options.max_calls_per_worker)),
+      most_calls_(most_calls(options)),
       end_of_age_(end_of_age(loop.now(), options.max_worker_age)),
       most_resident_memory_(options.max_worker_rss == 0 ? WorkerSettings::kNoLimit
                                                         : with_jitter(options.max_worker_rss)),

@@ -129,6 +129,8 @@ class Worker final : public ChannelOwner, public WorkerPort, public std::enable_
 
   // Whether it has had as many calls, years or bytes as a worker may have: to be replaced when it is idle.
   [[nodiscard]] bool due_for_recycling() const noexcept;
+  // Whether it was sent a call that it may have begun.
+  [[nodiscard]] bool was_used() const noexcept { return calls_ != 0; }
 
   // Asks the worker to note where its job is; noted_stack() then has it, soon after.
   void note_stack() const noexcept;

@@ -223,7 +223,7 @@ bool WorkerChannel::take_from_ring() {
 // False when the parent has closed the channel: that, and that there is something in the ring, comes by the socket to
 // who sleeps.
 bool WorkerChannel::wait_for_ring() {
-  if (spin_.spin([this] { return calls_.ready(); })) return true;
+  if (std::exchange(has_waited_, true) && spin_.spin([this] { return calls_.ready(); })) return true;
   if (!calls_.prepare_park()) return true;
   const TimePoint asleep = monotonic_now();
   if (arguments_.size() != 0 && !something_comes_soon()) release_memory();

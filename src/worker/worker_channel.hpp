@@ -85,6 +85,7 @@ class WorkerChannel {
   ByteRingWriter outcomes_;
   FrameDecoder ring_decoder_;
   AdaptiveSpin spin_;
+  bool has_waited_ = false;     // for a call, the first of which may be long in coming
   std::optional<Frame> early_;  // came through the socket before the ring announced it
   bool via_socket_ = false;     // the next call comes through the socket
   ArgumentMemory arguments_;

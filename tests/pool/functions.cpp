@@ -122,6 +122,7 @@ std::uint32_t count_run(std::uint32_t index, std::uint32_t microseconds) {
 }
 
 pid_t hold() {
+  shared().last_runner = ::getpid();
   ++shared().holding;
   while (shared().gate == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   return ::getpid();

@@ -35,7 +35,7 @@ struct SharedPage {
   std::atomic<pid_t> forked;           // the last process that obeyed at_fork
   std::atomic<std::uint32_t> gate;     // hold() waits until this is not zero
   std::atomic<std::uint32_t> holding;  // how many hold() calls have begun
-  std::atomic<pid_t> last_runner;      // the process in which count_run() began last
+  std::atomic<pid_t> last_runner;      // the process in which count_run() or hold() began last
   std::atomic<std::uint32_t> runs[1U << 17U];
 };
 SharedPage& shared();
