@@ -9,4 +9,6 @@ using Catch::Matchers::ContainsSubstring;  // NOLINT(misc-unused-using-decls)
 
 #include <string>
 inline auto ContainsSubstring(const std::string& part) { return Catch::Matchers::Contains(part); }
+// Of elements in the other generation, and so not for what is compiled with both.
+#pragma GCC poison Contains
 #endif

@@ -241,13 +241,12 @@ TEST_CASE("a FIFO is opened without waiting for its other end", "[file]") {
 TEST_CASE("wrong calls of a file name the field and the value", "[file]") {
   using namespace file_cases;
   Loop loop;
-  CHECK_THROWS_WITH(File::open(loop, "", FileMode::read), Catch::Matchers::Contains("path"));
-  CHECK_THROWS_WITH(File::open(loop, std::string_view("a\0b", 3), FileMode::read), Catch::Matchers::Contains("path"));
-  CHECK_THROWS_WITH(File::open(loop, "x", FileMode::write, {.permissions = 010000}),
-                    Catch::Matchers::Contains("permissions"));
-  CHECK_THROWS_WITH(File::open(loop, "x", FileMode::write, {.timeout = -1s}), Catch::Matchers::Contains("timeout"));
+  CHECK_THROWS_WITH(File::open(loop, "", FileMode::read), ContainsSubstring("path"));
+  CHECK_THROWS_WITH(File::open(loop, std::string_view("a\0b", 3), FileMode::read), ContainsSubstring("path"));
+  CHECK_THROWS_WITH(File::open(loop, "x", FileMode::write, {.permissions = 010000}), ContainsSubstring("permissions"));
+  CHECK_THROWS_WITH(File::open(loop, "x", FileMode::write, {.timeout = -1s}), ContainsSubstring("timeout"));
   File file(loop, leasepool::Fd(::open("/dev/null", O_RDWR | O_CLOEXEC)));
   std::array<std::byte, 8> buffer{};
-  CHECK_THROWS_WITH(file.read_at(UINT64_MAX, buffer), Catch::Matchers::Contains("offset = 18446744073709551615"));
+  CHECK_THROWS_WITH(file.read_at(UINT64_MAX, buffer), ContainsSubstring("offset = 18446744073709551615"));
   CHECK_THROWS_AS(File(loop, leasepool::Fd()), std::invalid_argument);
 }

@@ -105,7 +105,7 @@ TEST_CASE("Unix sockets connect by path, and their file goes with the listener",
     auto both = leasepool::when_all(connect(loop, leasepool::UnixEndpoint{.path = path}), listener.accept());
     auto [ours, theirs] = co_await both;
     CHECK(ours.peer_address().path == path);
-    CHECK_THROWS_WITH(UnixListener(loop, {.path = path}), Catch::Matchers::Contains(path));
+    CHECK_THROWS_WITH(UnixListener(loop, {.path = path}), ContainsSubstring(path));
     listener.close();
     co_await ours.write(std::string_view("x"));
     std::array<std::byte, 4> buffer{};
@@ -280,13 +280,12 @@ TEST_CASE("addresses that are none are refused by name", "[connect]") {
   using namespace listener_cases;
   Loop loop;
   CHECK_THROWS_WITH(connect(loop, {.host = "localhost", .port = 80}),
-                    Catch::Matchers::Contains("host = \"localhost\"") && Catch::Matchers::Contains("resolve()"));
-  CHECK_THROWS_WITH(connect(loop, {.host = "127.0.0.1", .port = 0}), Catch::Matchers::Contains("port = 0"));
-  CHECK_THROWS_WITH(connect(loop, {.host = "127.0.0.1", .port = 65536}), Catch::Matchers::Contains("port = 65536"));
-  CHECK_THROWS_WITH(TcpListener(loop, {.host = "127.0.0.1", .port = -1}), Catch::Matchers::Contains("port = -1"));
-  CHECK_THROWS_WITH(connect(loop, leasepool::UnixEndpoint{.path = ""}), Catch::Matchers::Contains("path"));
-  CHECK_THROWS_WITH(connect(loop, leasepool::UnixEndpoint{.path = std::string(200, 'x')}),
-                    Catch::Matchers::Contains("path"));
+                    ContainsSubstring("host = \"localhost\"") && ContainsSubstring("resolve()"));
+  CHECK_THROWS_WITH(connect(loop, {.host = "127.0.0.1", .port = 0}), ContainsSubstring("port = 0"));
+  CHECK_THROWS_WITH(connect(loop, {.host = "127.0.0.1", .port = 65536}), ContainsSubstring("port = 65536"));
+  CHECK_THROWS_WITH(TcpListener(loop, {.host = "127.0.0.1", .port = -1}), ContainsSubstring("port = -1"));
+  CHECK_THROWS_WITH(connect(loop, leasepool::UnixEndpoint{.path = ""}), ContainsSubstring("path"));
+  CHECK_THROWS_WITH(connect(loop, leasepool::UnixEndpoint{.path = std::string(200, 'x')}), ContainsSubstring("path"));
   CHECK_THROWS_AS(TcpListener(loop, Fd(::dup(0))), std::invalid_argument);
 }
 

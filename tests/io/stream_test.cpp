@@ -412,9 +412,9 @@ TEST_CASE("wrong calls of a stream name the field and the value", "[stream]") {
   Loop loop;
   StreamPair pair(loop);
   std::array<std::byte, 8> buffer{};
-  CHECK_THROWS_WITH(pair.right.read(std::span<std::byte>()), Catch::Matchers::Contains("buffer"));
-  CHECK_THROWS_WITH(pair.right.read(buffer, {.timeout = -5ms}), Catch::Matchers::Contains("timeout = -5 ms"));
-  CHECK_THROWS_WITH(pair.right.read_until(buffer, ""), Catch::Matchers::Contains("delimiter"));
+  CHECK_THROWS_WITH(pair.right.read(std::span<std::byte>()), ContainsSubstring("buffer"));
+  CHECK_THROWS_WITH(pair.right.read(buffer, {.timeout = -5ms}), ContainsSubstring("timeout = -5 ms"));
+  CHECK_THROWS_WITH(pair.right.read_until(buffer, ""), ContainsSubstring("delimiter"));
   CHECK_THROWS_AS(Stream(loop, Fd()), std::invalid_argument);
   CHECK_THROWS_AS(pair.right.read_async(buffer, nullptr), std::invalid_argument);
   Stream moved = std::move(pair.right);
