@@ -232,12 +232,12 @@ void ManagerCore::return_pool(Slot slot) {
   check(slot->phase == PoolPhase::lent, "a pool comes back once");
   end_lending(*slot);
   slot->lease.reset();
-  slot->pool->lease_ended();
   const bool broken = slot->pool->broken();
   if (broken || (waiters_.empty() && pools_.size() > target_)) {
     retire(slot);
     return broken ? resize() : add_pools_for_waiters();
   }
+  slot->pool->lease_ended();
   make_idle(slot);
   serve_waiters();
 }
