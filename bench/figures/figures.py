@@ -10,6 +10,19 @@ import sys
 
 M1_TARGET = 200  # nanoseconds
 
+# What the machine itself can do (bench/limits.cpp), by the name that a multiple of it is shown with; and the rows that
+# are shown so: by their figure, and by the end of what they are.
+PING_PONG, CLOCK = "ping-pong", "clock reading"
+LIMITS = {
+    PING_PONG: "two threads' round trip over two cache lines",
+    CLOCK: "a reading of the clock",
+}
+LIMITED = (
+    ("M1", "and release", CLOCK),
+    ("", "one at a time: until the callback", PING_PONG),
+    ("", "in flight: wall time of a call", PING_PONG),
+)
+
 
 def program_rows(programs, name, quick):
     """What a program under bench/ that prints figures by itself has measured."""
@@ -55,7 +68,23 @@ def acquire_rows(programs, quick):
                   "time, something else ran on the machine."]
 
 
+def add_limits(results):
+    """Tells of each row that has a limit how many times that it takes."""
+    measured = {row["what"]: row["value"] for row in results["limits"][0]}
+    for rows, _ in results.values():
+        for row in rows:
+            for figure, ending, name in LIMITED:
+                if row["figure"] == figure and row["what"].endswith(ending):
+                    row["of_limit"] = f"{row['value'] / measured[LIMITS[name]]:.1f} x {name}"
+
+
+def processor():
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
 MEASURES = {
+    "limits": lambda programs, quick: program_rows(programs, "limits", quick),
     "M1": acquire_rows,
     "M2": lambda programs, quick: program_rows(programs, "scale", quick),
     "D1": lambda programs, quick: program_rows(programs, "expiry", quick),
@@ -76,9 +105,10 @@ def reached_text(row):
 def print_table(results):
     rows = [row for rows, _ in results.values() for row in rows]
     width = max(len(row["what"]) for row in rows)
-    print(f"{'':4} {'':{width}} {'measured':>14}  {'to reach':18} reached")
+    print(f"{'':4} {'':{width}} {'measured':>14}  {'to reach':18} {'reached':7} of the machine's limit")
     for row in rows:
-        print(f"{row['figure']:4} {row['what']:{width}} {row['text']:>14}  {row.get('target', ''):18} {reached_text(row)}")
+        print(f"{row['figure']:4} {row['what']:{width}} {row['text']:>14}  {row.get('target', ''):18} "
+              f"{reached_text(row):7} {row.get('of_limit', '')}".rstrip())
     for name, (_, notes) in results.items():
         for note in notes:
             print(f"{name}: {note.removeprefix(name + ': ')}")
@@ -90,11 +120,13 @@ def print_table(results):
 
 def write_markdown(path, results):
     with open(path, "w", encoding="utf-8") as file:
-        file.write("| | what | measured | to reach | reached |\n| --- | --- | ---: | --- | --- |\n")
+        file.write("| | what | measured | to reach | reached | of the machine's limit |\n"
+                   "| --- | --- | ---: | --- | --- | --- |\n")
         for rows, _ in results.values():
             for row in rows:
                 target, reached = row.get("target", ""), reached_text(row).lower()
-                file.write(f"| {row['figure']} | {row['what']} | {row['text']} | {target} | {reached} |\n")
+                file.write(f"| {row['figure']} | {row['what']} | {row['text']} | {target} | {reached} | "
+                           f"{row.get('of_limit', '')} |\n")
 
 
 def main():
@@ -110,11 +142,12 @@ def main():
         return
     results = {}
     for name, measure in MEASURES.items():
-        if name in options.only:
+        if name in (*options.only, "limits"):
             print(f"figures: {name}", file=sys.stderr)
             results[name] = measure(options.programs, options.quick)
+    add_limits(results)
     cores = len(os.sched_getaffinity(0))
-    print(f"{cores} cores, Linux {platform.release()}, load average of the last minute: {os.getloadavg()[0]:.1f}\n")
+    print(f"{cores} cores ({processor()}), Linux {platform.release()}, load average of the last minute: {os.getloadavg()[0]:.1f}\n")
     print_table(results)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:

@@ -105,6 +105,7 @@ class Comparison:
         self.left_out: list[str] = []
         self.failures: list[str] = []
         self.machine = describe_machine()
+        self.limits = self.measure_limits()
         self.rows = [row for row in ROWS if all([self.is_installed(program) for program, _scenario in row.steps()])]
 
     def run(self) -> None:
@@ -147,6 +148,21 @@ class Comparison:
         self.versions[program] = report["version"]
         return report
 
+    def measure_limits(self) -> dict[str, dict]:
+        """What this machine can do at best, by what it is."""
+        program = self.arguments.programs.parent / "bench_limits"
+        run = subprocess.run([str(program), "--json"], capture_output=True, text=True, check=False)
+        if run.returncode != 0:
+            self.failures.append(f"limits: exit code {run.returncode}")
+            return {}
+        limits = {}
+        for row in json.loads(run.stdout)["rows"]:
+            what = row["what"]
+            if what.startswith("... "):  # of the one before
+                what = what.replace("...", list(limits)[-1], 1)
+            limits[what] = row
+        return limits
+
     def show_progress(self, number: int, what: str, total: int, elapsed: float) -> None:
         done = len(self.runs)
         left = f", {elapsed / done * (total - done):.0f} s left" if done >= 5 else ""
@@ -168,7 +184,8 @@ class Comparison:
         return f"left out: {program}, {WHY_NOT_BUILT.get(program, 'not installed')}{lost}"
 
     def lines(self) -> list[table.Line]:
-        return table.compute(self.runs, tuple(row for row in self.rows if row.number in self.arguments.only))
+        return table.compute(self.runs, tuple(row for row in self.rows if row.number in self.arguments.only),
+                             {what: row["value"] for what, row in self.limits.items()})
 
     def sections(self, layout) -> list[str]:
         versions = ", ".join(f"{program} {version}" for program, version in self.versions.items() if version)
@@ -177,13 +194,14 @@ class Comparison:
                "leasepool's figure by the peer's. An echo server has one thread and a processor of its own; its client "
                "is another process.")
         tables = [table.row_cells(self.lines()), table.overview_cells(self.runs), table.echo_cells(self.runs)]
-        sections = [f"{self.machine['text']}\n{how}", *(layout(cells) for cells in tables if len(cells) > 1),
+        limits = ", ".join(f"{what} {row['text']}" for what, row in self.limits.items())
+        sections = [f"{self.machine['text']}\nThe machine itself, at best: {limits}.\n{how}", *(layout(cells) for cells in tables if len(cells) > 1),
                     f"Versions: {versions}."]
         return sections + ["\n".join(f"- {note}" for note in self.notes())] * bool(self.notes())
 
     def as_json(self) -> dict:
         return {
-            "machine": self.machine, "rounds": self.arguments.rounds, "seconds": self.arguments.seconds,
+            "machine": self.machine, "limits": {what: row["value"] for what, row in self.limits.items()}, "rounds": self.arguments.rounds, "seconds": self.arguments.seconds,
             "versions": self.versions, "notes": self.notes(),
             "rows": [{"number": line.row.number, "what": line.row.what, "metric": line.row.metric,
                       "leasepool": line.ours, "peer": line.row.theirs, "peers": line.theirs, "ratio": line.ratio,

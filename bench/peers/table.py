@@ -20,6 +20,7 @@ class Row:
     at_least: float | None = None
     or_ours_at_least: float | None = None  # reached by our own figure alone, too
     their_scenario: str | None = None
+    limit: str | None = None  # of LIMITS: what the machine itself takes at least
     if_by_hand_at_least: float | None = None  # at_least holds where ECHO_BY_HAND / theirs is that much, and else 1 does
 
     def steps(self) -> list[tuple[str, str]]:
@@ -40,6 +41,10 @@ class Row:
             return True
         return ratio <= self.at_most if self.at_most is not None else ratio >= self.at_least
 
+
+# What the machine itself can do (bench/limits.cpp), by the name that a multiple of it is shown with.
+PING_PONG = "ping-pong"
+LIMITS = {PING_PONG: "two threads' round trip over two cache lines"}
 
 P50, RATE, CPU = "p50_ns", "calls_per_s", "cpu_ns_per_call"
 ECHO_RATE, ECHO_CPU = "requests_per_s", "cpu_ns_per_request"
@@ -65,11 +70,12 @@ def describe_echo(scenario: str) -> str:
 
 
 ROWS = (
-    Row("T1", "thread call, one at a time: p50", "one", P50, THREADS, "libuv", at_most=0.1),
+    Row("T1", "thread call, one at a time: p50", "one", P50, THREADS, "libuv", at_most=0.1, limit=PING_PONG),
     Row("T2", "thread calls/s, 64 in flight", "flight64", RATE, THREADS, "libuv", at_least=3),
     Row("T2", "thread calls/s, 1,024 in flight", "flight1024", RATE, THREADS, "libuv", at_least=2.5),
     Row("T3", "thread call after 10 ms of idleness: p50", "idle", P50, THREADS, "libuv", at_most=1),
-    Row("R1", "process call, one at a time: p50", "one", P50, PROCESSES, "socketpair", at_most=0.2),
+    Row("R1", "process call, one at a time: p50", "one", P50, PROCESSES, "socketpair", at_most=0.2,
+        limit=PING_PONG),
     Row("R1", "process call, one at a time: p50", "one", P50, PROCESSES, "ProcessPoolExecutor", at_most=0.01),
     Row("R2", "process calls/s, 64 in flight", "flight64", RATE, PROCESSES, "libuv", at_least=2),
     Row("R2", "process calls/s, 64 in flight", "flight64", RATE, PROCESSES, "ProcessPoolExecutor", at_least=500),
@@ -109,6 +115,7 @@ class Line:
     theirs: float | None
     ratio: float | None  # the median of the rounds' ratios
     reached: bool | None
+    of_limit: float | None  # ours, as a multiple of the machine's limit
 
 
 def values(runs: list[Run], program: str, scenario: str, metric: str, group: str | None = None) -> dict[int, float]:
@@ -128,14 +135,17 @@ def ratio_of(ours: dict[int, float], theirs: dict[int, float]) -> float | None:
     return median(ours[number] / theirs[number] for number in ours if theirs.get(number, 0) > 0)
 
 
-def compute(runs: list[Run], rows: tuple[Row, ...] = ROWS) -> list[Line]:
+def compute(runs: list[Run], rows: tuple[Row, ...] = ROWS, limits: dict[str, float] | None = None) -> list[Line]:
+    """`limits`: in nanoseconds, by what they are."""
     lines = []
     for row in rows:
         ours, theirs = (values(runs, program, scenario, row.metric, row.number) for program, scenario in row.steps())
         ratio = ratio_of(ours, theirs)
         row = row.given(ratio_of(values(runs, ECHO_BY_HAND, row.scenario, row.metric, row.number), theirs))
         ours, theirs = median(ours.values()), median(theirs.values())
-        lines.append(Line(row, ours, theirs, ratio, None if ratio is None else row.reached(ours, ratio)))
+        limit = (limits or {}).get(LIMITS.get(row.limit))
+        lines.append(Line(row, ours, theirs, ratio, None if ratio is None else row.reached(ours, ratio),
+                          ours / limit if ours is not None and limit else None))
     return lines
 
 
@@ -176,12 +186,14 @@ def human(metric: str, value: float | None) -> str:
 
 
 def row_cells(lines: list[Line]) -> list[list[str]]:
-    cells = [["", "what", "leasepool", "peer", "", "ratio", "target", "reached"]]
+    cells = [["", "what", "leasepool", "peer", "", "ratio", "target", "reached",
+              "of the machine's limit"]]
     for line in lines:
         row = line.row
         cells.append([row.number, row.what, human(row.metric, line.ours), row.theirs, human(row.metric, line.theirs),
                       "-" if line.ratio is None else f"{line.ratio:.3g}", row.target(),
-                      {None: "not measured", True: "yes", False: "no"}[line.reached]])
+                      {None: "not measured", True: "yes", False: "no"}[line.reached],
+                      "" if line.of_limit is None else f"{line.of_limit:.1f} x {row.limit}"])
     return cells
 
 

@@ -3,7 +3,7 @@
 import unittest
 
 import table
-from table import ECHO, PROCESSES, ROWS, THREADS, Row, Run
+from table import ECHO, LIMITS, PING_PONG, PROCESSES, ROWS, THREADS, Row, Run
 
 FASTER = Row("A", "a thing: p50", "one", "p50_ns", THREADS, "libuv", at_most=0.5)
 MORE = Row("B", "things/s", "grinder", "calls_per_s", THREADS, "libuv", at_least=1.5, or_ours_at_least=1000,
@@ -58,6 +58,14 @@ class TableTest(unittest.TestCase):
                     run(0, "IO1", "echo_asio", "1x64", requests_per_s=100)]
             line = next(line for line in table.compute(runs) if line.row.theirs == "echo_asio" and line.ratio)
             self.assertEqual((line.row.target(), line.reached), (target, reached))
+
+    def test_a_row_with_a_limit_is_shown_as_a_multiple_of_it(self):
+        row = Row("A", "a thing: p50", "one", "p50_ns", THREADS, "libuv", at_most=0.5, limit=PING_PONG)
+        runs = [run(0, "A", THREADS, "one", p50_ns=500), run(0, "A", "libuv", "one", p50_ns=5000)]
+        line, = table.compute(runs, (row,), {LIMITS[PING_PONG]: 200.0})
+        self.assertEqual(table.row_cells([line])[1][-1], "2.5 x ping-pong")
+        line, = table.compute(runs, (row,))
+        self.assertEqual(table.row_cells([line])[1][-1], "")
 
     def test_echo_servers_have_a_table_of_their_own(self):
         runs = [run(0, "IO2", "echo_asio", "64x64", requests_per_s=1000, p50_ns=100, p99_ns=200, cpu_ns_per_request=50)]
