@@ -156,8 +156,7 @@ int main(int argc, char** argv) try {
               .value = nanoseconds(new_workers.percentile(50) - old_workers.percentile(50)),
               .unit = Unit::nanoseconds,
               .at_most = 50'000});
-  report.note(
-      "Two workers, two calls in flight; the bare forks are one after the other. Leases after 5 ms without one.");
+  report.note("One after the other, bare forks and, by default, calls. Leases after 5 ms without one.");
   report.print();
 } catch (const std::exception& error) {
   std::fprintf(stderr, "%s: %s\n", argv[0], error.what());

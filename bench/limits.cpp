@@ -1,6 +1,6 @@
 // What this machine can do at best, in the units of the other figures: no call can be faster than what it is made of.
-// Two threads that spin, on processors of their own, and that sleep, where the kernel puts them; bare system calls; no
-// line of the library's.
+// Two threads on processors of their own, and on one where they sleep by turns; bare system calls; no line of the
+// library's.
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/eventfd.h>

@@ -147,7 +147,8 @@ def main():
             results[name] = measure(options.programs, options.quick)
     add_limits(results)
     cores = len(os.sched_getaffinity(0))
-    print(f"{cores} cores ({processor()}), Linux {platform.release()}, load average of the last minute: {os.getloadavg()[0]:.1f}\n")
+    print(f"{cores} cores ({processor()}), Linux {platform.release()}, "
+          f"load average of the last minute: {os.getloadavg()[0]:.1f}\n")
     print_table(results)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
