@@ -8,13 +8,25 @@
 #include <cstdint>
 #include <memory>
 
+#include "base/prefetch.hpp"
+
 namespace leasepool::detail {
 
-// Positions only grow. Consumers compete for the head; whoever then swaps the place's pointer out owns the element, and
-// finds null where it was taken back. The tail is seq_cst, as parking needs a single order with it.
+// Positions only grow. A place itself says what is in it, so consumers look at one cache line, and that brings up to
+// eight elements with it:
+//
+//   | a place holds          | is changed by                                                        |
+//   | null                   | the producer: publish()                                              |
+//   | element, and its round | the producer: recall(); the consumer that has claimed it, to null    |
+//   | recalled, and round    | whoever moves the head past it, to null                              |
+//
+// The round, odd or even, tells what is in its turn from what a slow consumer has claimed, but not yet emptied, when
+// the ring has gone round. Consumers compete for the head; whoever moves it has claimed the place. Publishing is
+// seq_cst, as parking needs a single order with it.
 template <class T, std::size_t kPlaces>
 class SpmcRing {
   static_assert((kPlaces & (kPlaces - 1)) == 0, "places are a power of two");
+  static_assert(alignof(T) >= 4, "an element's address leaves two bits free");
 
  public:
   SpmcRing() = default;
@@ -28,21 +40,28 @@ class SpmcRing {
 
   // The producer. Returns the element when there is no room. Consumers see it at the next publish().
   [[nodiscard]] std::unique_ptr<T> push(std::unique_ptr<T> element) noexcept {
-    std::atomic<T*>& place = places_[pushed_ % kPlaces];
-    // A place that is not null belongs to a consumer that has claimed it and not yet emptied it.
     if (pushed_ - known_head_ >= kPlaces) known_head_ = skip_recalled();
-    if (pushed_ - known_head_ >= kPlaces || place.load(std::memory_order_relaxed) != nullptr) return element;
-    place.store(element.release(), std::memory_order_release);
-    ++pushed_;
+    // A place that is not null belongs to a consumer that has claimed it and not yet emptied it.
+    if (pushed_ - known_head_ >= kPlaces || place(pushed_).load(std::memory_order_acquire) != kEmpty) return element;
+    staged_[pushed_++ % kPlaces] = element.release();
     return nullptr;
   }
-  void publish() noexcept { tail_.store(pushed_); }
+  // The last one first: whoever sees the first finds the others there.
+  void publish() noexcept {
+    const std::uint64_t published = published_.load(std::memory_order_relaxed);
+    if (published == pushed_) return;
+    published_.store(pushed_, std::memory_order_relaxed);
+    for (std::uint64_t position = pushed_; position-- != published;) {
+      place(position).store(reinterpret_cast<Word>(staged_[position % kPlaces]) | round_of(position));
+    }
+  }
 
   // The producer: null if the element is not here any more.
   [[nodiscard]] std::unique_ptr<T> recall(T& element) noexcept {
-    for (std::atomic<T*>& place : places_) {
-      T* expected = &element;
-      if (place.load(std::memory_order_relaxed) == &element && place.compare_exchange_strong(expected, nullptr)) {
+    for (std::atomic<Word>& place : places_) {
+      Word expected = place.load(std::memory_order_relaxed);
+      if ((expected & kAddress) != reinterpret_cast<Word>(&element)) continue;
+      if (place.compare_exchange_strong(expected, kRecalled | (expected & kRound))) {
         return std::unique_ptr<T>(&element);
       }
     }
@@ -51,43 +70,66 @@ class SpmcRing {
 
   // Consumers: the oldest element; null when there is none.
   [[nodiscard]] std::unique_ptr<T> pop() noexcept {
-    std::uint64_t head = head_.load(std::memory_order_relaxed);
-    while (head != tail_.load()) {
+    for (std::uint64_t head = head_.load(std::memory_order_relaxed); is_published(head);) {
       if (!head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel, std::memory_order_relaxed)) continue;
-      if (T* const element = places_[head % kPlaces].exchange(nullptr, std::memory_order_acq_rel)) {
-        return std::unique_ptr<T>(element);
-      }
+      prefetch(head + 1);
+      const Word word = place(head).exchange(kEmpty, std::memory_order_acq_rel);
+      if ((word & kRecalled) == 0) return std::unique_ptr<T>(reinterpret_cast<T*>(word & kAddress));
       ++head;
     }
     return nullptr;
   }
 
-  // Any thread; places whose elements were taken back count until they are passed over.
-  [[nodiscard]] bool empty() const noexcept { return size() == 0; }
+  // Any thread; true where what is next was taken back, until that is passed over.
+  [[nodiscard]] bool empty() const noexcept { return !is_published(head_.load()); }
+  // How many there are; those that were taken back count until they are passed over.
   [[nodiscard]] std::size_t size() const noexcept {
     const std::uint64_t head = head_.load();
-    return static_cast<std::size_t>(tail_.load() - head);
+    const std::uint64_t published = published_.load();
+    return published > head ? static_cast<std::size_t>(published - head) : 0;
   }
 
  private:
-  // The producer: returns the head. A place there that is empty and nobody has claimed was taken back; consumers may be
-  // too busy to come by.
+  using Word = std::uintptr_t;
+  static constexpr std::size_t kCacheLine = 64;
+  static constexpr std::uint64_t kAhead = 3;
+  static constexpr Word kEmpty = 0;
+  static constexpr Word kRound = 1;
+  static constexpr Word kRecalled = 2;
+  static constexpr Word kAddress = ~(kRound | kRecalled);
+
+  static Word round_of(std::uint64_t position) noexcept { return (position / kPlaces) & kRound; }
+  std::atomic<Word>& place(std::uint64_t position) noexcept { return places_[position % kPlaces]; }
+  const std::atomic<Word>& place(std::uint64_t position) const noexcept { return places_[position % kPlaces]; }
+
+  [[nodiscard]] bool is_published(std::uint64_t position) const noexcept {
+    const Word word = place(position).load();
+    return word != kEmpty && (word & kRound) == round_of(position);
+  }
+
+  // Elements that come soon: this consumer may get them.
+  void prefetch(std::uint64_t position) const noexcept {
+    for (std::uint64_t ahead = position; ahead != position + kAhead; ++ahead) {
+      prefetch_element(reinterpret_cast<const void*>(place(ahead).load(std::memory_order_relaxed) & kAddress));
+    }
+  }
+
+  // The producer: returns the head. Consumers may be too busy to come by what was taken back there.
   std::uint64_t skip_recalled() noexcept {
     std::uint64_t head = head_.load(std::memory_order_acquire);
-    while (head != tail_.load(std::memory_order_relaxed) &&
-           places_[head % kPlaces].load(std::memory_order_acquire) == nullptr) {
-      if (head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel, std::memory_order_acquire)) ++head;
+    while (place(head).load(std::memory_order_acquire) == (kRecalled | round_of(head))) {
+      if (!head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+      place(head++).store(kEmpty, std::memory_order_release);
     }
     return head;
   }
 
-  static constexpr std::size_t kCacheLine = 64;
-
   alignas(kCacheLine) std::atomic<std::uint64_t> head_ = 0;
-  alignas(kCacheLine) std::atomic<std::uint64_t> tail_ = 0;
-  alignas(kCacheLine) std::uint64_t pushed_ = 0;  // the producer's, as is the head that it last saw
+  alignas(kCacheLine) std::atomic<std::uint64_t> published_ = 0;
+  std::uint64_t pushed_ = 0;  // the producer's, as is the head that it last saw, and what it has not published
   std::uint64_t known_head_ = 0;
-  alignas(kCacheLine) std::array<std::atomic<T*>, kPlaces> places_{};
+  std::array<T*, kPlaces> staged_{};
+  alignas(kCacheLine) std::array<std::atomic<Word>, kPlaces> places_{};
 };
 
 }  // namespace leasepool::detail

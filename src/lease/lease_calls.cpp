@@ -95,7 +95,10 @@ void LeaseRecord::reserve(Job& job, const CallSettings& settings) {
     if (bounds_wait) watch_queue(job);
   }
   if (state.timer != 0 || settings.stop.stop_possible()) calls_.watch(job);
-  if (job.takes_stop_token()) state.stop = std::stop_source();
+  if (job.takes_stop_token()) {
+    state.stop = std::stop_source();
+    state.has_stop = true;
+  }
   if (settings.stop.stop_possible()) watch_cancellation(job, settings.stop);
 }
 

@@ -14,7 +14,7 @@
 
 namespace leasepool::detail {
 
-// What one thread has handed back and the loop has not fetched.
+// What one thread has handed back and the loop has not fetched. Whoever gave it the work may have the loop look there.
 struct HandedBack {
   SpscRing<Deliverable, 512> ring;
   std::shared_ptr<HandedBack> self{};  // while the loop is called

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <ctime>
@@ -227,12 +228,16 @@ void LoopCore::turn(bool may_sleep) {
   const Turning turning(*this);
   turn_ends_.run(*engine_);  // of the last turn, and of what was said since
   if (doorbell_ == 0) arm_doorbell();
-  if (may_sleep && !has_work() && !busy_poll() && try_enter_interrupt_mode()) {
+  const bool is_free = may_sleep && !has_work();
+  const bool came = is_free && busy_poll();
+  if (is_free && !came && try_enter_interrupt_mode()) {
     sleep();
   } else {
     handle_engine_error(engine_->submit_and_reap());
   }
-  turn_time_ = monotonic_now();
+  // What this thread has just waited for, awake, may bring the time.
+  const TimePoint came_at = came ? pollers_.came_at() : TimePoint{};
+  turn_time_ = came_at == TimePoint{} ? monotonic_now() : std::max(turn_time_, came_at);
   run_due();
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/check.hpp"
+#include "leasepool/duration.hpp"
 
 namespace leasepool::detail {
 
@@ -16,6 +17,9 @@ class Poller {
 
   // Whether there is something to collect.
   [[nodiscard]] virtual bool pure_poll() const noexcept = 0;
+
+  // When that came by the loop's clock, if whoever brought it noted that.
+  [[nodiscard]] virtual TimePoint came_at() const noexcept { return TimePoint{}; }
 
   // Notes what has come by now; and hands that over, after what the ring had completed by then.
   virtual void snapshot() noexcept = 0;
@@ -71,6 +75,14 @@ class PollerList {
       if (holds(*poller)) return true;
     }
     return false;
+  }
+
+  // When the first came of those of which that is known.
+  [[nodiscard]] TimePoint came_at() const noexcept {
+    for (Poller* poller = first_; poller != nullptr; poller = poller->next) {
+      if (const TimePoint at = poller->came_at(); at != TimePoint{}) return at;
+    }
+    return TimePoint{};
   }
 
   // Does something with each; it may add and remove any, and begin another round.

@@ -9,7 +9,7 @@ namespace leasepool::detail {
 
 std::shared_ptr<Pool> make_pool(LoopCore& loop, ExecutorBackend backend, PoolOptions options) {
   switch (backend) {
-    case ExecutorBackend::thread: return std::make_shared<ThreadPool>(loop, loop.inbox(), std::move(options));
+    case ExecutorBackend::thread: return std::make_shared<ThreadPool>(loop, std::move(options));
     case ExecutorBackend::process: return std::make_shared<ProcessPool>(loop, std::move(options));
   }
   invariant_failed("a backend is thread or process", std::source_location::current());

@@ -1,4 +1,4 @@
-// The threads' loop, and every way a thread pool ends.
+// What the loop does with a pool's threads: starting them, giving them jobs, and every way a pool ends.
 #include "threads/thread_pool.hpp"
 
 #include <pthread.h>
@@ -11,6 +11,7 @@
 #include "base/block_signals.hpp"
 #include "base/check.hpp"
 #include "base/clock.hpp"
+#include "base/prefetch.hpp"
 #include "leasepool/detail/access.hpp"
 #include "leasepool/detail/keep_result.hpp"
 
@@ -18,40 +19,26 @@ namespace leasepool::detail {
 
 namespace {
 
-// The pool whose thread this is; null elsewhere.
-// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): each thread has its own
-thread_local const void* current_pool = nullptr;
-
 void name_thread(std::thread& thread, const std::string& name) {
   constexpr std::size_t kMaxThreadName = 15;  // the kernel's limit
   pthread_setname_np(thread.native_handle(), name.substr(0, kMaxThreadName).c_str());
 }
 
-class JobStarted final : public Deferred {
- public:
-  void set(const std::shared_ptr<JobSink>& lease, std::uint64_t job_id, TimePoint started) noexcept {
-    lease_ = lease;
-    job_id_ = job_id;
-    started_ = started;
-  }
-  void run() override { lease_->job_started(job_id_, started_); }
-
- private:
-  std::shared_ptr<JobSink> lease_;
-  std::uint64_t job_id_ = 0;
-  TimePoint started_{};
-};
-
 }  // namespace
 
-ThreadPool::ThreadPool(Scheduler& scheduler, const std::shared_ptr<Inbox>& inbox, PoolOptions options)
-    : scheduler_(scheduler),
+ThreadPool::ThreadPool(LoopCore& loop, PoolOptions options)
+    : loop_(loop),
       options_(std::move(options)),
-      log_(std::make_shared<LogQueue>(scheduler, options_.log, options_.totals->log)),
-      shared_(std::make_shared<Shared>(inbox, std::make_shared<ThreadLogRoute>(inbox, log_, options_.name), options_)) {
+      log_(std::make_shared<LogQueue>(loop, options_.log, options_.totals->log)),
+      shared_(std::make_shared<PoolThreads>(
+          loop.inbox(), std::make_shared<ThreadLogRoute>(loop.inbox(), log_, options_.name), options_)) {
+  handed_.reserve(options_.workers);
 }
 
-ThreadPool::~ThreadPool() { check(threads_.empty(), "a thread pool is closed before it is destroyed"); }
+ThreadPool::~ThreadPool() {
+  check(threads_.empty(), "a thread pool is closed before it is destroyed");
+  check(handed_.empty() && !looks_, "a loop does not look for what a pool's threads finish that is destroyed");
+}
 
 void ThreadPool::start(std::move_only_function<void(Result<void>)> ready) {
   check(threads_.empty(), "a thread pool starts once");
@@ -63,7 +50,7 @@ void ThreadPool::start(std::move_only_function<void(Result<void>)> ready) {
 void ThreadPool::reserve_notices(std::move_only_function<void(Result<void>)> ready) {
   const std::weak_ptr<ThreadPool> weak = weak_from_this();
   threads_.reserve(options_.workers);
-  for (ThreadState& thread : shared_->threads) {
+  for (PoolThreads::Own& thread : shared_->each) {
     if (options_.initializer) {
       thread.is_initialized = std::make_unique<Notice<void>>([weak](const Result<void>& result) {
         if (const auto self = weak.lock()) self->thread_initialized(result);
@@ -106,7 +93,7 @@ void ThreadPool::start_thread(std::size_t index) {
     ++shared_->running;
   }
   try {
-    threads_.emplace_back(thread_main, shared_, options_.initializer, index);
+    threads_.emplace_back(PoolThread::main, shared_, options_.initializer, index);
   } catch (...) {
     const std::lock_guard lock(shared_->mutex);
     --shared_->running;
@@ -124,19 +111,7 @@ void ThreadPool::report_start() noexcept {
     closing_ = false;
   }
   ready->set(std::move(start_result_));
-  scheduler_.defer(std::move(ready));
-}
-
-void ThreadPool::initialize(Shared& shared, const Initializer& initializer, Notice<void>& notice) noexcept {
-  try {
-    const auto job = Access::make_job(initializer);
-    run_with_log(shared, *job);
-    if (job->error() == nullptr) return notice.set({});
-    notice.set(std::unexpected(Error::make(
-        Errc::pool_broken, [&] { return std::string(job->function_name()) + " failed: " + job->error()->message(); })));
-  } catch (...) {  // its arguments cannot be copied now
-    notice.set(std::unexpected(Error::make(Errc::pool_broken, describe_current_exception)));
-  }
+  loop_.defer(std::move(ready));
 }
 
 void ThreadPool::thread_initialized(const Result<void>& result) noexcept {
@@ -174,12 +149,14 @@ void ThreadPool::enqueue(std::unique_ptr<Job> job) {
   last_id_ = std::max(last_id_, job->state.id);
   queue_.push_back(std::move(job));
   shared_->waiting.store(queue_.size(), std::memory_order_relaxed);
-  scheduler_.begin_busy_poll(options_.spin);
+  loop_.begin_busy_poll(options_.spin);
 }
 
 // In order, as far as there is room.
 void ThreadPool::flush() {
   coalescer_.flushed();
+  if (queue_.size() == 1 && hand_over()) return;
+  if (hands_over_ && under_way_ + queue_.size() > options_.workers) set_hands_over(false);
   bool any = false;
   while (!queue_.empty() && under_way_ < kMaxUnderWay) {
     auto job = queue_.pop_front();
@@ -196,9 +173,122 @@ void ThreadPool::flush() {
   }
   shared_->waiting.store(queue_.size(), std::memory_order_relaxed);
   if (any) {
+    look_for_ends();
     shared_->ready.publish();
-    if (shared_->parking.unpark_one()) scheduler_.note_slow_wake();
+    if (shared_->parking.unpark_one()) loop_.note_slow_wake();
   }
+}
+
+// Gives the only job that waits to the thread that looks for one, if there is one and nothing is before the job. It has
+// then begun as well as if the thread had said so. What asks for more than running goes by the ring.
+bool ThreadPool::hand_over() {
+  if (under_way_ != handed_.size()) return false;
+  JobState& state = queue_.front().state;
+  if (state.reports_start || state.has_stop) return false;
+  HandOver<Job>& place = shared_->each[shared_->looks_at_place.load(std::memory_order_relaxed)].place;
+  state.waits_in_pool = false;
+  state.started.store(state.submitted, std::memory_order_relaxed);
+  if (!place.hand(queue_.front())) {
+    state.waits_in_pool = true;
+    state.started.store(TimePoint{}, std::memory_order_relaxed);
+    return false;
+  }
+  look_for_ends();
+  handed_.push_back({.place = &place, .job = queue_.pop_front().release()});
+  ++under_way_;
+  shared_->waiting.store(0, std::memory_order_relaxed);
+  return true;
+}
+
+// Until the loop sleeps, for the ends of what was handed over or put into the ring.
+void ThreadPool::look_for_ends() noexcept {
+  if (!std::exchange(looks_, true)) loop_.watch(*this);
+  if (looks_into_rings_ || !hands_over_ || options_.workers > kMostLookedAt) return;
+  looks_into_rings_ = true;
+  for (const PoolThreads::Own& thread : shared_->each) thread.handed_back->ring.watch();
+}
+
+// Threads call the loop. Returns whether some have handed back something that was seen by looking alone.
+bool ThreadPool::leave_rings() noexcept {
+  bool any = false;
+  for (const PoolThreads::Own& thread : shared_->each) any = thread.handed_back->ring.unwatch() || any;
+  return any;
+}
+
+bool ThreadPool::pure_poll() const noexcept { return first_ended() != nullptr; }
+
+TimePoint ThreadPool::came_at() const noexcept {
+  const Job* const job = first_ended();
+  return job == nullptr ? TimePoint{} : job->state.ended.load(std::memory_order_relaxed);
+}
+
+// Of those for which the loop looks: any one.
+const Job* ThreadPool::first_ended() const noexcept {
+  for (const Handed& handed : handed_) {
+    if (handed.place->finished(*handed.job)) return handed.job;
+  }
+  if (!looks_into_rings_) return nullptr;
+  for (const PoolThreads::Own& thread : shared_->each) {
+    // They hand back jobs. NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast)
+    if (const auto* const job = static_cast<const Job*>(thread.handed_back->ring.ready())) return job;
+  }
+  return nullptr;
+}
+
+// What a thread was handed ended before what it took from the ring: as long as that has something, nothing is handed.
+void ThreadPool::collect() {
+  IntrusiveQueue<Deliverable> of_rings;
+  if (looks_into_rings_) {
+    for (const PoolThreads::Own& thread : shared_->each) {
+      while (auto ended = thread.handed_back->ring.pop()) of_rings.push_back(std::move(ended));
+    }
+  }
+  if (looks_into_rings_ && !hands_over_) looks_into_rings_ = leave_rings();
+  IntrusiveQueue<Deliverable> ended = take_finished();
+  ended.append(std::move(of_rings));
+  end_jobs(std::move(ended));
+}
+
+// Of what was handed over.
+IntrusiveQueue<Deliverable> ThreadPool::take_finished() noexcept {
+  IntrusiveQueue<Deliverable> finished;
+  std::erase_if(handed_, [&](const Handed& handed) {
+    if (!handed.place->finished(*handed.job)) return false;
+    prefetch_element(handed.job);
+    finished.push_back(std::unique_ptr<Deliverable>(handed.job));
+    return true;
+  });
+  return finished;
+}
+
+// The end of the last one may be this pool's.
+void ThreadPool::end_jobs(IntrusiveQueue<Deliverable> ended) {
+  for (std::size_t left = ended.size(); left > 0; --left) {
+    // Threads get jobs alone. NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast)
+    end_job(std::unique_ptr<Job>(static_cast<Job*>(ended.pop_front().release())));
+  }
+}
+
+// Threads hand back what they were handed, and call the loop. False if something has ended already.
+bool ThreadPool::try_enter_interrupt_mode() noexcept {
+  std::erase_if(handed_, [](const Handed& handed) { return handed.place->leave(*handed.job); });
+  if (looks_into_rings_) looks_into_rings_ = leave_rings();
+  is_called_ = handed_.empty() && !looks_into_rings_;
+  return is_called_;
+}
+
+// What is under way by then comes by a call.
+void ThreadPool::exit_interrupt_mode() noexcept {
+  if (!std::exchange(is_called_, false)) return;
+  looks_ = false;
+  loop_.unwatch(*this);
+}
+
+// For good.
+void ThreadPool::look_no_more() {
+  if (!looks_) return;
+  while (!try_enter_interrupt_mode()) collect();
+  exit_interrupt_mode();
 }
 
 bool ThreadPool::withdraw(Job& job, Error error) {
@@ -216,11 +306,17 @@ bool ThreadPool::withdraw(Job& job, Error error) {
 // A job that was handed over.
 void ThreadPool::came_back() noexcept {
   check(under_way_ > 0, "a job comes back once");
-  --under_way_;
+  if (--under_way_ == 0 && !hands_over_) set_hands_over(true);
+}
+
+// While more jobs are under way than there are threads, those take them from the ring.
+void ThreadPool::set_hands_over(bool some) noexcept {
+  hands_over_ = some;
+  shared_->hands_over.store(some, std::memory_order_relaxed);
 }
 
 void ThreadPool::job_left() {
-  scheduler_.end_busy_poll(options_.spin);
+  loop_.end_busy_poll(options_.spin);
   if (!coalescer_.held() && !queue_.empty()) flush();
 }
 
@@ -236,103 +332,21 @@ bool ThreadPool::interrupt(Job& job, Error /*error*/) {
 }
 
 bool ThreadPool::would_wait_for_itself() const noexcept {
-  if (current_pool != shared_.get()) return false;
+  if (!PoolThread::is_one_of(*shared_)) return false;
   const auto free =
-      std::ranges::count_if(shared_->threads, [](const ThreadState& thread) { return thread.running == nullptr; });
+      std::ranges::count_if(shared_->each, [](const PoolThreads::Own& own) { return own.running == nullptr; });
   return static_cast<std::size_t>(free) <= shared_->ready.size() + shared_->waiting;
-}
-
-void ThreadPool::thread_main(const std::shared_ptr<Shared>& shared, const Initializer& initializer, std::size_t index) {
-  current_pool = shared.get();
-  ThreadState& own = shared->threads[index];
-  if (initializer) {
-    initialize(*shared, initializer, *own.is_initialized);
-    shared->inbox->post(std::move(own.is_initialized));
-  }
-  AdaptiveSpin spin(shared->spin);
-  TimePoint free_since{};  // as of the last job's end; the next one's begin, if it was there already
-  for (;;) {
-    auto job = shared->ready.pop();
-    if (!job) {
-      job = wait_for_job(*shared, spin);
-      free_since = {};
-    }
-    if (!job) break;
-    note_running(*shared, own, *job);
-    run_job(*shared, *job, free_since == TimePoint{} ? monotonic_now() : free_since);
-    free_since = monotonic_now();
-    job->state.ended.store(free_since, std::memory_order_relaxed);
-    own.running.store(nullptr, std::memory_order_release);
-    shared->inbox->hand_back(own.handed_back, std::move(job));
-  }
-  {
-    const std::lock_guard lock(shared->mutex);
-    --shared->running;
-    shared->finished.notify_all();
-  }
-  shared->inbox->post(std::move(own.has_finished));
-}
-
-// Null when the pool closes and no job is left.
-std::unique_ptr<Job> ThreadPool::wait_for_job(Shared& shared, AdaptiveSpin& spin) {
-  const auto may_go = [&] { return !shared.ready.empty() || shared.closing.load(); };
-  bool spinning = shared.parking.begin_spinning();
-  for (;;) {
-    if (spinning) {
-      (void)spin.spin(may_go);
-      if (auto job = shared.ready.pop()) {
-        shared.parking.end_spinning();
-        if (!shared.ready.empty()) (void)shared.parking.unpark_one();
-        return job;
-      }
-    }
-    const FutexBits slot = shared.parking.prepare_park(spinning);
-    if (may_go()) {
-      spinning = shared.parking.cancel_park();
-      if (spinning) continue;
-      if (auto job = shared.ready.pop()) {
-        if (!shared.ready.empty()) (void)shared.parking.unpark_one();  // who was spared while this one spun
-        return job;
-      }
-      if (shared.closing.load()) return nullptr;
-      spinning = shared.parking.begin_spinning();
-      continue;
-    }
-    const TimePoint asleep = monotonic_now();
-    shared.parking.park(slot);
-    spin.slept(monotonic_now() - asleep);
-    spinning = true;
-  }
-}
-
-// A thread says what it runs, and then looks whether that was aborted; abort() does so the other way round, so that one
-// of the two sees the other. That order costs what few jobs need.
-void ThreadPool::note_running(const Shared& shared, ThreadState& own, Job& job) noexcept {
-  if (!job.state.stop.stop_possible()) return own.running.store(&job, std::memory_order_release);
-  own.running.store(&job);
-  if (job.state.id <= shared.aborted_through.load()) job.state.stop.request_stop();
-}
-
-void ThreadPool::run_job(Shared& shared, Job& job, TimePoint started) noexcept {
-  job.state.started.store(started, std::memory_order_relaxed);
-  if (job.state.reports_start) {
-    check(job.state.start_notice != nullptr, "a job that reports its start has what is reported");
-    // submit() made it so. NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast)
-    static_cast<JobStarted&>(*job.state.start_notice).set(job.state.lease, job.state.id, started);
-    shared.inbox->post(std::move(job.state.start_notice));
-  }
-  run_with_log(shared, job);
-}
-
-void ThreadPool::run_with_log(Shared& shared, Job& job) {
-  ThreadLog log(*shared.log, job);
-  const ThreadLogTarget target(log);
-  job.run();
 }
 
 void ThreadPool::job_started(std::uint64_t /*job_id*/, TimePoint /*started*/) {}
 
+// By way of the inbox. What the same thread was handed before ended before.
 void ThreadPool::job_ended(std::unique_ptr<Job> job) {
+  end_jobs(take_finished());
+  end_job(std::move(job));
+}
+
+void ThreadPool::end_job(std::unique_ptr<Job> job) {
   came_back();
   shared_->log->fetch();
   job_left();
@@ -342,7 +356,7 @@ void ThreadPool::job_ended(std::unique_ptr<Job> job) {
 // What no thread has taken.
 void ThreadPool::end_waiting(const Error& error) {
   const auto end = [&](std::unique_ptr<Job> job) {
-    scheduler_.end_busy_poll(options_.spin);
+    loop_.end_busy_poll(options_.spin);
     end_at_lease(std::move(job), error);
   };
   while (auto job = shared_->ready.pop()) {
@@ -356,7 +370,7 @@ void ThreadPool::end_waiting(const Error& error) {
 void ThreadPool::abort(const Error& error, Ended /*ended*/) {
   end_waiting(error);
   shared_->aborted_through.store(last_id_);
-  for (const ThreadState& thread : shared_->threads) {
+  for (const PoolThreads::Own& thread : shared_->each) {
     if (Job* const job = thread.running.load(); job != nullptr) job->state.stop.request_stop();
   }
 }
@@ -378,13 +392,15 @@ void ThreadPool::close(std::move_only_function<void()> closed) noexcept {
 }
 
 void ThreadPool::thread_finished() {
-  check(finished_threads_ < shared_->threads.size(), "a thread ends once");
+  check(finished_threads_ < shared_->each.size(), "a thread ends once");
+  collect();
   ++finished_threads_;
   if (closed_ && finished_threads_ == threads_.size()) finish_close();
 }
 
 void ThreadPool::finish_close() {
   for (std::thread& thread : threads_) thread.join();  // each has left its loop
+  look_no_more();
   say_closed();
 }
 
@@ -392,12 +408,13 @@ void ThreadPool::say_closed() {
   check(tells_of_close_ != nullptr, "a pool says once that it has closed");
   threads_.clear();
   shared_->log->fetch();  // in a report, as the sink may do anything
-  scheduler_.defer(std::move(tells_of_close_));
+  loop_.defer(std::move(tells_of_close_));
 }
 
 void ThreadPool::kill() {
   if (!closed_ || !tells_of_close_) return;  // it has closed already
   for (std::thread& thread : threads_) thread.detach();
+  look_no_more();
   say_closed();
 }
 
@@ -415,6 +432,7 @@ void ThreadPool::close_now(TimePoint deadline) noexcept {
     }
   }
   for (std::thread& thread : threads_) all_finished ? thread.join() : thread.detach();
+  look_no_more();
   threads_.clear();
   closed_ = {};
   const std::shared_ptr<ThreadPool> self = std::move(self_);

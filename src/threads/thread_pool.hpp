@@ -1,23 +1,18 @@
-// ThreadPool: threads that take jobs from one queue and hand them back through the loop's inbox.
+// ThreadPool: threads that take jobs from one queue and hand them back through the loop's inbox; or that are handed a
+// job each, and the loop sees when it is finished, where a thread is free and awake.
 #pragma once
 
-#include <atomic>
-#include <condition_variable>
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <vector>
 
-#include "base/adaptive_spin.hpp"
 #include "base/intrusive_queue.hpp"
-#include "base/parking.hpp"
-#include "base/spmc_ring.hpp"
-#include "loop/inbox.hpp"
-#include "loop/scheduler.hpp"
+#include "loop/loop_core.hpp"
+#include "loop/poller.hpp"
 #include "pool/pool.hpp"
 #include "pool/submit_coalescer.hpp"
-#include "threads/thread_log.hpp"
+#include "threads/pool_thread.hpp"
 
 namespace leasepool::detail {
 
@@ -27,9 +22,10 @@ namespace leasepool::detail {
 class ThreadPool final : public Pool,
                          public JobSink,
                          public Coalesced,
+                         public Poller,
                          public std::enable_shared_from_this<ThreadPool> {
  public:
-  ThreadPool(Scheduler& scheduler, const std::shared_ptr<Inbox>& inbox, PoolOptions options);
+  ThreadPool(LoopCore& loop, PoolOptions options);
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
   ~ThreadPool() override;
@@ -50,49 +46,39 @@ class ThreadPool final : public Pool,
   void job_ended(std::unique_ptr<Job> job) override;
   void flush() override;
 
+  [[nodiscard]] bool pure_poll() const noexcept override;
+  [[nodiscard]] TimePoint came_at() const noexcept override;
+  void snapshot() noexcept override {}
+  void poll() override { collect(); }
+  [[nodiscard]] bool try_enter_interrupt_mode() noexcept override;
+  void exit_interrupt_mode() noexcept override;
+
  private:
-  // Written by its thread alone.
-  struct alignas(64) ThreadState {
-    std::atomic<Job*> running = nullptr;  // the loop may look at it: it alone destroys jobs
-    const std::shared_ptr<HandedBack> handed_back = std::make_shared<HandedBack>();
-    std::unique_ptr<Notice<void>> is_initialized{};  // null without an initializer
-    std::unique_ptr<Deferred> has_finished{};
+  // What a thread was handed, as long as the loop looks whether it is finished.
+  struct Handed {
+    HandOver<Job>* place;
+    Job* job;
   };
   static constexpr std::size_t kMaxUnderWay = decltype(HandedBack::ring)::kPlaces;
+  static constexpr std::size_t kMostLookedAt = 16;  // threads; with more, each call of the loop costs less
 
-  // What threads and loop share; outlives the pool when threads are abandoned.
-  struct Shared {
-    Shared(std::shared_ptr<Inbox> loop_inbox, std::shared_ptr<ThreadLogRoute> log_route, const PoolOptions& options)
-        : inbox(std::move(loop_inbox)), log(std::move(log_route)), spin(options.spin), threads(options.workers) {}
-    const std::shared_ptr<Inbox> inbox;
-    const std::shared_ptr<ThreadLogRoute> log;
-    const Duration spin;
-    std::vector<ThreadState> threads;
-    SpmcRing<Job, 256> ready;  // jobs that a thread may take
-    // What threads look at with each job and the loop seldom writes, and then what the loop writes with each: in cache
-    // lines of their own, each filled up with what is used at an end only.
-    alignas(64) Parking parking;                     // of threads that have none
-    std::atomic<std::uint64_t> aborted_through = 0;  // the id of the last job of which an abort asks to stop
-    std::atomic<bool> closing = false;
-    std::mutex mutex;
-    alignas(64) std::atomic<std::size_t> waiting = 0;  // jobs for which the ring has no room
-    std::size_t running = 0;                           // threads that have not left their loop; guarded by mutex
-    std::condition_variable finished;                  // a thread has left its loop
-  };
-
-  static void thread_main(const std::shared_ptr<Shared>& shared, const Initializer& initializer, std::size_t index);
-  static void initialize(Shared& shared, const Initializer& initializer, Notice<void>& notice) noexcept;
   void start_threads() noexcept;
   void start_thread(std::size_t index);
   void reserve_notices(std::move_only_function<void(Result<void>)> ready);
   void thread_initialized(const Result<void>& result) noexcept;
   void report_start() noexcept;
-  static std::unique_ptr<Job> wait_for_job(Shared& shared, AdaptiveSpin& spin);
-  static void note_running(const Shared& shared, ThreadState& own, Job& job) noexcept;
-  static void run_job(Shared& shared, Job& job, TimePoint started) noexcept;
-  static void run_with_log(Shared& shared, Job& job);
   void enqueue(std::unique_ptr<Job> job);
+  [[nodiscard]] bool hand_over();
+  void look_for_ends() noexcept;
+  [[nodiscard]] bool leave_rings() noexcept;
+  [[nodiscard]] const Job* first_ended() const noexcept;
+  void collect();
+  [[nodiscard]] IntrusiveQueue<Deliverable> take_finished() noexcept;
+  void end_jobs(IntrusiveQueue<Deliverable> ended);
+  void look_no_more();
+  void end_job(std::unique_ptr<Job> job);
   void came_back() noexcept;
+  void set_hands_over(bool some) noexcept;
   void job_left();
   void announce_end();
   void end_waiting(const Error& error);
@@ -100,14 +86,19 @@ class ThreadPool final : public Pool,
   void finish_close();
   void say_closed();
 
-  Scheduler& scheduler_;
+  LoopCore& loop_;
   const PoolOptions options_;
   const std::shared_ptr<LogQueue> log_;
-  const std::shared_ptr<Shared> shared_;
-  IntrusiveQueue<Job> queue_;  // what waits for others, or has no room in the ring
-  std::size_t under_way_ = 0;  // jobs that were handed over and are not back
-  std::uint64_t last_id_ = 0;  // of those that were submitted
-  SubmitCoalescer coalescer_{scheduler_};
+  const std::shared_ptr<PoolThreads> shared_;
+  IntrusiveQueue<Job> queue_;   // what waits for others, or has no room in the ring
+  std::size_t under_way_ = 0;   // jobs that threads were given and are not back
+  std::vector<Handed> handed_;  // of those
+  bool hands_over_ = true;
+  bool looks_ = false;             // the loop, for the ends of jobs, while it is awake
+  bool looks_into_rings_ = false;  // too
+  bool is_called_ = false;         // when they end, as it goes to sleep
+  std::uint64_t last_id_ = 0;      // of those that were submitted
+  SubmitCoalescer coalescer_{loop_};
   std::vector<std::thread> threads_;
   std::unique_ptr<Notice<void>> ready_;  // while starting
   Result<void> start_result_;

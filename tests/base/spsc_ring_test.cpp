@@ -23,18 +23,34 @@ struct Counted {
 
 }  // namespace
 
-TEST_CASE("the consumer is called once for all that it has not seen, and sees what was there by then", "[spsc_ring]") {
+TEST_CASE("the consumer is called once until it comes, and finds all that is there", "[spsc_ring]") {
   Ring ring;
+  CHECK(ring.ready() == nullptr);
   CHECK(ring.push(std::make_unique<int>(1)));
   CHECK_FALSE(ring.push(std::make_unique<int>(2)));
   ring.acknowledge();
-  CHECK(ring.push(std::make_unique<int>(3)));  // not seen, so it is called again
+  CHECK(ring.push(std::make_unique<int>(3)));  // it may have looked before this came
+  REQUIRE(ring.ready() != nullptr);
+  CHECK(*ring.ready() == 1);
+  for (const int expected : {1, 2, 3}) CHECK(*ring.pop() == expected);
+  CHECK(ring.pop() == nullptr);
+  CHECK(ring.ready() == nullptr);
+}
+
+TEST_CASE("a consumer that looks by itself is not called, and is when it looks no more", "[spsc_ring]") {
+  Ring ring;
+  ring.watch();
+  CHECK_FALSE(ring.push(std::make_unique<int>(1)));
   CHECK(*ring.pop() == 1);
-  CHECK(*ring.pop() == 2);
-  CHECK(ring.pop() == nullptr);
+  CHECK_FALSE(ring.unwatch());
+  CHECK(ring.push(std::make_unique<int>(2)));
+  ring.watch();  // it is called already, and stays so
+  CHECK_FALSE(ring.push(std::make_unique<int>(3)));
   ring.acknowledge();
-  CHECK(*ring.pop() == 3);
-  CHECK(ring.pop() == nullptr);
+  ring.watch();
+  CHECK_FALSE(ring.push(std::make_unique<int>(4)));
+  CHECK(ring.unwatch());  // something is there of which nobody will call it
+  for (const int expected : {2, 3, 4}) CHECK(*ring.pop() == expected);
 }
 
 TEST_CASE("a ring goes round as long as it is emptied in time", "[spsc_ring]") {
@@ -104,4 +120,38 @@ TEST_CASE("both sides may clear a ring at once, and each element is destroyed on
     ring.clear();
   }
   CHECK(alive == 0);
+}
+
+TEST_CASE("no element is lost to a consumer that looks for a while and then waits to be called", "[spsc_ring]") {
+  constexpr int kElements = 20'000;
+  constexpr int kPlaces = 256;
+  leasepool::detail::SpscRing<int, kPlaces> ring;
+  std::atomic<int> calls = 0;
+  std::atomic<int> fetched = 0;
+  std::jthread producer([&] {
+    for (int i = 0; i < kElements; ++i) {
+      while (i - fetched.load() >= kPlaces || i - fetched.load() > i % 7) std::this_thread::yield();
+      if (ring.push(std::make_unique<int>(i))) ++calls;
+    }
+  });
+  int answered = 0;
+  int next = 0;
+  const auto fetch = [&] {
+    while (const auto element = ring.pop()) {
+      if (*element != next) FAIL("out of order");
+      ++next;
+      ++fetched;
+    }
+  };
+  while (next < kElements) {
+    ring.watch();
+    for (int look = 0; look < 20; ++look) fetch();
+    if (ring.unwatch()) continue;
+    while (calls.load() == answered && next < kElements) std::this_thread::yield();  // hangs if a call is lost
+    if (next == kElements) break;
+    ++answered;
+    ring.acknowledge();
+    fetch();
+  }
+  CHECK(next == kElements);
 }

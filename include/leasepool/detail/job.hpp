@@ -54,14 +54,17 @@ class CancellationWatch {
 struct JobState {
   static constexpr Duration kNoTimeout = Duration::max();
 
-  // First, and so in one cache line with the job's links, what a thread touches that runs it.
+  // First, and so in one cache line with the job's links, what a thread touches that runs it. Nothing behind `id` is
+  // for it, but where a flag here says so.
   std::atomic<TimePoint> started{TimePoint{}};  // TimePoint{}: it waits for a worker; set by whoever runs it
-  std::atomic<TimePoint> ended{TimePoint{}};    // when it ended, by whoever saw that; TimePoint{}: not noted
-  bool reports_start = false;                   // the loop is told when it begins
-  bool delivered = false;                       // the caller was told before the function ended
-  bool of_batch = false;                        // is sent to busy worker processes however long they take
-  bool waits_in_pool = false;                   // the pool has not handed it to a worker
-  std::uint8_t lost_starts = 0;                 // how many workers died with it before they began it
+  TimePoint submitted{};
+  std::atomic<TimePoint> ended{TimePoint{}};  // when it ended, by whoever saw that; TimePoint{}: not noted
+  bool reports_start = false;                 // the loop is told when it begins
+  bool delivered = false;                     // the caller was told before the function ended
+  bool of_batch = false;                      // is sent to busy worker processes however long they take
+  bool waits_in_pool = false;                 // the pool has not handed it to a worker
+  bool has_stop = false;                      // `stop` is there
+  std::uint8_t lost_starts = 0;               // how many workers died with it before they began it
   std::uint64_t id = 0;
   std::stop_source stop{std::nostopstate};  // asks a function that takes a std::stop_token to end early; any thread
 
@@ -72,7 +75,6 @@ struct JobState {
   std::unique_ptr<CancellationWatch> cancellation;
   std::unique_ptr<Deferred> start_notice;  // made when it is submitted, as its start takes no memory
   std::uint64_t timer = 0;
-  TimePoint submitted{};
   Job* in_flight_next = nullptr;  // the lease's calls that have not ended, oldest first
   Job* in_flight_previous = nullptr;
   Job* early_next = nullptr;                             // of those whose callers are to be told before they end
