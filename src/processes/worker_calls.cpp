@@ -40,7 +40,10 @@ std::optional<Error> Worker::queue(std::unique_ptr<Job>& job) {
     expect_outcomes();
     return Error::out_of_memory();
   }
-  if (idle()) busy_since_ = loop_.now();
+  // A bound of its run is counted from a reading; else that of its submission is as good, or of what it waited for.
+  if (idle()) {
+    busy_since_ = job->state.reports_start ? loop_.now() : std::max(job->state.submitted, loop_.turn_time());
+  }
   sent_.add(std::move(job), sent);
   ++calls_;
   return std::nullopt;
@@ -189,7 +192,10 @@ void Worker::accept_outcome(const Frame& frame) {
     }
     remember(*job, function);
   }
-  run_times_->ran(function, Duration(static_cast<std::int64_t>(std::min(frame.function_id, std::uint64_t{INT64_MAX}))));
+  if (frame.function_id != kNotMeasured) {
+    const std::uint64_t most{INT64_MAX};
+    run_times_->ran(function, Duration(static_cast<std::int64_t>(std::min(frame.function_id, most))));
+  }
   auto ended = call_answered();
   if (decoding != nullptr) {
     decoding->take(frame);

@@ -8,7 +8,8 @@
 //        6     2  descriptors      how many are sent with its first byte, at most kMaxDescriptors
 //        8     8  payload length   bytes after the header, at most the decoder's limit
 //       16     8  call id          of the call it is about; 0 in hello
-//       24     8  function id      in call frames; of an outcome: the nanoseconds that the function ran; else 0
+//       24     8  function id      in call frames; of an outcome: the nanoseconds that the function ran, or
+//                                  kNotMeasured; else 0
 #pragma once
 
 #include <array>
@@ -37,6 +38,8 @@ enum class FrameType : std::uint32_t {
 };
 
 inline constexpr std::size_t kFrameHeaderSize = 32;
+
+inline constexpr std::uint64_t kNotMeasured = UINT64_MAX;
 
 // How much of a ring is kept free for frames `via_socket`: each frame under way needs at most one.
 inline constexpr std::size_t kMaxFramesUnderWay = 64;

@@ -127,7 +127,8 @@ int WorkerChannel::try_to_receive() noexcept {
 
 // Nothing is lost where memory is short for a moment: each step is taken again. Where it stays short, the call ends
 // this process, and the parent is told why.
-std::optional<Frame> WorkerChannel::next_call() {
+std::optional<Frame> WorkerChannel::next_call(const std::atomic<std::uint64_t>& claim) {
+  next_claim_ = &claim;
   if (!keeps_memory_ && arguments_.size() != 0) release_memory();
   for (int pauses = 0;; ++pauses) {
     try {
@@ -214,6 +215,7 @@ bool WorkerChannel::decode_from_socket() {
 }
 
 bool WorkerChannel::take_from_ring() {
+  __builtin_prefetch(next_claim_, 1);
   calls_.refresh();
   const std::size_t size = calls_.read(ring_decoder_.space());
   ring_decoder_.filled(size);

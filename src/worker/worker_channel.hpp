@@ -2,6 +2,7 @@
 // shares with its parent, and through its socket, as SharedChannel says.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -45,7 +46,8 @@ class WorkerChannel {
   [[nodiscard]] int try_to_receive() noexcept;
 
   // Waits for the next call; none when the parent has closed the channel. It is valid until the next one is asked for.
-  std::optional<Frame> next_call();
+  // Its claim comes from the parent's processor too, and is asked for together with it.
+  std::optional<Frame> next_call(const std::atomic<std::uint64_t>& claim);
 
   // Waits for the frame that comes before the first call, and before anything was sent. From the parent alone, and so
   // of any size. False when the parent has closed the channel.
@@ -88,6 +90,7 @@ class WorkerChannel {
   bool has_waited_ = false;     // for a call, the first of which may be long in coming
   std::optional<Frame> early_;  // came through the socket before the ring announced it
   bool via_socket_ = false;     // the next call comes through the socket
+  const std::atomic<std::uint64_t>* next_claim_ = nullptr;
   ArgumentMemory arguments_;
 };
 

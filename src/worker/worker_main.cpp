@@ -28,6 +28,7 @@
 #include "shared/registry.hpp"
 #include "shared/status_page.hpp"
 #include "wire/frame.hpp"
+#include "worker/run_samples.hpp"
 #include "worker/worker_channel.hpp"
 #include "worker/worker_limits.hpp"
 #include "worker/worker_setup.hpp"
@@ -81,6 +82,9 @@ class WorkerProcess {
   using Reply = WorkerChannel::Reply;
 
   SandboxPaths receive_paths();
+  [[nodiscard]] std::atomic<std::uint64_t>& next_claim() const noexcept {
+    return status_->claims[received_ % WorkerStatus::kClaims];
+  }
   bool claim(std::uint64_t call_id);
   void pass(const Frame& refused);
   void note_begin(std::uint64_t call_id) const;
@@ -95,12 +99,13 @@ class WorkerProcess {
   const WorkerSettings settings_;
   WorkerChannel channel_;
   UniqueFd memory_use_file_;
-  Reply reply_;                 // being made; has always room for a brief failure
+  Reply reply_;  // being made; has always room for a brief failure
+  RunSamples samples_;
   std::uint64_t received_ = 0;  // calls
 };
 
 void WorkerProcess::serve() {
-  while (const auto frame = channel_.next_call()) {
+  while (const auto frame = channel_.next_call(next_claim())) {
     if (frame->type != FrameType::call && frame->type != FrameType::refused_call) ::_exit(kChannelBroken);
     if (!claim(frame->call_id)) continue;
     if (frame->type == FrameType::refused_call) {
@@ -160,7 +165,9 @@ void WorkerProcess::pass(const Frame& refused) {
 // False when the parent has taken the call back, which then is not this worker's to run.
 bool WorkerProcess::claim(std::uint64_t call_id) {
   if (call_id == kInitializerCall) return true;
-  return status_->claims[received_++ % WorkerStatus::kClaims].compare_exchange_strong(call_id, 0);
+  const bool had = next_claim().compare_exchange_strong(call_id, 0);
+  ++received_;
+  return had;
 }
 
 void WorkerProcess::note_begin(std::uint64_t call_id) const {
@@ -177,7 +184,8 @@ void WorkerProcess::note_end(std::uint64_t call_id) const {
 void WorkerProcess::execute(const Frame& call) {
   begin_frame_in(reply_.frame);
   reply_.descriptors.clear();
-  const TimePoint begun = monotonic_now();
+  const bool is_measured = samples_.wanted(call.function_id);
+  const TimePoint begun = is_measured ? monotonic_now() : TimePoint{};
   FrameType type = FrameType::failure;
   try {
     type = attempt(call);
@@ -187,7 +195,12 @@ void WorkerProcess::execute(const Frame& call) {
                  {"calling ", function == nullptr ? "a function" : function->name,
                   " failed: its worker had no memory to say more"});
   }
-  const auto ran = static_cast<std::uint64_t>((monotonic_now() - begun).count());
+  std::uint64_t ran = kNotMeasured;
+  if (is_measured) {
+    const Duration measured = monotonic_now() - begun;
+    samples_.measured(call.function_id, measured);
+    ran = static_cast<std::uint64_t>(measured.count());
+  }
   finish_frame(reply_.frame, type, call.call_id, ran, reply_.descriptors.size());
 }
 
