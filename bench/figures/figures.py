@@ -4,23 +4,27 @@ builds them first."""
 import argparse
 import json
 import os
-import platform
+import pathlib
 import subprocess
 import sys
 
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+import machine
+from machine import CLOCK, PING_PONG, WAKE_UP
+
 M1_TARGET = 200  # nanoseconds
 
-# What the machine itself can do (bench/limits.cpp), by the name that a multiple of it is shown with; and the rows that
-# are shown so: by their figure, and by the end of what they are.
-PING_PONG, CLOCK = "ping-pong", "clock reading"
-LIMITS = {
-    PING_PONG: "two threads' round trip over two cache lines",
-    CLOCK: "a reading of the clock",
-}
+# Rows that are shown as a multiple of what the machine itself can do: by their figure and a part of what they are. The first
+# that fits counts.
 LIMITED = (
     ("M1", "and release", CLOCK),
+    ("M2", "one at a time", PING_PONG),
+    ("M2", "in flight", PING_PONG),
+    ("M2", "", CLOCK),
+    ("D1", "to the caller, p99", WAKE_UP),
     ("", "one at a time: until the callback", PING_PONG),
     ("", "in flight: wall time of a call", PING_PONG),
+    ("", "call with a SharedBuffer", PING_PONG),
 )
 
 
@@ -70,17 +74,14 @@ def acquire_rows(programs, quick):
 
 def add_limits(results):
     """Tells of each row that has a limit how many times that it takes."""
-    measured = {row["what"]: row["value"] for row in results["limits"][0]}
+    limits = machine.limits_of(results["limits"][0])
     for rows, _ in results.values():
         for row in rows:
-            for figure, ending, name in LIMITED:
-                if row["figure"] == figure and row["what"].endswith(ending):
-                    row["of_limit"] = f"{row['value'] / measured[LIMITS[name]]:.1f} x {name}"
-
-
-def processor():
-    with open("/proc/cpuinfo", encoding="utf-8") as lines:
-        return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+            # Where the value is a ratio, what it is of.
+            time = row.get("nanoseconds", row["value"] if row["unit"] == "ns" else None)
+            name = next((name for figure, part, name in LIMITED if row["figure"] == figure and part in row["what"]), None)
+            if time is not None and name is not None:
+                row["of_limit"] = machine.multiple_text(machine.multiple(time, name, limits), name)
 
 
 MEASURES = {
@@ -140,15 +141,14 @@ def main():
     options = parser.parse_args()
     if options.check:
         return
+    about = machine.describe()
     results = {}
     for name, measure in MEASURES.items():
         if name in (*options.only, "limits"):
             print(f"figures: {name}", file=sys.stderr)
             results[name] = measure(options.programs, options.quick)
     add_limits(results)
-    cores = len(os.sched_getaffinity(0))
-    print(f"{cores} cores ({processor()}), Linux {platform.release()}, "
-          f"load average of the last minute: {os.getloadavg()[0]:.1f}\n")
+    print(f"{about['text']}\n")
     print_table(results)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:

@@ -143,6 +143,7 @@ void Report::print_json() const {
     rows += "{\"figure\": " + json_string(row.figure) + ", \"what\": " + json_string(row.what) +
             ", \"value\": " + number_text(row.value) + ", \"unit\": " + json_string(name_of(row.unit)) +
             ", \"text\": " + json_string(text_of(row.value, row.unit));
+    if (row.nanoseconds) rows += ", \"nanoseconds\": " + number_text(*row.nanoseconds);
     if (row.has_target()) {
       rows += ", \"target\": " + json_string(target_of(row)) + ", \"reached\": " + (row.reached() ? "true" : "false");
     }

@@ -52,6 +52,7 @@ struct Row {
   Unit unit = Unit::count;
   std::optional<double> at_most{};
   std::optional<double> at_least{};
+  std::optional<double> nanoseconds{};  // where the value is a ratio: what to hold against the machine's limits
 
   [[nodiscard]] bool has_target() const noexcept { return at_most || at_least; }
   [[nodiscard]] bool reached() const noexcept {

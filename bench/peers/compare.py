@@ -1,16 +1,15 @@
 """Runs the peer programs, the echo servers and leasepool in turn and prints what came of it; tools/compare builds them and
 calls this."""
 import argparse
-import datetime
 import json
 import os
 import pathlib
-import platform
 import subprocess
 import sys
 import time
 
-import table
+import table  # first: it is what finds machine
+import machine
 from table import ECHO, ECHO_BY_HAND, ECHO_SCENARIOS, PROCESSES, ROWS, THREADS, Row, Run
 
 HERE = pathlib.Path(__file__).parent
@@ -104,7 +103,7 @@ class Comparison:
         self.versions: dict[str, str] = {}
         self.left_out: list[str] = []
         self.failures: list[str] = []
-        self.machine = describe_machine()
+        self.machine = machine.describe()
         self.limits = self.measure_limits()
         self.rows = [row for row in ROWS if all([self.is_installed(program) for program, _scenario in row.steps()])]
 
@@ -155,13 +154,7 @@ class Comparison:
         if run.returncode != 0:
             self.failures.append(f"limits: exit code {run.returncode}")
             return {}
-        limits = {}
-        for row in json.loads(run.stdout)["rows"]:
-            what = row["what"]
-            if what.startswith("... "):  # of the one before
-                what = what.replace("...", list(limits)[-1], 1)
-            limits[what] = row
-        return limits
+        return machine.limits_of(json.loads(run.stdout)["rows"])
 
     def show_progress(self, number: int, what: str, total: int, elapsed: float) -> None:
         done = len(self.runs)
@@ -184,8 +177,7 @@ class Comparison:
         return f"left out: {program}, {WHY_NOT_BUILT.get(program, 'not installed')}{lost}"
 
     def lines(self) -> list[table.Line]:
-        return table.compute(self.runs, tuple(row for row in self.rows if row.number in self.arguments.only),
-                             {what: row["value"] for what, row in self.limits.items()})
+        return table.compute(self.runs, tuple(row for row in self.rows if row.number in self.arguments.only), self.limits)
 
     def sections(self, layout) -> list[str]:
         versions = ", ".join(f"{program} {version}" for program, version in self.versions.items() if version)
@@ -195,13 +187,14 @@ class Comparison:
                "is another process.")
         tables = [table.row_cells(self.lines()), table.overview_cells(self.runs), table.echo_cells(self.runs)]
         limits = ", ".join(f"{what} {row['text']}" for what, row in self.limits.items())
-        sections = [f"{self.machine['text']}\nThe machine itself, at best: {limits}.\n{how}", *(layout(cells) for cells in tables if len(cells) > 1),
-                    f"Versions: {versions}."]
+        sections = [f"{self.machine['text']}\nThe machine itself, at best: {limits}.\n{how}",
+                    *(layout(cells) for cells in tables if len(cells) > 1), f"Versions: {versions}."]
         return sections + ["\n".join(f"- {note}" for note in self.notes())] * bool(self.notes())
 
     def as_json(self) -> dict:
         return {
-            "machine": self.machine, "limits": {what: row["value"] for what, row in self.limits.items()}, "rounds": self.arguments.rounds, "seconds": self.arguments.seconds,
+            "machine": self.machine, "limits": {what: row["value"] for what, row in self.limits.items()},
+            "rounds": self.arguments.rounds, "seconds": self.arguments.seconds,
             "versions": self.versions, "notes": self.notes(),
             "rows": [{"number": line.row.number, "what": line.row.what, "metric": line.row.metric,
                       "leasepool": line.ours, "peer": line.row.theirs, "peers": line.theirs, "ratio": line.ratio,
@@ -209,25 +202,6 @@ class Comparison:
             "runs": [{"round": run.round, "group": run.group, "program": run.program, "scenario": run.scenario,
                       "report": run.report} for run in self.runs],
         }
-
-
-def describe_machine() -> dict:
-    def value_of(path: str, name: str) -> str:
-        try:
-            lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
-        except OSError:
-            return "unknown"
-        found = (line for line in lines if line.startswith(name))
-        return next(found, "=unknown").replace(":", "=", 1).partition("=")[2].strip(' "')
-
-    machine = {
-        "cores": len(os.sched_getaffinity(0)), "kernel": platform.release(),
-        "processor": value_of("/proc/cpuinfo", "model name"), "system": value_of("/etc/os-release", "PRETTY_NAME"),
-        "load": round(os.getloadavg()[0], 2), "date": datetime.date.today().isoformat(),
-    }
-    machine["text"] = (f"{machine['cores']} cores ({machine['processor']}), Linux {machine['kernel']}, "
-                       f"{machine['system']}, {machine['date']}, load average {machine['load']} before it began.")
-    return machine
 
 
 def clear_progress() -> None:

@@ -1,6 +1,12 @@
 """What leasepool is compared in, with what, and what it is to reach; and the arithmetic from single runs to tables."""
 import dataclasses
+import pathlib
 import statistics
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+import machine
+from machine import EVENTFD_PING_PONG, PING_PONG, SYSTEM_CALL, WAKE_UP
 
 THREADS, PROCESSES = "leasepool_threads", "leasepool_processes"
 ECHO = "echo_leasepool"
@@ -20,7 +26,7 @@ class Row:
     at_least: float | None = None
     or_ours_at_least: float | None = None  # reached by our own figure alone, too
     their_scenario: str | None = None
-    limit: str | None = None  # of LIMITS: what the machine itself takes at least
+    limit: str | None = None  # of machine.LIMITS: what the machine itself takes at least
     if_by_hand_at_least: float | None = None  # at_least holds where ECHO_BY_HAND / theirs is that much, and else 1 does
 
     def steps(self) -> list[tuple[str, str]]:
@@ -42,12 +48,9 @@ class Row:
         return ratio <= self.at_most if self.at_most is not None else ratio >= self.at_least
 
 
-# What the machine itself can do (bench/limits.cpp), by the name that a multiple of it is shown with.
-PING_PONG = "ping-pong"
-LIMITS = {PING_PONG: "two threads' round trip over two cache lines"}
-
 P50, RATE, CPU = "p50_ns", "calls_per_s", "cpu_ns_per_call"
 ECHO_RATE, ECHO_CPU = "requests_per_s", "cpu_ns_per_request"
+RATES = (RATE, ECHO_RATE)
 ECHO_BYTES = (64, 16384)
 ECHO_CONNECTIONS = {"IO1": 1, "IO2": 64, "IO3": 1000}
 ECHO_SCENARIOS = tuple(f"{connections}x{size}" for connections in ECHO_CONNECTIONS.values() for size in ECHO_BYTES)
@@ -56,11 +59,15 @@ ECHO_SCENARIOS = tuple(f"{connections}x{size}" for connections in ECHO_CONNECTIO
 def echo_rows(number: str, size: int) -> list[Row]:
     scenario = f"{ECHO_CONNECTIONS[number]}x{size}"
     load = describe_echo(scenario)
+    # One connection has its two processes wait for each other.
+    limit = EVENTFD_PING_PONG if ECHO_CONNECTIONS[number] == 1 else None
     return [
-        Row(number, f"echo requests/s, {load}", scenario, ECHO_RATE, ECHO, ECHO_BY_HAND, at_least=0.9),
-        *(Row(number, f"echo requests/s, {load}", scenario, ECHO_RATE, ECHO, peer, at_least=1.2, if_by_hand_at_least=1.3)
+        Row(number, f"echo requests/s, {load}", scenario, ECHO_RATE, ECHO, ECHO_BY_HAND, at_least=0.9, limit=limit),
+        *(Row(number, f"echo requests/s, {load}", scenario, ECHO_RATE, ECHO, peer, at_least=1.2, if_by_hand_at_least=1.3,
+              limit=limit)
           for peer in ("echo_asio", "echo_libuv")),
-        Row(number, f"CPU time an echo request, {load}", scenario, ECHO_CPU, ECHO, "echo_asio", at_most=1),
+        Row(number, f"CPU time an echo request, {load}", scenario, ECHO_CPU, ECHO, "echo_asio", at_most=1,
+            limit=SYSTEM_CALL),
     ]
 
 
@@ -71,14 +78,16 @@ def describe_echo(scenario: str) -> str:
 
 ROWS = (
     Row("T1", "thread call, one at a time: p50", "one", P50, THREADS, "libuv", at_most=0.1, limit=PING_PONG),
-    Row("T2", "thread calls/s, 64 in flight", "flight64", RATE, THREADS, "libuv", at_least=3),
-    Row("T2", "thread calls/s, 1,024 in flight", "flight1024", RATE, THREADS, "libuv", at_least=2.5),
-    Row("T3", "thread call after 10 ms of idleness: p50", "idle", P50, THREADS, "libuv", at_most=1),
+    Row("T2", "thread calls/s, 64 in flight", "flight64", RATE, THREADS, "libuv", at_least=3, limit=PING_PONG),
+    Row("T2", "thread calls/s, 1,024 in flight", "flight1024", RATE, THREADS, "libuv", at_least=2.5, limit=PING_PONG),
+    Row("T3", "thread call after 10 ms of idleness: p50", "idle", P50, THREADS, "libuv", at_most=1, limit=WAKE_UP),
     Row("R1", "process call, one at a time: p50", "one", P50, PROCESSES, "socketpair", at_most=0.2,
         limit=PING_PONG),
-    Row("R1", "process call, one at a time: p50", "one", P50, PROCESSES, "ProcessPoolExecutor", at_most=0.01),
-    Row("R2", "process calls/s, 64 in flight", "flight64", RATE, PROCESSES, "libuv", at_least=2),
-    Row("R2", "process calls/s, 64 in flight", "flight64", RATE, PROCESSES, "ProcessPoolExecutor", at_least=500),
+    Row("R1", "process call, one at a time: p50", "one", P50, PROCESSES, "ProcessPoolExecutor", at_most=0.01,
+        limit=PING_PONG),
+    Row("R2", "process calls/s, 64 in flight", "flight64", RATE, PROCESSES, "libuv", at_least=2, limit=PING_PONG),
+    Row("R2", "process calls/s, 64 in flight", "flight64", RATE, PROCESSES, "ProcessPoolExecutor", at_least=500,
+        limit=PING_PONG),
     Row("C1", "CPU time a thread call, 10,000 calls/s", "paced", CPU, THREADS, "libuv", at_most=1),
     Row("C1", "CPU time a process call, 10,000 calls/s", "paced", CPU, PROCESSES, "libuv", at_most=1),
     Row("G1", "grinder items/s, 1,024 in flight, against calls/s", "grinder", RATE, THREADS, "libuv", at_least=1.5,
@@ -135,18 +144,22 @@ def ratio_of(ours: dict[int, float], theirs: dict[int, float]) -> float | None:
     return median(ours[number] / theirs[number] for number in ours if theirs.get(number, 0) > 0)
 
 
-def compute(runs: list[Run], rows: tuple[Row, ...] = ROWS, limits: dict[str, float] | None = None) -> list[Line]:
-    """`limits`: in nanoseconds, by what they are."""
+def compute(runs: list[Run], rows: tuple[Row, ...] = ROWS, limits: dict[str, dict] | None = None) -> list[Line]:
+    """`limits`: as machine.limits_of() returns them."""
     lines = []
     for row in rows:
         ours, theirs = (values(runs, program, scenario, row.metric, row.number) for program, scenario in row.steps())
         ratio = ratio_of(ours, theirs)
         row = row.given(ratio_of(values(runs, ECHO_BY_HAND, row.scenario, row.metric, row.number), theirs))
         ours, theirs = median(ours.values()), median(theirs.values())
-        limit = (limits or {}).get(LIMITS.get(row.limit))
-        lines.append(Line(row, ours, theirs, ratio, None if ratio is None else row.reached(ours, ratio),
-                          ours / limit if ours is not None and limit else None))
+        of_limit = None if ours is None or row.limit is None else machine.multiple(time_of(row, ours), row.limit, limits or {})
+        lines.append(Line(row, ours, theirs, ratio, None if ratio is None else row.reached(ours, ratio), of_limit))
     return lines
+
+
+def time_of(row: Row, value: float) -> float:
+    """In nanoseconds: of a rate what each takes."""
+    return 1e9 / value if row.metric in RATES else value
 
 
 def over_all(runs: list[Run], program: str, scenario: str, metric: str) -> float | None:
@@ -177,7 +190,7 @@ def fell_behind(runs: list[Run]) -> list[str]:
 def human(metric: str, value: float | None) -> str:
     if value is None:
         return "-"
-    if metric in (RATE, ECHO_RATE):
+    if metric in RATES:
         return f"{value:,.0f}/s"
     for unit, size in (("ms", 1e6), ("us", 1e3)):
         if value >= size:
@@ -186,14 +199,13 @@ def human(metric: str, value: float | None) -> str:
 
 
 def row_cells(lines: list[Line]) -> list[list[str]]:
-    cells = [["", "what", "leasepool", "peer", "", "ratio", "target", "reached",
-              "of the machine's limit"]]
+    cells = [["", "what", "leasepool", "peer", "", "ratio", "target", "reached", "of the machine's limit"]]
     for line in lines:
         row = line.row
         cells.append([row.number, row.what, human(row.metric, line.ours), row.theirs, human(row.metric, line.theirs),
                       "-" if line.ratio is None else f"{line.ratio:.3g}", row.target(),
                       {None: "not measured", True: "yes", False: "no"}[line.reached],
-                      "" if line.of_limit is None else f"{line.of_limit:.1f} x {row.limit}"])
+                      machine.multiple_text(line.of_limit, row.limit)])
     return cells
 
 

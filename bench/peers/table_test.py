@@ -3,7 +3,8 @@
 import unittest
 
 import table
-from table import ECHO, LIMITS, PING_PONG, PROCESSES, ROWS, THREADS, Row, Run
+from machine import CLOCK, LIMITS, PING_PONG, limits_of, multiple, multiple_text
+from table import ECHO, PROCESSES, ROWS, THREADS, Row, Run
 
 FASTER = Row("A", "a thing: p50", "one", "p50_ns", THREADS, "libuv", at_most=0.5)
 MORE = Row("B", "things/s", "grinder", "calls_per_s", THREADS, "libuv", at_least=1.5, or_ours_at_least=1000,
@@ -62,10 +63,23 @@ class TableTest(unittest.TestCase):
     def test_a_row_with_a_limit_is_shown_as_a_multiple_of_it(self):
         row = Row("A", "a thing: p50", "one", "p50_ns", THREADS, "libuv", at_most=0.5, limit=PING_PONG)
         runs = [run(0, "A", THREADS, "one", p50_ns=500), run(0, "A", "libuv", "one", p50_ns=5000)]
-        line, = table.compute(runs, (row,), {LIMITS[PING_PONG]: 200.0})
+        limits = limits_of([{"what": LIMITS[PING_PONG], "value": 200.0}])
+        line, = table.compute(runs, (row,), limits)
         self.assertEqual(table.row_cells([line])[1][-1], "2.5 x ping-pong")
+        rate = Row("A", "things/s", "flight64", "calls_per_s", THREADS, "libuv", at_least=1, limit=PING_PONG)
+        line, = table.compute([run(0, "A", THREADS, "flight64", calls_per_s=2.5e6)], (rate,), limits)
+        self.assertEqual(table.row_cells([line])[1][-1], "2.0 x ping-pong")  # 400 ns each
         line, = table.compute(runs, (row,))
         self.assertEqual(table.row_cells([line])[1][-1], "")
+
+    def test_a_limit_is_found_by_what_it_is_and_dots_stand_for_the_row_before(self):
+        limits = limits_of([{"what": "a thing", "value": 4}, {"what": "... on one processor", "value": 2},
+                            {"what": LIMITS[CLOCK], "value": 20}])
+        self.assertEqual({what: row["value"] for what, row in limits.items()},
+                         {"a thing": 4, "a thing on one processor": 2, LIMITS[CLOCK]: 20})
+        self.assertEqual(multiple_text(multiple(50, CLOCK, limits), CLOCK), "2.5 x clock reading")
+        self.assertEqual(multiple_text(multiple(5000, CLOCK, limits), CLOCK), "250 x clock reading")
+        self.assertEqual(multiple_text(multiple(50, PING_PONG, limits), PING_PONG), "")
 
     def test_echo_servers_have_a_table_of_their_own(self):
         runs = [run(0, "IO2", "echo_asio", "64x64", requests_per_s=1000, p50_ns=100, p99_ns=200, cpu_ns_per_request=50)]
