@@ -4,7 +4,7 @@ function that does nothing. Prints one line of JSON.
 
 usage: python_peers.py EXECUTOR SCENARIO SECONDS
 EXECUTOR: one of EXECUTORS below; the exit code is 3 where its module is not installed.
-SCENARIO: one, flight64, flight1024, idle, paced, as in report.hpp.
+SCENARIO: one, flight64, flight1024, idle, paced1k, paced10k, as in report.hpp.
 
 There is no event loop: the caller waits for the result, which is the least that Python can do. In flight, it waits for
 the oldest and starts another for it.
@@ -18,8 +18,8 @@ import sys
 import time
 
 WORKERS = 2
-PACED_PER_SECOND = 10_000
-IN_FLIGHT = {"one": 1, "flight64": 64, "flight1024": 1024, "idle": 1, "paced": 4096}
+PACED_PER_SECOND = {"paced1k": 1_000, "paced10k": 10_000}
+IN_FLIGHT = {"one": 1, "flight64": 64, "flight1024": 1024, "idle": 1, **dict.fromkeys(PACED_PER_SECOND, 4096)}
 EIGHT_BYTES = 1 << 62  # added to each argument: a small int would take fewer bytes on its way
 NOT_INSTALLED = 3
 
@@ -118,7 +118,8 @@ class Measurement:
     def run_for(self, seconds: float) -> None:
         self.calls, self.ticks, self.latencies = 0, 0, []
         begin = time.monotonic_ns()
-        how = {"idle": self.one_after_idleness, "paced": self.by_schedule}.get(self.scenario, self.back_to_back)
+        how = {"idle": self.one_after_idleness, **dict.fromkeys(PACED_PER_SECOND, self.by_schedule)}.get(
+            self.scenario, self.back_to_back)
         how(begin, begin + int(seconds * 1e9))
         self.elapsed = (time.monotonic_ns() - begin) / 1e9
 
@@ -149,7 +150,7 @@ class Measurement:
         started = 0
         while (now := time.monotonic_ns()) < end:
             self.ticks += 1
-            due = (now - begin) * PACED_PER_SECOND // 1_000_000_000
+            due = (now - begin) * PACED_PER_SECOND[self.scenario] // 1_000_000_000
             while started < due and len(self.pending) < self.in_flight:
                 self.start()
                 started += 1
@@ -170,8 +171,8 @@ class Measurement:
             self.latencies.sort()
             report["p50_ns"] = self.latencies[len(self.latencies) // 2]
             report["p99_ns"] = self.latencies[len(self.latencies) * 99 // 100]
-        if self.scenario == "paced":
-            report["offered_per_s"] = PACED_PER_SECOND
+        if self.scenario in PACED_PER_SECOND:
+            report["offered_per_s"] = PACED_PER_SECOND[self.scenario]
             report["ticks_per_s"] = round(self.ticks / self.elapsed, 1)
         return report
 

@@ -17,18 +17,18 @@ namespace peers {
 using Clock = std::chrono::steady_clock;
 
 inline constexpr std::size_t kWorkers = 2;
-inline constexpr int kPacedPerSecond = 10'000;
 
 enum class Pace {
   back_to_back,    // a call that has ended starts the next
   after_idleness,  // 10 ms after a call has ended comes the next
-  by_schedule,     // kPacedPerSecond, whether or not earlier ones have ended
+  by_schedule,     // calls_per_s, whether or not earlier ones have ended
 };
 
 struct Scenario {
   std::string_view name;
   std::size_t most_in_flight;
   Pace pace;
+  int calls_per_s = 0;  // by_schedule alone
 };
 
 inline constexpr std::array kScenarios = {
@@ -36,7 +36,9 @@ inline constexpr std::array kScenarios = {
     Scenario{"flight64", 64, Pace::back_to_back},
     Scenario{"flight1024", 1024, Pace::back_to_back},
     Scenario{"idle", 1, Pace::after_idleness},
-    Scenario{"paced", 4096, Pace::by_schedule},
+    Scenario{"paced1k", 4096, Pace::by_schedule, 1'000},
+    Scenario{"paced10k", 4096, Pace::by_schedule, 10'000},
+    Scenario{"paced100k", 4096, Pace::by_schedule, 100'000},
     Scenario{"grinder", 1024, Pace::back_to_back},  // of leasepool alone
 };
 
@@ -86,7 +88,7 @@ struct Report {
                   static_cast<unsigned long long>(latencies.percentile(99)));
     }
     if (scenario.pace == Pace::by_schedule) {
-      std::printf(R"(, "offered_per_s": %d, "ticks_per_s": %.1f)", kPacedPerSecond,
+      std::printf(R"(, "offered_per_s": %d, "ticks_per_s": %.1f)", scenario.calls_per_s,
                   static_cast<double>(ticks) / seconds);
     }
     std::puts("}");

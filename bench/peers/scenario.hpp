@@ -107,8 +107,8 @@ class Measurement final : public Caller {
   void start_those_due() {
     peer_.set_alarm(Alarm::pace, std::chrono::milliseconds(1));
     const Clock::time_point now = Clock::now();
-    const auto due = static_cast<std::uint64_t>((now - first_) /
-                                                (std::chrono::nanoseconds(std::chrono::seconds(1)) / kPacedPerSecond));
+    const auto interval = std::chrono::nanoseconds(std::chrono::seconds(1)) / arguments_.scenario.calls_per_s;
+    const auto due = static_cast<std::uint64_t>((now - first_) / interval);
     ++report_.ticks;
     while (started_ < due && !free_.empty()) start(now);
   }
