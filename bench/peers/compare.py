@@ -22,7 +22,9 @@ PROGRAMS = {
     "asio": ALL_SCENARIOS,
     "onetbb": ALL_SCENARIOS,
     "glib": ALL_SCENARIOS,
+    "condvar": ALL_SCENARIOS,
     "socketpair": ("one", "idle"),
+    **dict.fromkeys(table.RPC_PEERS, ALL_SCENARIOS),
     "ProcessPoolExecutor": ALL_SCENARIOS[:-1],  # nowhere near 100,000 calls/s
     "ThreadPoolExecutor": ("one", "flight64"),
     "billiard": ("one", "flight64"),
@@ -36,7 +38,11 @@ PROGRAMS = {
 }
 IN_PYTHON = ("ProcessPoolExecutor", "ThreadPoolExecutor", "billiard", "pebble", "loky")
 NOT_HERE = 3  # exit code of python_peers.py and of echo/measure.py
-WHY_NOT_BUILT = {ECHO: "there is no leasepool/stream.hpp"}  # others are not installed
+WHY_NOT_BUILT = {  # others are not installed
+    ECHO: "there is no leasepool/stream.hpp",
+    "grpc": "grpc++, protobuf, protoc or grpc_cpp_plugin is not installed",
+    "capnproto": "capnp-rpc or its compiler capnp is not installed",
+}
 GROUPS = (*dict.fromkeys(row.number for row in ROWS), "peers")
 
 
@@ -105,7 +111,7 @@ class Comparison:
         self.failures: list[str] = []
         self.machine = machine.describe()
         self.limits = self.measure_limits()
-        self.rows = [row for row in ROWS if all([self.is_installed(program) for program, _scenario in row.steps()])]
+        self.rows = [there for row in ROWS if (there := row.among(self.is_installed)) is not None]
 
     def run(self) -> None:
         steps = [step for step in plan(self.rows, self.arguments.only) if self.is_installed(step[1])]
@@ -172,7 +178,7 @@ class Comparison:
 
     def why_left_out(self, program: str) -> str:
         numbers = dict.fromkeys(row.number for row in ROWS if row.number in self.arguments.only
-                                and program in dict(row.steps()))
+                                and program in dict(row.steps()) and row.among(self.is_installed) is None)
         lost = f", and with it what compares it: {', '.join(numbers)}" if numbers else ""
         return f"left out: {program}, {WHY_NOT_BUILT.get(program, 'not installed')}{lost}"
 
@@ -197,7 +203,7 @@ class Comparison:
             "rounds": self.arguments.rounds, "seconds": self.arguments.seconds,
             "versions": self.versions, "notes": self.notes(),
             "rows": [{"number": line.row.number, "what": line.row.what, "metric": line.row.metric,
-                      "leasepool": line.ours, "peer": line.row.theirs, "peers": line.theirs, "ratio": line.ratio,
+                      "leasepool": line.ours, "peer": line.peer, "peers": line.theirs, "ratio": line.ratio,
                       "target": line.row.target(), "reached": line.reached} for line in self.lines()],
             "runs": [{"round": run.round, "group": run.group, "program": run.program, "scenario": run.scenario,
                       "report": run.report} for run in self.runs],

@@ -1,18 +1,24 @@
 #!/usr/bin/env python3
-"""Runs peer programs for an instant on each of their scenarios, and checks the line that each prints.
+"""Runs peer programs for an instant on each of their scenarios, and checks the line that each prints; and that what has
+worker processes leaves none behind, however it ends.
 
 usage: smoke_test.py PROGRAM...
 """
 import json
+import os
 import pathlib
+import select
 import subprocess
 import sys
+import time
 
 SCENARIOS = ["one", "flight64", "flight1024", "idle", "paced1k", "paced10k", "paced100k"]
+WORKERS = {"peer_socketpair": 1, "peer_grpc": 2, "peer_capnproto": 2, "peer_zeromq": 2}
+LIMIT = 60  # seconds, generous: nothing takes long
 
 
 def check(program: str, scenario: str) -> None:
-    run = subprocess.run([program, scenario, "0.05"], capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run([program, scenario, "0.05"], capture_output=True, text=True, timeout=LIMIT, check=False)
     where = f"{program} {scenario}"
     assert run.returncode == 0, f"{where}: exit code {run.returncode}: {run.stderr}"
     lines = run.stdout.splitlines()
@@ -26,12 +32,33 @@ def check(program: str, scenario: str) -> None:
         assert 0 < report["p50_ns"] <= report["p99_ns"], lines[0]
 
 
+def children_of(process: int) -> list[int]:
+    return [int(child) for child in pathlib.Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def check_that_none_is_left(program: str, workers: int) -> None:
+    killed = subprocess.Popen([program, "one", str(LIMIT)], stdout=subprocess.DEVNULL)
+    until = time.monotonic() + LIMIT
+    while len(children := children_of(killed.pid)) < workers:
+        assert killed.poll() is None and time.monotonic() < until, f"{program}: {len(children)} of {workers} workers"
+        time.sleep(0.01)
+    watched = [os.pidfd_open(child) for child in children]
+    killed.kill()
+    killed.wait()
+    for child in watched:
+        ended, _, _ = select.select([child], [], [], LIMIT)
+        assert ended, f"{program}: a worker outlives it"
+        os.close(child)
+
+
 def main() -> None:
     for program in sys.argv[1:]:
         name = pathlib.Path(program).name
         scenarios = ["one", "idle"] if name == "peer_socketpair" else SCENARIOS
         for scenario in scenarios + (["grinder"] if "leasepool" in name else []):
             check(program, scenario)
+        if name in WORKERS:
+            check_that_none_is_left(program, WORKERS[name])
         misused = subprocess.run([program, "no such scenario", "1"], capture_output=True, text=True, check=False)
         assert misused.returncode == 1 and "usage" in misused.stderr, f"{program}: {misused}"
 

@@ -3,6 +3,7 @@ import dataclasses
 import pathlib
 import statistics
 import sys
+from collections.abc import Callable
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 import machine
@@ -15,13 +16,14 @@ ECHO_BY_HAND = "echo_liburing"  # what a server on this kernel can reach
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One figure: `metric` of `scenario` on the programs `ours` and `theirs`, and the ratio ours / theirs to reach."""
+    """One figure: `metric` of `scenario` on the programs `ours` and `theirs`, and the ratio ours / theirs to reach. Of
+    several peers the best counts."""
     number: str
     what: str
     scenario: str
     metric: str
     ours: str
-    theirs: str
+    theirs: str | tuple[str, ...]
     at_most: float | None = None
     at_least: float | None = None
     or_ours_at_least: float | None = None  # reached by our own figure alone, too
@@ -29,8 +31,18 @@ class Row:
     limit: str | None = None  # of machine.LIMITS: what the machine itself takes at least
     if_by_hand_at_least: float | None = None  # at_least holds where ECHO_BY_HAND / theirs is that much, and else 1 does
 
+    def peers(self) -> tuple[str, ...]:
+        return (self.theirs,) if isinstance(self.theirs, str) else self.theirs
+
     def steps(self) -> list[tuple[str, str]]:
-        return [(self.ours, self.scenario), (self.theirs, self.their_scenario or self.scenario)]
+        return [(self.ours, self.scenario), *((peer, self.their_scenario or self.scenario) for peer in self.peers())]
+
+    def among(self, is_there: Callable[[str], bool]) -> "Row | None":
+        """The row with those peers alone that are there; none where it cannot be measured."""
+        there = tuple([peer for peer in self.peers() if is_there(peer)])
+        if not is_there(self.ours) or not there:
+            return None
+        return self if there == self.peers() else dataclasses.replace(self, theirs=there)
 
     def given(self, by_hand: float | None) -> "Row":
         """The row with the target that holds for that ratio of ECHO_BY_HAND to theirs."""
@@ -82,6 +94,7 @@ def describe_echo(scenario: str) -> str:
     return f"{int(connections):,} connection{'s' * (connections != '1')}, {int(size):,} bytes"
 
 
+RPC_PEERS = ("grpc", "capnproto", "zeromq")
 PACED = {1_000: "paced1k", 10_000: "paced10k", 100_000: "paced100k"}
 ROWS = (
     Row("T1", "thread call, one at a time: p50", "one", P50, THREADS, "libuv", at_most=0.1, limit=PING_PONG),
@@ -95,6 +108,8 @@ ROWS = (
     Row("R2", "process calls/s, 64 in flight", "flight64", RATE, PROCESSES, "libuv", at_least=2, limit=PING_PONG),
     Row("R2", "process calls/s, 64 in flight", "flight64", RATE, PROCESSES, "ProcessPoolExecutor", at_least=500,
         limit=PING_PONG),
+    Row("P1", "process call, one at a time: p50", "one", P50, PROCESSES, RPC_PEERS, at_most=0.1, limit=PING_PONG),
+    Row("P2", "process calls/s, 64 in flight", "flight64", RATE, PROCESSES, RPC_PEERS, at_least=2, limit=PING_PONG),
     *(paced_row(rate, kind, ours) for rate in PACED for kind, ours in (("thread", THREADS), ("process", PROCESSES))),
     Row("G1", "grinder items/s, 1,024 in flight, against calls/s", "grinder", RATE, THREADS, "libuv", at_least=1.5,
         or_ours_at_least=2_000_000, their_scenario="flight1024"),
@@ -126,6 +141,7 @@ class Run:
 class Line:
     """A row with its figures, each a median over the rounds; none where nothing was measured."""
     row: Row
+    peer: str  # the best of the row's
     ours: float | None
     theirs: float | None
     ratio: float | None  # the median of the rounds' ratios
@@ -154,13 +170,24 @@ def compute(runs: list[Run], rows: tuple[Row, ...] = ROWS, limits: dict[str, dic
     """`limits`: as machine.limits_of() returns them."""
     lines = []
     for row in rows:
-        ours, theirs = (values(runs, program, scenario, row.metric, row.number) for program, scenario in row.steps())
+        ours, *measured = (values(runs, program, scenario, row.metric, row.number) for program, scenario in row.steps())
+        peer, theirs = best_of(row, measured)
         ratio = ratio_of(ours, theirs)
         row = row.given(ratio_of(values(runs, ECHO_BY_HAND, row.scenario, row.metric, row.number), theirs))
         ours, theirs = median(ours.values()), median(theirs.values())
-        of_limit = None if ours is None or row.limit is None else machine.multiple(time_of(row, ours), row.limit, limits or {})
-        lines.append(Line(row, ours, theirs, ratio, None if ratio is None else row.reached(ours, ratio), of_limit))
+        of_limit = None
+        if ours is not None and row.limit is not None:
+            of_limit = machine.multiple(time_of(row, ours), row.limit, limits or {})
+        lines.append(Line(row, peer, ours, theirs, ratio, None if ratio is None else row.reached(ours, ratio), of_limit))
     return lines
+
+
+def best_of(row: Row, measured: list[dict[int, float]]) -> tuple[str, dict[int, float]]:
+    """The peer with the best median, and its values by round."""
+    peers = list(zip(row.peers(), measured))
+    best = max if row.metric in RATES else min
+    return best([(peer, by_round) for peer, by_round in peers if by_round] or peers[:1],
+                key=lambda each: median(each[1].values()))
 
 
 def time_of(row: Row, value: float) -> float:
@@ -207,7 +234,8 @@ def row_cells(lines: list[Line]) -> list[list[str]]:
     cells = [["", "what", "leasepool", "peer", "", "ratio", "target", "reached", "of the machine's limit"]]
     for line in lines:
         row = line.row
-        cells.append([row.number, row.what, human(row.metric, line.ours), row.theirs, human(row.metric, line.theirs),
+        peer = line.peer if isinstance(row.theirs, str) else f"{line.peer}, best of {len(row.theirs)}"
+        cells.append([row.number, row.what, human(row.metric, line.ours), peer, human(row.metric, line.theirs),
                       "-" if line.ratio is None else f"{line.ratio:.3g}", row.target(),
                       {None: "not measured", True: "yes", False: "no"}[line.reached],
                       machine.multiple_text(line.of_limit, row.limit)])

@@ -4,11 +4,13 @@ import unittest
 
 import table
 from machine import CLOCK, LIMITS, PING_PONG, limits_of, multiple, multiple_text
-from table import ECHO, PROCESSES, ROWS, THREADS, Row, Run
+from table import ECHO, PACED, PROCESSES, ROWS, RPC_PEERS, THREADS, Row, Run
 
 FASTER = Row("A", "a thing: p50", "one", "p50_ns", THREADS, "libuv", at_most=0.5)
 MORE = Row("B", "things/s", "grinder", "calls_per_s", THREADS, "libuv", at_least=1.5, or_ours_at_least=1000,
            their_scenario="flight1024")
+BEST = Row("P", "a thing: p50", "one", "p50_ns", PROCESSES, ("grpc", "capnproto", "zeromq"), at_most=0.1)
+BEST_RATE = Row("P", "things/s", "flight64", "calls_per_s", PROCESSES, ("grpc", "capnproto", "zeromq"), at_least=2)
 
 
 def run(number: int, group: str, program: str, scenario: str, **report: float) -> Run:
@@ -80,6 +82,31 @@ class TableTest(unittest.TestCase):
         self.assertEqual(multiple_text(multiple(50, CLOCK, limits), CLOCK), "2.5 x clock reading")
         self.assertEqual(multiple_text(multiple(5000, CLOCK, limits), CLOCK), "250 x clock reading")
         self.assertEqual(multiple_text(multiple(50, PING_PONG, limits), PING_PONG), "")
+
+    def test_of_several_peers_the_best_counts_and_is_named(self):
+        runs = [run(0, "P", PROCESSES, "one", p50_ns=6), run(0, "P", "grpc", "one", p50_ns=80),
+                run(0, "P", "capnproto", "one", p50_ns=50), run(0, "P", "zeromq", "one")]
+        line, = table.compute(runs, (BEST,))
+        self.assertEqual((line.peer, line.theirs, line.ratio, line.reached), ("capnproto", 50, 0.12, False))
+        self.assertEqual(table.row_cells([line])[1][3], "capnproto, best of 3")
+        runs = [run(0, "P", PROCESSES, "flight64", calls_per_s=20), run(0, "P", "grpc", "flight64", calls_per_s=5),
+                run(0, "P", "zeromq", "flight64", calls_per_s=10)]
+        line, = table.compute(runs, (BEST_RATE,))
+        self.assertEqual((line.peer, line.theirs, line.ratio, line.reached), ("zeromq", 10, 2, True))
+
+    def test_a_row_is_measured_with_the_peers_that_are_there(self):
+        self.assertEqual(BEST.among(lambda program: True), BEST)
+        self.assertEqual(BEST.among(lambda program: program != "grpc").peers(), ("capnproto", "zeromq"))
+        self.assertIsNone(BEST.among(lambda program: program == PROCESSES))
+        self.assertIsNone(BEST.among(lambda program: program != PROCESSES))
+        self.assertIsNone(FASTER.among(lambda program: program != "libuv"))
+
+    def test_processes_are_held_against_the_best_rpc_and_cpu_time_at_three_rates(self):
+        by_number = {number: [row for row in ROWS if row.number == number] for number in ("P1", "P2", "C1")}
+        (latency,), (rate,) = by_number["P1"], by_number["P2"]
+        self.assertEqual((latency.peers(), latency.at_most, rate.peers(), rate.at_least), (RPC_PEERS, 0.1, RPC_PEERS, 2))
+        self.assertEqual({(row.ours, row.scenario, row.theirs, row.at_most) for row in by_number["C1"]},
+                         {(ours, scenario, "libuv", 1) for ours in (THREADS, PROCESSES) for scenario in PACED.values()})
 
     def test_echo_servers_have_a_table_of_their_own(self):
         runs = [run(0, "IO2", "echo_asio", "64x64", requests_per_s=1000, p50_ns=100, p99_ns=200, cpu_ns_per_request=50)]
