@@ -26,6 +26,7 @@
 #include "worker/close_descriptors.hpp"
 #include "worker/fork_server_connection.hpp"
 #include "worker/forked_worker.hpp"
+#include "worker/worker_setup.hpp"
 
 namespace leasepool::detail {
 
@@ -59,6 +60,7 @@ class Server {
   UniqueFd control_;
   UniqueFd self_;  // a pidfd of this process, which its reserve watches; none where the system refuses it
   UniqueFd root_;
+  sigset_t while_waiting_{};  // blocked
   WorkerMaker maker_;
   bool hung_up_ = false;       // nobody holds the program's end of the control socket
   bool in_want_ = false;       // of memory
@@ -106,6 +108,7 @@ const char* Server::start() {
     maker_.open_files = std::exchange(limit.rlim_cur, limit.rlim_max);
     ::setrlimit(RLIMIT_NOFILE, &limit);
   }
+  if (const char* const failed = prepare_for_workers()) return failed;
   if (!prepare_process()) return "sigaction";
   (void)room_for_nesting();  // looked up here for all workers, who may have a sandbox that forbids it
   const timespec at_once{};
@@ -132,19 +135,17 @@ bool Server::prepare_process() {
   // What workers leave behind comes to it, and not to a program that is the init process of its container. Where that
   // cannot be, it goes to the system's.
   ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-  // Its life hangs on the program's alone: a Ctrl-C, or a SIGTERM to the whole service, is for that to handle.
-  for (int signal = 1; signal < NSIG; ++signal) {
-    const bool is_of_a_crash = signal == SIGILL || signal == SIGTRAP || signal == SIGABRT || signal == SIGBUS ||
-                               signal == SIGFPE || signal == SIGSEGV || signal == SIGSYS;
-    std::signal(signal, is_of_a_crash ? SIG_DFL : SIG_IGN);
-  }
   struct sigaction interrupts{};
   interrupts.sa_handler = [](int /*signal*/) {};
-  const bool hears = ::sigaction(SIGCHLD, &interrupts, nullptr) == 0;
-  sigset_t child;
-  sigemptyset(&child);
-  sigaddset(&child, SIGCHLD);
-  return ::sigprocmask(SIG_SETMASK, &child, nullptr) == 0 && hears;  // blocked but while it waits
+  if (::sigaction(SIGCHLD, &interrupts, nullptr) != 0) return false;
+  // Its life hangs on the program's alone: a Ctrl-C, or a SIGTERM to the whole service, is for that to handle. So these
+  // are blocked, and not ignored, which its workers would inherit.
+  sigset_t blocked;
+  sigfillset(&blocked);
+  for (const int crash : {SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS}) sigdelset(&blocked, crash);
+  while_waiting_ = blocked;
+  sigdelset(&while_waiting_, SIGCHLD);
+  return ::sigprocmask(SIG_SETMASK, &blocked, nullptr) == 0;
 }
 
 bool Server::refill_reserve() noexcept {
@@ -193,9 +194,8 @@ void Server::wait_for_events() {
   if (in_want_ || reaps_again_) most = kServerPause;
   if (reserve_ == 0 && !hung_up_) most = std::min(most, std::max(Duration{}, reserve_due_ - monotonic_now()));
   const timespec timeout = most == Duration::max() ? timespec{} : as_timespec(most);
-  sigset_t none;
-  sigemptyset(&none);
-  if (::ppoll(polled_.data(), polled_.size(), most == Duration::max() ? nullptr : &timeout, &none) >= 0) return;
+  const timespec* const until = most == Duration::max() ? nullptr : &timeout;
+  if (::ppoll(polled_.data(), polled_.size(), until, &while_waiting_) >= 0) return;
   const bool interrupted = errno == EINTR;
   if (!interrupted) rest();
   for (std::size_t at = 0; at < polled_.size(); ++at) {

@@ -19,18 +19,9 @@ namespace leasepool::detail {
 
 namespace {
 
-void leave_to_the_program(int /*signal*/) {}
-
-// The program's handlers are not the worker's. Its own end is the program's business: a SIGTERM to a whole service must
-// not end what the program waits for, so those signals have a handler that does nothing. Programs that a function
-// executes have their defaults again, as they would not if the signals were ignored.
+// The rest is as the fork server prepared it for its workers.
 void set_signals() noexcept {
-  for (int signal = 1; signal < NSIG; ++signal) std::signal(signal, SIG_DFL);  // fails for KILL and STOP: fine
-  std::signal(SIGPIPE, SIG_IGN);  // a function that writes to a closed pipe gets EPIPE instead of dying
-  struct sigaction nothing{};
-  nothing.sa_handler = leave_to_the_program;
-  nothing.sa_flags = SA_RESTART;
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::sigaction(signal, &nothing, nullptr);
+  std::signal(SIGCHLD, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);

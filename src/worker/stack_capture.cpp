@@ -136,8 +136,7 @@ void handle(int signal, void (*handler)(int, siginfo_t*, void*), int flags) noex
 
 }  // namespace
 
-void note_stacks_in(WorkerStatus& status) {
-  noted() = {.status = &status, .pid = ::getpid()};
+void prepare_stack_notes() {
   std::array<void*, 1> warm_up{};
   ::backtrace(warm_up.data(), 1);
   give_handlers_a_stack();
@@ -146,5 +145,7 @@ void note_stacks_in(WorkerStatus& status) {
   }
   handle(kStackSignal, handle_stack_signal, SA_RESTART);
 }
+
+void note_stacks_in(WorkerStatus& status) noexcept { noted() = {.status = &status, .pid = ::getpid()}; }
 
 }  // namespace leasepool::detail

@@ -1,4 +1,4 @@
-// Standard streams, exit(), forked children, signals.
+// Standard streams, exit(), forked children, signals: once for all workers, and what each does for itself.
 #include "worker/worker_setup.hpp"
 
 #include <fcntl.h>
@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -20,7 +21,7 @@ namespace leasepool::detail {
 namespace {
 
 bool& is_it_the_worker() noexcept {
-  static bool is_it = true;
+  static bool is_it = false;
   return is_it;
 }
 
@@ -41,6 +42,20 @@ std::optional<Error> detach_standard_input() {
   }
   if (nothing.get() == STDIN_FILENO) (void)nothing.release();
   return std::nullopt;
+}
+
+void leave_to_the_program(int /*signal*/) {}
+
+// The program's handlers are not the worker's. Its own end is the program's business: a SIGTERM to a whole service must
+// not end what the program waits for, so those signals have a handler that does nothing. Programs that a function
+// executes have their defaults again, as they would not if the signals were ignored.
+void set_signals() noexcept {
+  for (int signal = 1; signal < NSIG; ++signal) std::signal(signal, SIG_DFL);  // fails for KILL and STOP: fine
+  std::signal(SIGPIPE, SIG_IGN);  // a function that writes to a closed pipe gets EPIPE instead of dying
+  struct sigaction nothing{};
+  nothing.sa_handler = leave_to_the_program;
+  nothing.sa_flags = SA_RESTART;
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::sigaction(signal, &nothing, nullptr);
 }
 
 // A function that calls exit() ends the worker; the program's own static objects are not the worker's to destroy.
@@ -64,13 +79,18 @@ Error set_up_error(const char* what, int error) noexcept {
 
 bool is_the_worker() noexcept { return is_it_the_worker(); }
 
+const char* prepare_for_workers() {
+  set_signals();
+  prepare_stack_notes();
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // so that lines come when they are printed, and before a crash
+  if (::on_exit(exit_without_destructors, nullptr) != 0) return errno = ENOMEM, "on_exit";
+  errno = ::pthread_atfork(nullptr, nullptr, [] { is_it_the_worker() = false; });
+  return errno == 0 ? nullptr : "pthread_atfork";
+}
+
 std::optional<Error> set_up_worker_process(WorkerStatus& status) {
   if (auto failure = detach_standard_input()) return failure;
-  if (::on_exit(exit_without_destructors, nullptr) != 0) return set_up_error("prepare its end: on_exit", ENOMEM);
-  if (const int error = ::pthread_atfork(nullptr, nullptr, [] { is_it_the_worker() = false; }); error != 0) {
-    return set_up_error("prepare for forks of its functions: pthread_atfork", error);
-  }
-  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // so that lines come when they are printed, and before a crash
+  is_it_the_worker() = true;
   log_to_parent(status);
   note_stacks_in(status);
   return std::nullopt;

@@ -8,7 +8,12 @@
 
 namespace leasepool::detail {
 
-// Returns what could not be set and why. Of crashes in a process whose handlers are refused there are no stacks.
+// In the fork server, once: what is the same in all workers, which inherit it, so that a new one has less to do. The
+// name of the call that is refused, null if none is. Of crashes in processes whose handlers are refused there are no
+// stacks.
+const char* prepare_for_workers();
+
+// Returns what could not be set and why.
 std::optional<Error> set_up_worker_process(WorkerStatus& status);
 
 // Its two steps for whoever else sets something up in it: a descriptor in the place of another (0 or an errno), and the

@@ -62,7 +62,7 @@ const std::vector<SystemCall>& table() {
       {"ftruncate", {SYS_ftruncate}, {P}, {EINTR, ENOSPC, ENOMEM, EFBIG, EPERM}, " ftruncate "},
       {"mmap", {SYS_mmap}, {P, S, W}, {ENOMEM, EAGAIN, EPERM}, " mmap "},
       {"madvise", {SYS_madvise}, {P, W}, {ENOMEM, EAGAIN, EINVAL}, " madvise "},
-      {"sigaltstack", {SYS_sigaltstack}, {W}, {ENOMEM, EPERM}, " sigaltstack "},
+      {"sigaltstack", {SYS_sigaltstack}, {S}, {ENOMEM, EPERM}, " sigaltstack "},
       // Descriptors and files.
       {"openat",
        {LEGACY(open) SYS_openat},
