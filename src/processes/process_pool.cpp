@@ -48,6 +48,7 @@ ProcessPool::~ProcessPool() { check(workers_.empty() && !spawner_, "a process po
 void ProcessPool::start(std::move_only_function<void(Result<void>)> ready) {
   check(!spawner_, "a process pool starts once");
   backoff_.keep();
+  next_turn_.keep();
   kill_patience_.keep();
   ready_ = std::make_unique<Notice<void>>(
       [self = shared_from_this(), ready = std::move(ready)](Result<void> result) mutable {
@@ -247,7 +248,7 @@ void ProcessPool::worker_finished(Worker& worker, std::unique_ptr<Job> job) {
     worker.close_idle();
   } else if (options_.worker_reuse == WorkerReuse::call) {
     discard(worker);
-    refill();
+    replace_next_turn();
   } else if (is_due_for_recycling(worker)) {
     recycle(worker);
   } else {

@@ -95,6 +95,7 @@ class ProcessPool final : public Pool,
   [[nodiscard]] bool is_due_for_recycling(const Worker& worker) const noexcept;
   void recycle(Worker& worker);
   void discard(Worker& worker);
+  void replace_next_turn();
   void cancel_start_timer(std::uint64_t worker_id);
   [[nodiscard]] Worker* holder_of(const Job& job) const;
   void decoding_done(std::uint64_t worker_id, const std::shared_ptr<Decoding>& decoding);
@@ -146,6 +147,7 @@ class ProcessPool final : public Pool,
   std::size_t deaths_in_calls_ = 0;  // in a row, with no call in between that came to its end
   std::size_t lost_servers_ = 0;     // in a row, with requests unanswered
   KeptTimer backoff_{loop_};
+  KeptTimer next_turn_{loop_};  // in which used workers are replaced
   KeptTimer kill_patience_{loop_};
   std::unordered_map<std::uint64_t, TimerId> start_timers_;
   std::optional<Error> broken_;          // with the last cause

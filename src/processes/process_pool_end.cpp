@@ -106,6 +106,7 @@ void ProcessPool::release_all() noexcept {
   for (const auto& [id, timer] : start_timers_) loop_.cancel_timer(timer);
   start_timers_.clear();
   backoff_.disarm();
+  next_turn_.disarm();
   kill_patience_.disarm();
   if (spawner_) spawner_->detach();
   spawner_.reset();

@@ -56,12 +56,23 @@ void ProcessPool::discard(Worker& worker) {
   worker.kill();
 }
 
+// What comes next has the spare ones at once; to have others made takes the loop longer than all that it does for a
+// call.
+void ProcessPool::replace_next_turn() {
+  promote_spares();
+  if (closing_ || next_turn_.is_set()) return;
+  next_turn_.set(loop_.now(), [this] {
+    next_turn_.came();
+    refill();
+  });
+}
+
 void ProcessPool::lease_ended() {
   if (options_.worker_reuse == WorkerReuse::always) return;
   for_each_worker([this](Worker& worker) {
     if (worker.was_used() && !worker.dying()) discard(worker);
   });
-  refill();
+  replace_next_turn();
 }
 
 }  // namespace leasepool::detail

@@ -110,8 +110,9 @@ std::optional<LoggedLine> find_logged_line(std::string_view line) noexcept {
 }
 
 void log_to_parent(WorkerStatus& status) {
-  static ParentLog log(open_standard_error(), status);
-  set_process_log_target(log);
+  static auto* const log =
+      new ParentLog(open_standard_error(), status);  // never destroyed: the process may end anywhere
+  set_process_log_target(*log);
 }
 
 }  // namespace leasepool::detail
