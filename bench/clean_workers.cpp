@@ -12,9 +12,11 @@
 #include <utility>
 #include <vector>
 
+#include "figures/bare_workers.hpp"
 #include "figures/manager.hpp"
 #include "figures/report.hpp"
 
+using figures::Rate;
 using figures::Unit;
 using leasepool::ExecutorBackend;
 using leasepool::Histogram;
@@ -32,11 +34,6 @@ LEASEPOOL_REGISTER(bench_clean::time_here);
 namespace {
 
 double nanoseconds(leasepool::Duration duration) { return static_cast<double>(duration.count()); }
-
-struct Rate {
-  double per_second = 0;
-  Histogram times{};
-};
 
 // One after the other, as a program would do it without a library: the child computes and exits, the parent waits.
 Rate fork_run_and_wait(std::size_t count) {
@@ -127,6 +124,8 @@ int main(int argc, char** argv) try {
   const std::size_t calls = options.count("calls");
   figures::progress(options, "bare fork");
   const Rate bare = fork_run_and_wait(calls);
+  figures::progress(options, "a worker for each call, by hand");
+  const Rate floor = figures::bare_workers(options.count("spares"), calls, bench_clean::time_here);
   figures::progress(options, "a worker for each call");
   const Rate fresh = fresh_workers(options.count("in-flight"), options.count("spares"), calls);
   figures::progress(options, "first calls of leases");
@@ -136,6 +135,19 @@ int main(int argc, char** argv) try {
   report.add(
       {.figure = {}, .what = "fork, run and wait of this program", .value = bare.per_second, .unit = Unit::per_second});
   add_time(report, "... p50", bare.times.percentile(50));
+  report.add({.figure = {},
+              .what = "calls with a worker of their own, by hand",
+              .value = floor.per_second,
+              .unit = Unit::per_second});
+  report.add({.figure = {},
+              .what = "... of what bare fork, run and wait makes",
+              .value = floor.per_second / bare.per_second,
+              .unit = Unit::ratio});
+  add_time(report, "... p50", floor.times.percentile(50));
+  report.add({.figure = {},
+              .what = "... p99, of a bare fork's p50",
+              .value = nanoseconds(floor.times.percentile(99)) / nanoseconds(bare.times.percentile(50)),
+              .unit = Unit::ratio});
   report.add(
       {.figure = {}, .what = "calls with a worker of their own", .value = fresh.per_second, .unit = Unit::per_second});
   report.add({.figure = "K",
@@ -143,12 +155,20 @@ int main(int argc, char** argv) try {
               .value = fresh.per_second / bare.per_second,
               .unit = Unit::ratio,
               .at_least = 0.7});
+  report.add({.figure = {},
+              .what = "... of what the same by hand makes",
+              .value = fresh.per_second / floor.per_second,
+              .unit = Unit::ratio});
   add_time(report, "... p50", fresh.times.percentile(50));
   report.add({.figure = "K",
               .what = "... p99, of a bare fork's p50",
               .value = nanoseconds(fresh.times.percentile(99)) / nanoseconds(bare.times.percentile(50)),
               .unit = Unit::ratio,
               .at_most = 2});
+  report.add({.figure = {},
+              .what = "... p99, of the same by hand",
+              .value = nanoseconds(fresh.times.percentile(99)) / nanoseconds(floor.times.percentile(99)),
+              .unit = Unit::ratio});
   add_time(report, "first call of a lease begins, old workers, p50", old_workers.percentile(50));
   add_time(report, "... fresh workers", new_workers.percentile(50));
   report.add({.figure = "K",
