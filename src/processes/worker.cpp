@@ -123,8 +123,7 @@ SpawnRequest Worker::prepare(const std::shared_ptr<const UniqueFd>& delegated_cg
   auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
   auto [page, page_fd] = StatusPage::create(shares_memory_, ArgumentMemory::room_for(settings_.max_payload));
   status_ = std::move(page);
-  arguments_ = ArgumentMemory(page_fd.get(), StatusPage::kArgumentsOffset, status_.argument_bytes(),
-                              ArgumentMemory::Access::writes);
+  arguments_ = ArgumentMemory(status_.arguments());
   sent_ = SentCalls(status_.operator->());
   const std::uint64_t limit = std::max<std::uint64_t>(settings_.max_payload, report_limit(settings_.max_payload));
   channel_ = std::make_shared<SharedChannel>(

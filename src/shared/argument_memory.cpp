@@ -12,11 +12,11 @@ std::size_t ArgumentMemory::room_for(std::uint64_t max_payload) noexcept {
   return max_payload <= kLarge ? 0 : static_cast<std::size_t>(std::min<std::uint64_t>(max_payload, kMax));
 }
 
-ArgumentMemory::ArgumentMemory(int file, std::size_t offset, std::size_t size, Access access) noexcept {
+ArgumentMemory::ArgumentMemory(int file, std::size_t offset, std::size_t size) noexcept {
   if (size == 0) return;
-  const int protection = access == Access::writes ? PROT_READ | PROT_WRITE : PROT_READ;
-  void* const memory = ::mmap(nullptr, size, protection, MAP_SHARED, file, static_cast<off_t>(offset));
+  void* const memory = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file, static_cast<off_t>(offset));
   if (memory == MAP_FAILED) return;
+  is_own_ = true;
   memory_ = static_cast<std::byte*>(memory);
   size_ = size;
 }
@@ -24,17 +24,19 @@ ArgumentMemory::ArgumentMemory(int file, std::size_t offset, std::size_t size, A
 ArgumentMemory::ArgumentMemory(ArgumentMemory&& other) noexcept
     : memory_(std::exchange(other.memory_, nullptr)),
       size_(std::exchange(other.size_, 0)),
+      is_own_(std::exchange(other.is_own_, false)),
       touched_(std::exchange(other.touched_, 0)) {}
 
 ArgumentMemory& ArgumentMemory::operator=(ArgumentMemory&& other) noexcept {
   std::swap(memory_, other.memory_);
   std::swap(size_, other.size_);
+  std::swap(is_own_, other.is_own_);
   std::swap(touched_, other.touched_);
   return *this;
 }
 
 ArgumentMemory::~ArgumentMemory() {
-  if (memory_ != nullptr) ::munmap(memory_, size_);
+  if (is_own_) ::munmap(memory_, size_);
 }
 
 void ArgumentMemory::wrote(std::size_t count) noexcept {

@@ -25,14 +25,14 @@ class ArgumentMemory {
   // How long either process keeps it for the next call.
   static constexpr Duration kKeptFor = std::chrono::seconds(1);
 
-  enum class Access { writes, reads };
-
   // How much of it a file is to have for calls of so many bytes: none where they are not large.
   [[nodiscard]] static std::size_t room_for(std::uint64_t max_payload) noexcept;
 
   ArgumentMemory() = default;
-  // Maps so much of a file. Without memory where that fails.
-  ArgumentMemory(int file, std::size_t offset, std::size_t size, Access access) noexcept;
+  // To write to, in memory that is mapped for longer.
+  explicit ArgumentMemory(std::span<std::byte> mapped) noexcept : memory_(mapped.data()), size_(mapped.size()) {}
+  // To read: maps so much of a file. Without memory where that fails.
+  ArgumentMemory(int file, std::size_t offset, std::size_t size) noexcept;
   ArgumentMemory(ArgumentMemory&& other) noexcept;
   ArgumentMemory& operator=(ArgumentMemory&& other) noexcept;
   ArgumentMemory(const ArgumentMemory&) = delete;
@@ -56,6 +56,7 @@ class ArgumentMemory {
  private:
   std::byte* memory_ = nullptr;
   std::size_t size_ = 0;
+  bool is_own_ = false;      // to be unmapped
   std::size_t touched_ = 0;  // the bytes up to there may have pages
 };
 

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 
 #include "base/check.hpp"
@@ -56,13 +57,10 @@ class StatusPage {
 
   StatusPage() = default;
   StatusPage(StatusPage&& other) noexcept
-      : memory_(std::exchange(other.memory_, nullptr)),
-        size_(std::exchange(other.size_, 0)),
-        argument_bytes_(std::exchange(other.argument_bytes_, 0)) {}
+      : memory_(std::exchange(other.memory_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   StatusPage& operator=(StatusPage&& other) noexcept {
     std::swap(memory_, other.memory_);
     std::swap(size_, other.size_);
-    std::swap(argument_bytes_, other.argument_bytes_);
     return *this;
   }
   StatusPage(const StatusPage&) = delete;
@@ -74,7 +72,7 @@ class StatusPage {
   // process may not have a file as large. Throws std::system_error.
   static std::pair<StatusPage, UniqueFd> create(bool with_rings, std::size_t argument_bytes = 0);
 
-  // The page behind a descriptor. Throws std::system_error.
+  // The page behind a descriptor, without arguments. Throws std::system_error.
   static StatusPage map(int fd);
 
   WorkerStatus* operator->() const noexcept {
@@ -86,16 +84,19 @@ class StatusPage {
   [[nodiscard]] ByteRing* calls() const noexcept { return has_rings() ? &memory_->calls : nullptr; }
   [[nodiscard]] ByteRing* outcomes() const noexcept { return has_rings() ? &memory_->outcomes : nullptr; }
 
-  // What its file has from kArgumentsOffset on.
-  [[nodiscard]] std::size_t argument_bytes() const noexcept { return argument_bytes_; }
+  // Of one that was created: what its file has from kArgumentsOffset on. Nothing where this process had no room for it.
+  [[nodiscard]] std::span<std::byte> arguments() const noexcept {
+    if (size_ <= kArgumentsOffset) return {};
+    return {reinterpret_cast<std::byte*>(memory_) + kArgumentsOffset, size_ - kArgumentsOffset};
+  }
 
  private:
-  StatusPage(WorkerMemory* memory, std::size_t size, std::size_t argument_bytes) noexcept
-      : memory_(memory), size_(size), argument_bytes_(argument_bytes) {}
-  [[nodiscard]] bool has_rings() const noexcept { return size_ == sizeof(WorkerMemory); }
+  StatusPage(WorkerMemory* memory, std::size_t size) noexcept : memory_(memory), size_(size) {}
+  enum class Arguments { are_mapped, are_left_out };
+  static StatusPage map(int fd, std::size_t file_size, Arguments arguments);
+  [[nodiscard]] bool has_rings() const noexcept { return size_ >= sizeof(WorkerMemory); }
   WorkerMemory* memory_ = nullptr;
-  std::size_t size_ = 0;
-  std::size_t argument_bytes_ = 0;
+  std::size_t size_ = 0;  // that is mapped
 };
 
 }  // namespace leasepool::detail

@@ -70,8 +70,9 @@ int close_listed(std::span<const std::byte> entries, const Kept& kept, int direc
   return closed;
 }
 
-// From the beginning again until nothing is left: the list moves while it is read.
-bool close_those_listed(const Kept& kept) noexcept {
+// From the beginning again until nothing is left: the list moves while it is read. Its room is on the stack only where
+// it is needed, as a new worker gets each page that it writes to from the system.
+[[gnu::noinline]] bool close_those_listed(const Kept& kept) noexcept {
   const UniqueFd directory(::open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory) return false;
   for (;;) {

@@ -26,6 +26,7 @@
 #include "worker/close_descriptors.hpp"
 #include "worker/fork_server_connection.hpp"
 #include "worker/forked_worker.hpp"
+#include "worker/worker_main.hpp"
 #include "worker/worker_setup.hpp"
 
 namespace leasepool::detail {
@@ -109,6 +110,7 @@ const char* Server::start() {
     ::setrlimit(RLIMIT_NOFILE, &limit);
   }
   if (const char* const failed = prepare_for_workers()) return failed;
+  prepare_worker_main();
   if (!prepare_process()) return "sigaction";
   (void)room_for_nesting();  // looked up here for all workers, who may have a sandbox that forbids it
   const timespec at_once{};

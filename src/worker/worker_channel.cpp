@@ -171,7 +171,7 @@ void WorkerChannel::find_arguments(Frame& call) {
   ByteReader(call.payload).read(&size, sizeof size);
   if (size > arguments_.size()) {
     arguments_ = ArgumentMemory();
-    arguments_ = ArgumentMemory(status_file_.get(), StatusPage::kArgumentsOffset, size, ArgumentMemory::Access::reads);
+    arguments_ = ArgumentMemory(status_file_.get(), StatusPage::kArgumentsOffset, size);
     if (arguments_.size() == 0) end_for_want_of_memory(call.call_id);
     if (keeps_memory_) keep_memory_for(size);
   }

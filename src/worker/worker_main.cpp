@@ -37,15 +37,15 @@ namespace leasepool::detail {
 
 namespace {
 
-// Of this process, for note_out_of_memory(): a new_handler has no argument. Set once, before the first call.
+// Of this process, for note_out_of_memory(): a new_handler has no argument. Set once, before the first call; none in
+// the fork server.
 WorkerStatus*& own_status() noexcept {
   static WorkerStatus* status = nullptr;
   return status;
 }
 
 void note_out_of_memory() {
-  WorkerStatus* const status = own_status();
-  status->out_of_memory.store(status->begun.load());
+  if (WorkerStatus* const status = own_status()) status->out_of_memory.store(status->begun.load());
   throw std::bad_alloc();
 }
 
@@ -296,13 +296,16 @@ FrameType WorkerProcess::encode_exception(const RegisteredFunction& function) {
 
 }  // namespace
 
+void prepare_worker_main() noexcept { std::set_new_handler(note_out_of_memory); }
+
 void worker_main(UniqueFd channel, UniqueFd status_file, const WorkerSettings& settings,
                  std::optional<Error> failure) noexcept {
   const int socket = channel.get();
+  WorkerStatus* mapped = nullptr;
   std::optional<WorkerProcess> worker;
   try {
     StatusPage status = StatusPage::map(status_file.get());
-    own_status() = status.operator->();
+    mapped = status.operator->();
     worker.emplace(std::move(channel), std::move(status), std::move(status_file), settings);
     if (const auto refusal = worker->get_ready(std::move(failure))) {
       end_instead_of_hello(socket, errc_of(refusal->code()), refusal->message());
@@ -313,7 +316,7 @@ void worker_main(UniqueFd channel, UniqueFd status_file, const WorkerSettings& s
     end_instead_of_hello(socket, Errc::pool_broken, error.what());
   }
   worker->say_hello();
-  std::set_new_handler(note_out_of_memory);
+  own_status() = mapped;
   try {
     worker->serve();
   } catch (const std::bad_alloc&) {

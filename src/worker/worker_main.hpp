@@ -9,6 +9,9 @@
 
 namespace leasepool::detail {
 
+// In the fork server, once: what its workers inherit, so that a new one has less to do.
+void prepare_worker_main() noexcept;
+
 // Takes calls from the channel, one after the other, until it closes.
 // Where its set-up failed, it says so instead, and ends.
 [[noreturn]] void worker_main(UniqueFd channel, UniqueFd status_file, const WorkerSettings& settings,
