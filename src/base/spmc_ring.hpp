@@ -56,7 +56,7 @@ class SpmcRing {
     }
   }
 
-  // The producer: null if the element is not here any more.
+  // The producer, when it has published all: null if the element is not here any more.
   [[nodiscard]] std::unique_ptr<T> recall(T& element) noexcept {
     for (std::atomic<Word>& place : places_) {
       Word expected = place.load(std::memory_order_relaxed);
