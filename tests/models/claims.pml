@@ -5,8 +5,7 @@
 //   send: Worker::queue() with SentCalls::add()      recall, answered, has_begun: SentCalls' functions
 //   worker: WorkerProcess::serve() with claim(), pass() and note_begin(), which may die at any step
 // A call that was taken back goes to another worker, or here once more with the same id. The kernel may refuse what
-// travels beside a frame; an empty one then takes its place. Of 6 claims 3
-// may be taken by calls that are sent ahead.
+// travels beside a frame; an empty one then takes its place. Of 6 claims 3 may be of calls that were sent ahead.
 //
 // asserted: a claim is free when a call gets it; answers come in order; no call runs twice, or here and elsewhere; what
 // ran is known as begun after a death; and in the end each call was answered, has failed, or is elsewhere.
