@@ -15,6 +15,7 @@
 #include "catch.hpp"
 #include "support/eventually.hpp"
 #include "support/sleeps.hpp"
+#include "support/watchdog.hpp"
 
 using leasepool::detail::AdaptiveSpin;
 using leasepool::detail::Parking;
@@ -86,6 +87,7 @@ TEST_CASE("who lay down last is woken first", "[parking]") {
 
 // As a pool's threads do, with a counter for work.
 TEST_CASE("no work is missed", "[parking]") {
+  const leasepool::test::Watchdog watchdog("work was brought, and all threads sleep");
   constexpr int kRounds = 50'000;
   Parking parking;
   std::atomic<int> work = 0;

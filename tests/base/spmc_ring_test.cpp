@@ -1,6 +1,7 @@
 // SpmcRing: each element goes to one thread or back to where it came from, never both, never neither.
 #include "base/spmc_ring.hpp"
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <memory>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "support/collide.hpp"
 
 namespace {
 
@@ -97,5 +99,60 @@ TEST_CASE("each element is had by one, with many threads that take and one that 
   consumers.clear();
   int wrong = 0;
   for (const auto& count : had) wrong += count == 1 ? 0 : 1;
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("an element that is taken and taken back at once is had once", "[spmc_ring]") {
+  leasepool::detail::SpmcRing<int, 2> ring;
+  int* element = nullptr;
+  const auto add = [&] {
+    auto added = std::make_unique<int>(1);
+    element = added.get();
+    const bool refused = ring.push(std::move(added)) != nullptr;
+    ring.publish();
+    return !refused;
+  };
+  REQUIRE(add());
+  int* taken = nullptr;
+  int* taken_back = nullptr;
+  int wrong = 0;
+  leasepool::test::collide([&] { taken = ring.pop().release(); }, [&] { taken_back = ring.recall(*element).release(); },
+                           [&] {
+                             if ((taken == nullptr) == (taken_back == nullptr)) ++wrong;
+                             delete (taken != nullptr ? taken : taken_back);
+                             if (!add()) ++wrong;
+                             return wrong == 0;
+                           });
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("a place whose element was claimed and is still there is not filled", "[spmc_ring]") {
+  leasepool::detail::SpmcRing<int, 2> ring;
+  std::array<std::unique_ptr<int>, 3> elements{std::make_unique<int>(0), std::make_unique<int>(1),
+                                               std::make_unique<int>(2)};
+  const auto push = [&](std::size_t number) {
+    elements[number] = ring.push(std::move(elements[number]));
+    ring.publish();
+  };
+  push(0);
+  push(1);
+  std::unique_ptr<int> taken;
+  int wrong = 0;
+  // There is room for the third as soon as the first has left its place, not when it was claimed.
+  leasepool::test::collide([&] { taken = ring.pop(); },
+                           [&] {
+                             for (int tries = 0; tries < 1000 && elements[2]; ++tries) push(2);
+                           },
+                           [&] {
+                             for (; taken; taken = ring.pop()) {
+                               auto& place = elements[static_cast<std::size_t>(*taken)];
+                               wrong += place ? 1 : 0;
+                               place = std::move(taken);
+                             }
+                             for (const auto& element : elements) wrong += element ? 0 : 1;
+                             if (wrong == 0) push(0);
+                             if (wrong == 0) push(1);
+                             return wrong == 0;
+                           });
   CHECK(wrong == 0);
 }

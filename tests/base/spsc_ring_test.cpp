@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "support/watchdog.hpp"
 
 namespace {
 
@@ -79,6 +80,7 @@ TEST_CASE("what nobody fetches is destroyed with the ring, or when either side c
 }
 
 TEST_CASE("no call is lost between two threads", "[spsc_ring]") {
+  const leasepool::test::Watchdog watchdog("a result was added, and nobody was called for it");
   constexpr int kElements = 20'000;
   constexpr int kPlaces = 256;  // many, as on a busy machine each time that one side waits for the other takes long
   leasepool::detail::SpscRing<int, kPlaces> ring;

@@ -10,6 +10,7 @@
 #include "catch.hpp"
 #include "functions.hpp"
 #include "harness.hpp"
+#include "support/collide.hpp"
 
 namespace {
 
@@ -213,4 +214,28 @@ TEST_CASE("there is room ahead for so many calls and so many bytes, and always f
   CHECK_FALSE(large.calls.has_credit());
   (void)large.calls.answered();
   CHECK(large.calls.has_credit());
+}
+
+TEST_CASE("a call that its worker begins while it is taken back is had by one of them", "[sent_calls]") {
+  Sent sent;
+  std::uint64_t id = 1;
+  sent.add(id);
+  REQUIRE(sent.begin(id));
+  sent.add(++id);
+  bool begins = false;
+  std::unique_ptr<Job> taken_back;
+  int wrong = 0;
+  leasepool::test::collide([&] { begins = sent.begin(id); }, [&] { taken_back = sent.calls.recall(id); },
+                           [&] {
+                             wrong += begins == (taken_back != nullptr) ? 1 : 0;
+                             wrong += begins && !sent.calls.has_begun(id) ? 1 : 0;
+                             (void)sent.calls.answered();
+                             if (taken_back == nullptr) (void)sent.calls.answered();
+                             taken_back.reset();
+                             sent.add(++id);
+                             wrong += sent.begin(id) ? 0 : 1;
+                             sent.add(++id);
+                             return wrong == 0;
+                           });
+  CHECK(wrong == 0);
 }
