@@ -89,7 +89,8 @@ class Bus {
   [[nodiscard]] virtual BusState state() const noexcept = 0;
 
   // What was published goes out first, if the server takes it soon. Nothing is called back any more, and the owner and
-  // what handlers refer to may go. Also what its destructor does.
+  // what handlers refer to may go. Its destructor does the same; but it is kept while a handler runs, so that one that
+  // drops it closes it first.
   virtual void close() noexcept = 0;
 };
 

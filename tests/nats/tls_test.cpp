@@ -1,0 +1,166 @@
+// Tests of TLS to a real server, with certificates of our own making.
+#include "nats/tls.hpp"
+
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "catch.hpp"
+#include "nats/bus_client.hpp"
+#include "nats/nats_server.hpp"
+#include "support/skip.hpp"
+#include "support/temporary_directory.hpp"
+
+namespace tls_test {
+
+using leasepool::Loop;
+using leasepool::detail::nats::Published;
+using leasepool::test::BusClient;
+using leasepool::test::NatsServer;
+using leasepool::test::run_until;
+using leasepool::test::skip;
+using leasepool::test::TemporaryDirectory;
+using namespace std::chrono_literals;
+using Options = BusClient::Options;
+
+// Authorities "ca" and "other", servers' certificates of localhost and 127.0.0.1 and of another host, and a client's.
+class Certificates {
+ public:
+  Certificates() {
+    good_ = authority("ca") && authority("other") && issue("server", "DNS:localhost,IP:127.0.0.1") &&
+            issue("elsewhere", "DNS:elsewhere.example") && issue("client", "email:client@example.com");
+  }
+  [[nodiscard]] bool are_there() const {
+    if (!good_) skip("the openssl command makes no certificates");
+    return good_;
+  }
+  [[nodiscard]] std::string operator/(const std::string& name) const { return directory_ / name; }
+
+  // A server's configuration.
+  [[nodiscard]] std::string of_server(const std::string& name, const std::string& more = {}) const {
+    return "tls { cert_file: \"" + directory_ / (name + ".crt") + "\", key_file: \"" + directory_ / (name + ".key") +
+           "\" " + more + " }";
+  }
+
+ private:
+  [[nodiscard]] bool run(const std::string& arguments) const {
+    const std::string command =
+        "cd '" + directory_.path().string() + "' && openssl " + arguments + " >>openssl.log 2>&1 </dev/null";
+    return std::system(command.c_str()) == 0;  // NOLINT(concurrency-mt-unsafe,cert-env33-c)
+  }
+  [[nodiscard]] bool authority(const std::string& name) const {
+    return run("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj '/CN=" + name +
+               "' -keyout " + name + ".key -out " + name + ".crt");
+  }
+  [[nodiscard]] bool issue(const std::string& name, const std::string& names) const {
+    return run("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj '/CN=" + name +
+               "' -addext 'subjectAltName=" + names +
+               "' -addext basicConstraints=critical,CA:FALSE -CA ca.crt -CAkey "
+               "ca.key -keyout " +
+               name + ".key -out " + name + ".crt") ||
+           (run("req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj '/CN=" + name +
+                "' -addext 'subjectAltName=" + names + "' -keyout " + name + ".key -out " + name + ".csr") &&
+            run("x509 -req -days 2 -copy_extensions copy -in " + name +
+                ".csr -CA ca.crt -CAkey ca.key -CAcreateserial "
+                "-out " +
+                name + ".crt"));
+  }
+
+  TemporaryDirectory directory_;
+  bool good_ = false;
+};
+
+std::string tls_url(const NatsServer& server, const std::string& host) {
+  return "tls://" + host + ":" + std::to_string(server.port());
+}
+
+TEST_CASE("messages go through TLS, small and large", "[tls]") {
+  if (!NatsServer::is_here()) return;
+  const Certificates certificates;
+  if (!certificates.are_there()) return;
+  const NatsServer server(certificates.of_server("server"));
+  Loop loop;
+  // By name and by address; and where the server asks for it, or the options do, without the scheme.
+  BusClient a(loop, Options{.servers = tls_url(server, "127.0.0.1"), .ca_file = certificates / "ca.crt"});
+  BusClient b(loop, Options{.servers = "nats://localhost:" + std::to_string(server.port()),
+                            .ca_file = certificates / "ca.crt"});
+  b.listen("x");
+  REQUIRE(a.connects());
+  REQUIRE(b.connects());
+  CHECK(a.say("x", "secret") == Published::taken);
+  const std::string large(1'000'000, 'l');
+  for (int i = 0; i < 10; ++i) CHECK(a.say("x", large) == Published::taken);
+  REQUIRE(run_until(loop, [&] { return b.heard_bytes == 10'000'006; }));
+  CHECK(b.heard.front() == "x secret");
+  CHECK(a.reasons.empty());
+  CHECK(b.reasons.empty());
+  const auto before = b.heard.size();
+  CHECK(a.say("x", "end") == Published::taken);
+  a.bus->close();
+  REQUIRE(b.hears(before + 1));
+}
+
+TEST_CASE("a certificate that does not hold is refused, and says why", "[tls]") {
+  if (!NatsServer::is_here()) return;
+  const Certificates certificates;
+  if (!certificates.are_there()) return;
+  const NatsServer server(certificates.of_server("server"));
+  const NatsServer elsewhere(certificates.of_server("elsewhere"));
+  Loop loop;
+  const auto reason = [&](const Options& options) {
+    BusClient a(loop, options);
+    const std::string said = a.next_reason();
+    CHECK(a.connects_seen == 0);
+    CHECK_THAT(said, ContainsSubstring("NATS server tls://"));
+    return said;
+  };
+  CHECK_THAT(reason({.servers = tls_url(server, "localhost"), .ca_file = certificates / "other.crt"}),
+             ContainsSubstring("its certificate does not hold for host \"localhost\": unable to get local issuer"));
+  CHECK_THAT(reason({.servers = tls_url(server, "localhost")}), ContainsSubstring("does not hold"));
+  CHECK_THAT(reason({.servers = tls_url(elsewhere, "localhost"), .ca_file = certificates / "ca.crt"}),
+             ContainsSubstring("its certificate does not hold for host \"localhost\": hostname mismatch"));
+  CHECK_THAT(reason({.servers = tls_url(elsewhere, "127.0.0.1"), .ca_file = certificates / "ca.crt"}),
+             ContainsSubstring("host \"127.0.0.1\": IP address mismatch"));
+  CHECK_THAT(reason({.servers = tls_url(server, "localhost"), .ca_file = certificates / "none.crt"}),
+             ContainsSubstring("RemoteOptions::ca_file = \"" + certificates / "none.crt" + "\" cannot be read"));
+  CHECK_THAT(reason({.servers = tls_url(server, "localhost"),
+                     .ca_file = certificates / "ca.crt",
+                     .cert_file = certificates / "client.crt",
+                     .key_file = certificates / "server.key"}),
+             ContainsSubstring("RemoteOptions::key_file"));
+}
+
+TEST_CASE("a server that asks for a client's certificate gets one", "[tls]") {
+  if (!NatsServer::is_here()) return;
+  const Certificates certificates;
+  if (!certificates.are_there()) return;
+  const NatsServer server(
+      certificates.of_server("server", ", verify: true, ca_file: \"" + certificates / "ca.crt" + "\""));
+  Loop loop;
+  BusClient without(loop, Options{.servers = tls_url(server, "localhost"), .ca_file = certificates / "ca.crt"});
+  CHECK_THAT(without.next_reason(), ContainsSubstring("NATS server tls://localhost:"));
+  CHECK(without.connects_seen == 0);
+  BusClient with(loop, Options{.servers = tls_url(server, "localhost"),
+                               .ca_file = certificates / "ca.crt",
+                               .cert_file = certificates / "client.crt",
+                               .key_file = certificates / "client.key"});
+  REQUIRE(with.connects());
+}
+
+TEST_CASE("no password goes to a server without TLS where TLS was asked for", "[tls]") {
+  if (!NatsServer::is_here()) return;
+  const Certificates certificates;
+  if (!certificates.are_there()) return;
+  const NatsServer server("authorization { token: t }");
+  server.write_file("token", "t");
+  Loop loop;
+  BusClient by_scheme(loop, Options{.servers = tls_url(server, "127.0.0.1"), .credentials_file = server.path("token")});
+  CHECK_THAT(by_scheme.next_reason(), ContainsSubstring("it offers no TLS, which tls:// asks for"));
+  BusClient by_file(
+      loop,
+      Options{.servers = server.url(), .credentials_file = server.path("token"), .ca_file = certificates / "ca.crt"});
+  CHECK_THAT(by_file.next_reason(), ContainsSubstring("it offers no TLS, which a ca_file"));
+}
+
+}  // namespace tls_test
