@@ -15,8 +15,17 @@
 #include "leasepool/loop.hpp"
 #include "leasepool/task.hpp"
 #include "nats/connection.hpp"
+#include "nats/nats_server.hpp"
+#include "support/skip.hpp"
 
 namespace leasepool::test {
+
+// False, and the test is counted as skipped, where none is installed.
+[[nodiscard]] inline bool has_nats_server() {
+  if (!NatsServer::program().empty()) return true;
+  skip("there is no nats-server");
+  return false;
+}
 
 // Whether it came to hold within a time that only a broken test needs.
 template <class Condition>

@@ -19,6 +19,7 @@ using leasepool::detail::nats::BusMessage;
 using leasepool::detail::nats::BusState;
 using leasepool::detail::nats::Published;
 using leasepool::test::BusClient;
+using leasepool::test::has_nats_server;
 using leasepool::test::NatsServer;
 using leasepool::test::run_until;
 using leasepool::test::Watchdog;
@@ -27,7 +28,7 @@ using Options = BusClient::Options;
 using Texts = std::vector<std::string>;
 
 TEST_CASE("what is published comes to who has subscribed", "[connection]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   const Watchdog watchdog("messages through a server");
   const NatsServer server;
   Loop loop;
@@ -52,7 +53,7 @@ TEST_CASE("what is published comes to who has subscribed", "[connection]") {
 }
 
 TEST_CASE("the server says at once that nobody listens", "[connection]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   const NatsServer server;
   Loop loop;
   BusClient a(loop, server.url());
@@ -66,7 +67,7 @@ TEST_CASE("the server says at once that nobody listens", "[connection]") {
 }
 
 TEST_CASE("nothing comes after unsubscribe, nor into a handler that left in the middle", "[connection]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   const NatsServer server;
   Loop loop;
   BusClient a(loop, server.url());
@@ -91,7 +92,7 @@ TEST_CASE("nothing comes after unsubscribe, nor into a handler that left in the 
 }
 
 TEST_CASE("a payload up to the server's bound goes through, and one byte more does not", "[connection]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   const NatsServer server("max_payload: 3000000");
   Loop loop;
   BusClient a(loop, server.url());
@@ -108,7 +109,7 @@ TEST_CASE("a payload up to the server's bound goes through, and one byte more do
 
 TEST_CASE("a server that is killed and comes back has the subscriptions, and nothing of what was published meanwhile",
           "[connection]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   const Watchdog watchdog("a server that is killed");
   NatsServer server;
   Loop loop;
@@ -132,7 +133,7 @@ TEST_CASE("a server that is killed and comes back has the subscriptions, and not
 }
 
 TEST_CASE("a server that falls silent is lost, and found again", "[connection]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   const NatsServer server;
   Loop loop;
   BusClient a(loop, Options{.servers = server.url(), .attempt_timeout = 300ms, .keepalive = 100ms});
@@ -146,7 +147,7 @@ TEST_CASE("a server that falls silent is lost, and found again", "[connection]")
 }
 
 TEST_CASE("of several servers the next one is tried", "[connection]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   NatsServer first;
   const NatsServer second;
   Loop loop;
@@ -165,7 +166,7 @@ TEST_CASE("of several servers the next one is tried", "[connection]") {
 }
 
 TEST_CASE("a wrong password is refused by name, and the right one taken", "[connection]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   const NatsServer server("authorization { users = [ { user: alice, password: \"s3cr\\\"et\" } ] }");
   server.write_file("wrong", "guess\n");
   server.write_file("right", "s3cr\"et\n");
@@ -192,7 +193,7 @@ TEST_CASE("a wrong password is refused by name, and the right one taken", "[conn
 }
 
 TEST_CASE("a token in the file is taken where there is no user", "[connection]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   const NatsServer server("authorization { token: t0k3n }");
   server.write_file("token", "t0k3n");
   Loop loop;
@@ -201,7 +202,7 @@ TEST_CASE("a token in the file is taken where there is no user", "[connection]")
 }
 
 TEST_CASE("a user's key signs what the server asks for, and another one's does not", "[connection]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   const NatsServer server(
       "authorization { users = [ { nkey: UAB2CB576PHBBPQ5ODORRZ2LYCMWPZGWGCN2KDK7DXOIMZASKUY3RLKK } ] }");
   server.write_file("seed", "SUAAAAICAMCAKBQHBAEQUCYMBUHA6EARCIJRIFIWC4MBSGQ3DQOR4H776Y\n");
@@ -222,7 +223,7 @@ TEST_CASE("a user's key signs what the server asks for, and another one's does n
 }
 
 TEST_CASE("subjects that the server forbids are named, and the rest goes on", "[connection]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   const NatsServer server(
       "authorization { users = [ { user: bob, password: pw, permissions: { publish: [\"ok.>\", \"x\"], subscribe: "
       "[\"ok.>\", \"x\"] } } ] }");
@@ -245,7 +246,7 @@ TEST_CASE("subjects that the server forbids are named, and the rest goes on", "[
 }
 
 TEST_CASE("a server that does not read makes publish() say no, and then there is room", "[connection]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   const NatsServer server;
   Loop loop;
   BusClient a(loop, Options{.servers = server.url(), .max_unsent = 1 << 20});
@@ -273,7 +274,7 @@ TEST_CASE("a server that does not read makes publish() say no, and then there is
 }
 
 TEST_CASE("a client that does not read is cut off, hears why, and comes back", "[connection]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   const NatsServer server("max_payload: 500000\nmax_pending: 1000000\nwrite_deadline: \"200ms\"");
   Loop slow_loop;
   BusClient slow(slow_loop, server.url());
@@ -295,7 +296,7 @@ TEST_CASE("a client that does not read is cut off, hears why, and comes back", "
 }
 
 TEST_CASE("what was published before the bus closes arrives, even if its loop goes at once", "[connection]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   const NatsServer server;
   Loop loop;
   BusClient b(loop, server.url());
@@ -315,7 +316,7 @@ TEST_CASE("what was published before the bus closes arrives, even if its loop go
 }
 
 TEST_CASE("a bus may be closed, and dropped, by its own handlers", "[connection]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   const NatsServer server;
   Loop loop;
   BusClient a(loop, server.url());

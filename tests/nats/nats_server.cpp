@@ -15,7 +15,6 @@
 #include <system_error>
 
 #include "support/eventually.hpp"
-#include "support/skip.hpp"
 
 namespace leasepool::test {
 
@@ -42,12 +41,6 @@ std::string text_of_file(const std::string& name) {
 const std::string& NatsServer::program() {
   static const std::string found = find_program();
   return found;
-}
-
-bool NatsServer::is_here() {
-  if (!program().empty()) return true;
-  skip("there is no nats-server");
-  return false;
 }
 
 NatsServer::NatsServer(const std::string& configuration) : configuration_(configuration) { start(); }

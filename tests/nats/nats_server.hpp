@@ -14,8 +14,6 @@ class NatsServer {
  public:
   // Where it is installed; empty: nowhere.
   [[nodiscard]] static const std::string& program();
-  // False, and the test is counted as skipped, where it is not.
-  [[nodiscard]] static bool is_here();
 
   // Started with this configuration on a free port, and ready.
   explicit NatsServer(const std::string& configuration = {});

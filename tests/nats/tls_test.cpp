@@ -17,6 +17,7 @@ namespace tls_test {
 using leasepool::Loop;
 using leasepool::detail::nats::Published;
 using leasepool::test::BusClient;
+using leasepool::test::has_nats_server;
 using leasepool::test::NatsServer;
 using leasepool::test::run_until;
 using leasepool::test::skip;
@@ -76,7 +77,7 @@ std::string tls_url(const NatsServer& server, const std::string& host) {
 }
 
 TEST_CASE("messages go through TLS, small and large", "[tls]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   const Certificates certificates;
   if (!certificates.are_there()) return;
   const NatsServer server(certificates.of_server("server"));
@@ -102,7 +103,7 @@ TEST_CASE("messages go through TLS, small and large", "[tls]") {
 }
 
 TEST_CASE("a certificate that does not hold is refused, and says why", "[tls]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   const Certificates certificates;
   if (!certificates.are_there()) return;
   const NatsServer server(certificates.of_server("server"));
@@ -132,7 +133,7 @@ TEST_CASE("a certificate that does not hold is refused, and says why", "[tls]") 
 }
 
 TEST_CASE("a server that asks for a client's certificate gets one", "[tls]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   const Certificates certificates;
   if (!certificates.are_there()) return;
   const NatsServer server(
@@ -149,7 +150,7 @@ TEST_CASE("a server that asks for a client's certificate gets one", "[tls]") {
 }
 
 TEST_CASE("no password goes to a server without TLS where TLS was asked for", "[tls]") {
-  if (!NatsServer::is_here()) return;
+  if (!has_nats_server()) return;
   const Certificates certificates;
   if (!certificates.are_there()) return;
   const NatsServer server("authorization { token: t }");
