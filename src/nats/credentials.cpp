@@ -15,6 +15,7 @@
 #include "base/unique_fd.hpp"
 #include "io/io_checks.hpp"
 #include "nats/nkey.hpp"
+#include "nats/trimmed.hpp"
 
 namespace leasepool::detail::nats {
 
@@ -25,7 +26,7 @@ constexpr std::string_view kField = "RemoteOptions::credentials_file";
 
 std::string quoted(const std::string& file) { return std::string(kField) + " = \"" + file + "\""; }
 
-std::unexpected<Error> refuse(const std::string& file, std::string_view why) {
+std::unexpected<Error> refuse_file(const std::string& file, std::string_view why) {
   return failure(Errc::pool_broken, "leasepool: " + quoted(file) + " " + std::string(why));
 }
 
@@ -42,14 +43,8 @@ Result<std::string> read_file(const std::string& file) {
     if (count < 0) return failed();
     if (count == 0) return text;
     text.append(part.data(), static_cast<std::size_t>(count));
-    if (text.size() > kMaxFile) return refuse(file, "has more than 64 KiB");
+    if (text.size() > kMaxFile) return refuse_file(file, "has more than 64 KiB");
   }
-}
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r\n";
-  text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size()));
-  return text.substr(0, text.find_last_not_of(kSpace) + 1);
 }
 
 // What stands between two lines of dashes, of which the first has this title.
@@ -82,18 +77,18 @@ Result<Credentials> Credentials::parse(const std::string& user, std::string_view
   const auto jwt = section(text, "NATS USER JWT");
   const auto seed_section = section(text, "USER NKEY SEED");
   const std::string_view line = trimmed(text);
-  if (jwt && !seed_section) return refuse(file, "has a JWT, but no seed of a key to sign with");
+  if (jwt && !seed_section) return refuse_file(file, "has a JWT, but no seed of a key to sign with");
   const bool has_seed = seed_section || (line.starts_with("SU") && decode_user_seed(line));
   if (has_seed) {
     auto seed = decode_user_seed(seed_section.value_or(line));
-    if (!seed) return refuse(file, "has a seed that is none of a user's nkey (SU...), or is mistyped");
+    if (!seed) return refuse_file(file, "has a seed that is none of a user's nkey (SU...), or is mistyped");
     credentials.jwt_ = jwt.value_or(std::string_view());
     credentials.seed_ = *std::move(seed);
     return credentials;
   }
-  if (line.empty()) return refuse(file, "is empty");
+  if (line.empty()) return refuse_file(file, "is empty");
   if (line.find_first_of("\r\n") != std::string_view::npos) {
-    return refuse(file, "must be a .creds file, a user's nkey seed, or one line with a password or a token");
+    return refuse_file(file, "must be a .creds file, a user's nkey seed, or one line with a password or a token");
   }
   credentials.user_ = user;
   (user.empty() ? credentials.token_ : credentials.password_) = line;

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/check.hpp"
+#include "nats/trimmed.hpp"
 
 namespace leasepool::detail::nats {
 
@@ -58,12 +59,6 @@ std::optional<Number> number_in(std::string_view word, Number most) noexcept {
 bool says_no_responders(std::string_view headers) noexcept {
   constexpr std::string_view kStatus = "NATS/1.0 503";
   return headers.starts_with(kStatus) && headers.substr(kStatus.size()).starts_with(kEnd);
-}
-
-std::string_view trimmed(std::string_view text) noexcept {
-  const std::size_t first = text.find_first_not_of(" \t");
-  return first == std::string_view::npos ? std::string_view()
-                                         : text.substr(first, text.find_last_not_of(" \t") + 1 - first);
 }
 
 // `received` begins with the line, which ends with CR LF.

@@ -6,20 +6,16 @@
 #include <cstddef>
 #include <stdexcept>
 
+#include "nats/trimmed.hpp"
+
 namespace leasepool::detail::nats {
 
 namespace {
 
 constexpr std::size_t kMaxHost = 253;  // of DNS
 
-[[noreturn]] void refuse(std::string_view entry, std::string_view why) {
+[[noreturn]] void refuse_entry(std::string_view entry, std::string_view why) {
   throw std::invalid_argument("leasepool: RemoteOptions::servers: \"" + std::string(entry) + "\" " + std::string(why));
-}
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t first = std::min(text.find_first_not_of(' '), text.size());
-  text.remove_prefix(first);
-  return text.substr(0, text.find_last_not_of(' ') + 1);
 }
 
 std::uint16_t parse_port(std::string_view entry, std::string_view digits) {
@@ -27,7 +23,7 @@ std::uint16_t parse_port(std::string_view entry, std::string_view digits) {
   const char* const end = digits.data() + digits.size();
   const auto [stopped, error] = std::from_chars(digits.data(), end, port);
   if (error != std::errc() || stopped != end || port == 0 || port > 65535) {
-    refuse(entry, "has a port that is not 1 to 65535");
+    refuse_entry(entry, "has a port that is not 1 to 65535");
   }
   return static_cast<std::uint16_t>(port);
 }
@@ -45,27 +41,27 @@ Server parse_server(std::string_view entry) {
   std::string_view rest = entry;
   if (const std::size_t scheme = rest.find("://"); scheme != std::string_view::npos) {
     server.tls = rest.substr(0, scheme) == "tls";
-    if (!server.tls && rest.substr(0, scheme) != "nats") refuse(entry, "must begin with nats:// or tls://");
+    if (!server.tls && rest.substr(0, scheme) != "nats") refuse_entry(entry, "must begin with nats:// or tls://");
     rest.remove_prefix(scheme + 3);
   }
   // Not repeated in the message: it may be a secret.
   if (const std::size_t at = rest.rfind('@'); at != std::string_view::npos) {
-    refuse("..." + std::string(rest.substr(at)),
-           "must not have a user or a password: these are RemoteOptions::user and, in a file, credentials_file");
+    refuse_entry("..." + std::string(rest.substr(at)),
+                 "must not have a user or a password: these are RemoteOptions::user and, in a file, credentials_file");
   }
   if (rest.ends_with('/')) rest.remove_suffix(1);
   const bool in_brackets = rest.starts_with('[');
   const std::size_t end = in_brackets ? rest.find(']') : std::min(rest.find(':'), rest.size());
-  if (end == std::string_view::npos) refuse(entry, "has a bracket that does not close");
+  if (end == std::string_view::npos) refuse_entry(entry, "has a bracket that does not close");
   server.host = rest.substr(in_brackets ? 1 : 0, end - (in_brackets ? 1 : 0));
   if (!is_host(server.host, in_brackets)) {
-    refuse(entry, "has no host name or address (an IPv6 address stands in brackets)");
+    refuse_entry(entry, "has no host name or address (an IPv6 address stands in brackets)");
   }
   rest.remove_prefix(end + (in_brackets ? 1 : 0));
   if (rest.starts_with(':')) {
     server.port = parse_port(entry, rest.substr(1));
   } else if (!rest.empty()) {
-    refuse(entry, "must end with a host or a port");
+    refuse_entry(entry, "must end with a host or a port");
   }
   return server;
 }
