@@ -83,8 +83,7 @@ void Connection::unsubscribe(SubscriptionId id) noexcept {
   try {
     encode_unsubscribe(link_->output(), id);
     link_->flush_soon();
-  } catch (
-      const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): what comes for it until the next connection is dropped
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): what still comes for it is dropped
   }
 }
 

@@ -90,7 +90,7 @@ class Connection final : public Bus,
   void look_up();
   void found(std::uint64_t attempt, Result<HostLookup::Addresses> addresses);
   void connect_to_next();
-  void meet(std::string_view info, bool is_last);
+  void meet(std::string_view text, bool is_last);
   void secure();
   void introduce();
   void welcomed();

@@ -49,8 +49,9 @@ struct Words {
 template <class Number>
 std::optional<Number> number_in(std::string_view word, Number most) noexcept {
   Number number = 0;
-  const char* const end = word.data() + word.size();
-  const auto [stopped, error] = std::from_chars(word.data(), end, number);
+  const char* const begin = word.data();
+  const char* const end = begin + word.size();
+  const auto [stopped, error] = std::from_chars(begin, end, number);
   if (error != std::errc() || stopped != end || number > most) return std::nullopt;
   return number;
 }

@@ -111,8 +111,9 @@ class Reader {
     if (meant == 'u') {
       std::uint32_t code = 0;
       if (rest_.size() < 4) return false;
-      const auto [end, error] = std::from_chars(rest_.data(), rest_.data() + 4, code, 16);
-      if (error != std::errc() || end != rest_.data() + 4) return false;
+      const char* const begin = rest_.data();
+      const auto [end, error] = std::from_chars(begin, begin + 4, code, 16);
+      if (error != std::errc() || end != begin + 4) return false;
       rest_.remove_prefix(4);
       meant = code < 0x80 ? static_cast<char>(code) : '?';
     } else {

@@ -20,8 +20,9 @@ constexpr std::size_t kMaxHost = 253;  // of DNS
 
 std::uint16_t parse_port(std::string_view entry, std::string_view digits) {
   unsigned port = 0;
-  const char* const end = digits.data() + digits.size();
-  const auto [stopped, error] = std::from_chars(digits.data(), end, port);
+  const char* const begin = digits.data();
+  const char* const end = begin + digits.size();
+  const auto [stopped, error] = std::from_chars(begin, end, port);
   if (error != std::errc() || stopped != end || port == 0 || port > 65535) {
     refuse_entry(entry, "has a port that is not 1 to 65535");
   }
