@@ -355,4 +355,24 @@ TEST_CASE("a bus may be closed, and dropped, by its own handlers", "[connection]
   CHECK(in_event.bus == nullptr);
 }
 
+TEST_CASE("a name that is none and a port where nobody listens are named, with why", "[connection]") {
+  Loop loop;
+  BusClient nobody(loop, "nats://127.0.0.1:1");
+  CHECK_THAT(nobody.next_reason(), ContainsSubstring("NATS server nats://127.0.0.1:1: connect: Connection refused"));
+  BusClient nowhere(loop, Options{.servers = "nowhere.invalid", .attempt_timeout = 300ms});
+  // A resolver without a network takes its time.
+  CHECK_THAT(nowhere.next_reason(),
+             ContainsSubstring("NATS server nats://nowhere.invalid:4222: its name cannot be resolved: ") ||
+                 ContainsSubstring("the addresses of its name did not come within 300 ms"));
+}
+
+TEST_CASE("options that do not go together are refused by name", "[connection]") {
+  Loop loop;
+  CHECK_THROWS_WITH(BusClient(loop, Options{.servers = "a", .cert_file = "c"}),
+                    ContainsSubstring("RemoteOptions::cert_file and key_file must both be given"));
+  CHECK_THROWS_WITH(BusClient(loop, Options{.servers = "a", .key_file = "k"}),
+                    ContainsSubstring("cert_file and key_file"));
+  CHECK_THROWS_WITH(BusClient(loop, Options{}), ContainsSubstring("RemoteOptions::servers is empty"));
+}
+
 }  // namespace connection_test
