@@ -75,6 +75,9 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   [[nodiscard]] const Engine& engine() const noexcept { return *engine_; }
   [[nodiscard]] const std::shared_ptr<Inbox>& inbox() const noexcept { return inbox_; }
 
+  // Whether it is in a turn, and so looks at its pollers before it sleeps, or somebody else does in its place.
+  [[nodiscard]] bool in_turn() const noexcept { return turning_; }
+
   // Looks at what does not come through the ring, from now on or no more.
   void watch(Poller& poller) noexcept { pollers_.add(poller); }
   void unwatch(Poller& poller) noexcept { pollers_.remove(poller); }

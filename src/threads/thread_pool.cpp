@@ -182,7 +182,7 @@ void ThreadPool::flush() {
 // Gives the only job that waits to the thread that looks for one, if there is one and nothing is before the job. It has
 // then begun as well as if the thread had said so. What asks for more than running goes by the ring.
 bool ThreadPool::hand_over() {
-  if (under_way_ != handed_.size()) return false;
+  if (!loop_.in_turn() || under_way_ != handed_.size()) return false;
   JobState& state = queue_.front().state;
   if (state.reports_start || state.has_stop) return false;
   HandOver<Job>& place = shared_->each[shared_->looks_at_place.load(std::memory_order_relaxed)].place;
@@ -200,8 +200,10 @@ bool ThreadPool::hand_over() {
   return true;
 }
 
-// Until the loop sleeps, for the ends of what was handed over or put into the ring.
+// Until the loop sleeps, for the ends of what was handed over or put into the ring. Outside of a turn it may be asleep,
+// and is called.
 void ThreadPool::look_for_ends() noexcept {
+  if (!loop_.in_turn()) return;
   if (!std::exchange(looks_, true)) loop_.watch(*this);
   if (looks_into_rings_ || !hands_over_ || options_.workers > kMostLookedAt) return;
   looks_into_rings_ = true;
