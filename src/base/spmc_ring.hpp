@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "base/prefetch.hpp"
 
@@ -15,18 +16,19 @@ namespace leasepool::detail {
 // Positions only grow. A place itself says what is in it, so consumers look at one cache line, and that brings up to
 // eight elements with it:
 //
-//   | a place holds          | is changed by                                                        |
-//   | null                   | the producer: publish()                                              |
-//   | element, and its round | the producer: recall(); the consumer that has claimed it, to null    |
-//   | recalled, and round    | whoever moves the head past it, to null                              |
+//   | a place holds          | is changed by                                                               |
+//   | null, and its round    | the producer, when the head is past it: publish(), to the next round        |
+//   | element, and its round | whoever takes it, to null: a consumer by pop(), the producer by recall()    |
 //
-// The round, odd or even, tells what is in its turn from what a slow consumer has claimed, but not yet emptied, when
-// the ring has gone round. Consumers compete for the head; whoever moves it has claimed the place. Publishing is
-// seq_cst, as parking needs a single order with it.
+// The round, odd or even, tells what is in its turn from what was there when the ring last went round. Whoever changes
+// an element to null has it; then anybody moves the head past that, so that nobody waits for one that is slow. A
+// consumer that finds nothing at the head looks whether the head is still there: others may have taken what was, and
+// there is more behind it. Publishing and looking are seq_cst, as parking needs a single order with them.
+// tests/models/spmc_ring.pml checks the protocol.
 template <class T, std::size_t kPlaces>
 class SpmcRing {
   static_assert((kPlaces & (kPlaces - 1)) == 0, "places are a power of two");
-  static_assert(alignof(T) >= 4, "an element's address leaves two bits free");
+  static_assert(alignof(T) >= 2, "an element's address leaves one bit free");
 
  public:
   SpmcRing() = default;
@@ -40,9 +42,8 @@ class SpmcRing {
 
   // The producer. Returns the element when there is no room. Consumers see it at the next publish().
   [[nodiscard]] std::unique_ptr<T> push(std::unique_ptr<T> element) noexcept {
-    if (pushed_ - known_head_ >= kPlaces) known_head_ = skip_recalled();
-    // A place that is not null belongs to a consumer that has claimed it and not yet emptied it.
-    if (pushed_ - known_head_ >= kPlaces || place(pushed_).load(std::memory_order_acquire) != kEmpty) return element;
+    if (pushed_ - known_head_ >= kPlaces) known_head_ = skip_taken();
+    if (pushed_ - known_head_ >= kPlaces) return element;
     staged_[pushed_++ % kPlaces] = element.release();
     return nullptr;
   }
@@ -60,29 +61,34 @@ class SpmcRing {
   [[nodiscard]] std::unique_ptr<T> recall(T& element) noexcept {
     for (std::atomic<Word>& place : places_) {
       Word expected = place.load(std::memory_order_relaxed);
-      if ((expected & kAddress) != reinterpret_cast<Word>(&element)) continue;
-      if (place.compare_exchange_strong(expected, kRecalled | (expected & kRound))) {
-        return std::unique_ptr<T>(&element);
-      }
+      if (element_in(expected) != &element) continue;
+      if (place.compare_exchange_strong(expected, expected & kRound)) return std::unique_ptr<T>(&element);
     }
     return nullptr;
   }
 
   // Consumers: the oldest element; null when there is none.
   [[nodiscard]] std::unique_ptr<T> pop() noexcept {
-    for (std::uint64_t head = head_.load(std::memory_order_relaxed); is_published(head);) {
-      if (!head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel, std::memory_order_relaxed)) continue;
-      prefetch(head + 1);
-      const Word word = place(head).exchange(kEmpty, std::memory_order_acq_rel);
-      if ((word & kRecalled) == 0) return std::unique_ptr<T>(reinterpret_cast<T*>(word & kAddress));
-      ++head;
+    std::uint64_t head = head_.load();
+    while (find_published(head)) {
+      std::atomic<Word>& first = place(head);
+      Word word = first.load();
+      T* const element = element_in(word);
+      if ((word & kRound) != round_of(head)) continue;  // others have had it
+      if (element != nullptr && !first.compare_exchange_strong(word, word & kRound)) continue;
+      if (element != nullptr) prefetch(head + 1);
+      pass(head);
+      if (element != nullptr) return std::unique_ptr<T>(element);
     }
     return nullptr;
   }
 
-  // Any thread; true where what is next was taken back, until that is passed over.
-  [[nodiscard]] bool empty() const noexcept { return !is_published(head_.load()); }
-  // How many there are; those that were taken back count until they are passed over.
+  // Any thread; false where what is next was taken, until that is passed over.
+  [[nodiscard]] bool empty() const noexcept {
+    std::uint64_t head = head_.load();
+    return !find_published(head);
+  }
+  // How many there are; those that were taken count until they are passed over.
   [[nodiscard]] std::size_t size() const noexcept {
     const std::uint64_t head = head_.load();
     const std::uint64_t published = published_.load();
@@ -93,34 +99,37 @@ class SpmcRing {
   using Word = std::uintptr_t;
   static constexpr std::size_t kCacheLine = 64;
   static constexpr std::uint64_t kAhead = 3;
-  static constexpr Word kEmpty = 0;
   static constexpr Word kRound = 1;
-  static constexpr Word kRecalled = 2;
-  static constexpr Word kAddress = ~(kRound | kRecalled);
 
-  static Word round_of(std::uint64_t position) noexcept { return (position / kPlaces) & kRound; }
+  static T* element_in(Word word) noexcept { return reinterpret_cast<T*>(word & ~kRound); }
+  // The first one is odd: a place that was never filled is none of it.
+  static Word round_of(std::uint64_t position) noexcept { return ((position / kPlaces) & kRound) ^ kRound; }
   std::atomic<Word>& place(std::uint64_t position) noexcept { return places_[position % kPlaces]; }
   const std::atomic<Word>& place(std::uint64_t position) const noexcept { return places_[position % kPlaces]; }
 
-  [[nodiscard]] bool is_published(std::uint64_t position) const noexcept {
-    const Word word = place(position).load();
-    return word != kEmpty && (word & kRound) == round_of(position);
+  // Whether something was published at the head, or was and is taken, but not passed over. The head may move meanwhile.
+  [[nodiscard]] bool find_published(std::uint64_t& head) const noexcept {
+    while ((place(head).load() & kRound) != round_of(head)) {
+      if (std::exchange(head, head_.load()) == head) return false;
+    }
+    return true;
+  }
+  // Moves the head past what was taken there, unless others have.
+  void pass(std::uint64_t& head) noexcept {
+    if (head_.compare_exchange_strong(head, head + 1)) ++head;
   }
 
   // Elements that come soon: this consumer may get them.
   void prefetch(std::uint64_t position) const noexcept {
     for (std::uint64_t ahead = position; ahead != position + kAhead; ++ahead) {
-      prefetch_element(reinterpret_cast<const void*>(place(ahead).load(std::memory_order_relaxed) & kAddress));
+      prefetch_element(element_in(place(ahead).load(std::memory_order_relaxed)));
     }
   }
 
-  // The producer: returns the head. Consumers may be too busy to come by what was taken back there.
-  std::uint64_t skip_recalled() noexcept {
-    std::uint64_t head = head_.load(std::memory_order_acquire);
-    while (place(head).load(std::memory_order_acquire) == (kRecalled | round_of(head))) {
-      if (!head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
-      place(head++).store(kEmpty, std::memory_order_release);
-    }
+  // The producer: returns the head. Consumers may be too busy to come by what was taken there.
+  std::uint64_t skip_taken() noexcept {
+    std::uint64_t head = head_.load();
+    while (place(head).load() == round_of(head)) pass(head);
     return head;
   }
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "catch.hpp"
@@ -126,7 +127,57 @@ TEST_CASE("an element that is taken and taken back at once is had once", "[spmc_
   CHECK(wrong == 0);
 }
 
-TEST_CASE("a place whose element was claimed and is still there is not filled", "[spmc_ring]") {
+TEST_CASE("whoever looks while others take what is first sees that there is more", "[spmc_ring]") {
+  Ring ring;
+  (void)publish(ring, 2);
+  std::unique_ptr<int> taken;
+  bool saw = false;
+  int missed = 0;
+  leasepool::test::collide([&] { taken = ring.pop(); }, [&] { saw = !ring.empty(); },
+                           [&] {
+                             missed += saw && taken ? 0 : 1;
+                             (void)ring.push(std::move(taken));
+                             ring.publish();
+                             return missed == 0;
+                           });
+  CHECK(missed == 0);
+}
+
+// Only the end of an element that is under way brings the next push.
+TEST_CASE("a ring whose elements were all taken back has room, whatever consumers are at", "[spmc_ring]") {
+  leasepool::detail::SpmcRing<int, 2> ring;
+  std::array<std::unique_ptr<int>, 3> elements{std::make_unique<int>(0), std::make_unique<int>(1),
+                                               std::make_unique<int>(2)};
+  const auto push = [&](std::size_t number) {
+    elements[number] = ring.push(std::move(elements[number]));
+    ring.publish();
+    return elements[number] == nullptr;
+  };
+  const auto recall = [&](std::size_t number, int& address) {
+    return (elements[number] = ring.recall(address)) != nullptr;
+  };
+  int* const first = elements[0].get();
+  int* const second = elements[1].get();
+  REQUIRE(push(0));
+  std::unique_ptr<int> taken;
+  int wrong = 0;
+  leasepool::test::collide([&] { taken = ring.pop(); },
+                           [&] {
+                             if (recall(0, *first) && push(1) && recall(1, *second)) wrong += push(2) ? 0 : 1;
+                           },
+                           [&] {
+                             if (!taken) taken = ring.pop();
+                             for (; taken; taken = ring.pop()) {
+                               elements[static_cast<std::size_t>(*taken)] = std::move(taken);
+                             }
+                             for (const auto& element : elements) wrong += element ? 0 : 1;
+                             if (wrong == 0) wrong += push(0) ? 0 : 1;
+                             return wrong == 0;
+                           });
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("a place whose element is there is not filled", "[spmc_ring]") {
   leasepool::detail::SpmcRing<int, 2> ring;
   std::array<std::unique_ptr<int>, 3> elements{std::make_unique<int>(0), std::make_unique<int>(1),
                                                std::make_unique<int>(2)};
@@ -138,7 +189,7 @@ TEST_CASE("a place whose element was claimed and is still there is not filled", 
   push(1);
   std::unique_ptr<int> taken;
   int wrong = 0;
-  // There is room for the third as soon as the first has left its place, not when it was claimed.
+  // There is room for the third as soon as the first was taken.
   leasepool::test::collide([&] { taken = ring.pop(); },
                            [&] {
                              for (int tries = 0; tries < 1000 && elements[2]; ++tries) push(2);

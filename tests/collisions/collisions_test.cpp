@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "base/hand_over.hpp"
 #include "base/parking.hpp"
 #include "base/spmc_ring.hpp"
 #include "base/spsc_ring.hpp"
@@ -21,6 +22,7 @@ using leasepool::detail::ByteRingReader;
 using leasepool::detail::ByteRingWriter;
 using leasepool::detail::Deliverable;
 using leasepool::detail::HandedBack;
+using leasepool::detail::HandOver;
 using leasepool::detail::Inbox;
 using leasepool::detail::IntrusiveQueue;
 using leasepool::detail::Parking;
@@ -88,6 +90,46 @@ TEST_CASE("who adds a result sees that it was fetched, or whoever fetches sees t
                         return missed == 0;
                       });
   CHECK(missed == 0);
+}
+
+TEST_CASE("who hands over sees that the place was closed, or whoever closes it sees what was handed", "[hand_over]") {
+  collisions::HandOver<int> place;
+  int element = 0;
+  place.open();
+  bool handed = false;
+  bool closed = false;
+  int wrong = 0;
+  collisions::collide([&] { closed = place.close(); }, [&] { handed = place.hand(element); },
+                      [&] {
+                        wrong += handed != closed ? 0 : 1;
+                        if (handed && (place.taken() != &element || place.finish())) ++wrong;
+                        if (closed) place.open();
+                        return wrong == 0;
+                      });
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("who leaves what it handed over sees it finished, or whoever finishes it sees that it was left",
+          "[hand_over]") {
+  collisions::HandOver<int> place;
+  int element = 0;
+  place.open();
+  REQUIRE(place.hand(element));
+  bool left = false;
+  bool hands_back = false;
+  int wrong = 0;
+  collisions::collide(
+      [&] {
+        ++element;  // it is whole when it is seen finished
+        hands_back = place.finish();
+      },
+      [&] { left = place.leave(element); },
+      [&] {
+        wrong += left == hands_back && place.finished(element) ? 0 : 1;
+        if (!place.hand(element)) ++wrong;
+        return wrong == 0;
+      });
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("who publishes bytes sees that the reader sleeps, or the reader sees the bytes", "[byte_ring]") {

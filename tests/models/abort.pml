@@ -1,8 +1,8 @@
 // How an abort reaches what a pool's threads run: a job that a thread has taken before is asked to stop, one that was
 // submitted after it is not.
 //
-// models: src/threads/thread_pool.hpp src/threads/thread_pool.cpp
-//   thread: thread_main() with note_running()      loop: abort(), which ends what waits and then asks what runs
+// models: src/threads/pool_thread.hpp src/threads/pool_thread.cpp src/threads/thread_pool.cpp
+//   thread: PoolThread::serve() with note_running()      loop: abort(), which ends what waits and then asks what runs
 // Job 1 is submitted before the abort, job 2 after it. Where no stop is possible, the thread says what it runs without
 // a single order with this; then there is nobody to ask.
 //

@@ -1,11 +1,13 @@
 // Parking with the queue that its threads take from: no work is left while a thread is free, one thread spins at most,
 // and when the pool closes all threads leave.
 //
-// models: src/base/parking.hpp src/threads/thread_pool.hpp
+// models: src/base/parking.hpp src/threads/pool_thread.hpp src/threads/pool_thread.cpp src/threads/thread_pool.hpp
 //   begin_spinning, end_spinning, prepare_park, cancel_park, park, unpark_one: the functions of those names
-//   thread: ThreadPool::thread_main() and wait_for_job()      loop: ThreadPool::flush() and announce_end()
+//   thread: PoolThread::serve() and wait_for_job()      loop: ThreadPool::flush() and announce_end()
 //   sleep_if_same: FUTEX_WAIT, which compares the word's lower half and goes to sleep in one step
-// The queue is a number here: spmc_ring.pml is about the queue itself. A function may keep its thread for good.
+// The queue is a head and an end here, and who looks sees both in one step: spmc_ring.pml has what makes it so, although
+// jobs are announced by their places alone. hand_over.pml is about the place of each thread. A function may keep its
+// thread for good.
 //
 // asserted: of threads one spins (until the pool closes); when nothing moves any more, nothing waits in the queue or
 // all threads are kept by functions; and after the end no thread sleeps.
@@ -18,6 +20,7 @@
 // fails: safety LOOKS_BEFORE_END: the spinner looks whether there is more while it still counts as spinning
 // fails: safety WAKES_SLOT_ONLY: only the thread that parked last is woken, which may have got up by itself
 // fails: safety NOTIFIED_DO_NOT_SPIN: who was notified does not count as spinning before it runs
+// fails: safety LOOKS_AT_ONE_PLACE: a thread that parks looks at the place of a head that another has moved meanwhile
 // fails: safety CLOSES JOBS=2 UNPARKS_ONE: the end wakes one thread
 #define THREADS 3
 #ifndef JOBS
@@ -26,7 +29,8 @@
 #define SLOTS 2
 
 byte parked = 0, notified = 0, spinning = 0;  // the one word
-byte waiting = 0;                             // jobs in the queue
+byte head = 0, published = 0;                 // of the queue
+#define IS_READY (head != published)
 byte away = 0;                                // threads that a function keeps for good, or that have left their loop
 bool closing = false;
 bool asleep[THREADS];
@@ -72,9 +76,9 @@ inline sleep_if_same() {
 
 inline pop() {
   d_step {
-    took = waiting > 0;
+    took = IS_READY;
     if
-    :: took -> waiting--
+    :: took -> head++
     :: else
     fi
   }
@@ -191,11 +195,11 @@ wait_for_job:
      :: took ->
         is_spinner = false;
 #ifdef LOOKS_BEFORE_END
-        took = waiting > 0;
+        took = IS_READY;
         spinning--;
 #else
         spinning--;
-        took = waiting > 0;
+        took = IS_READY;
 #endif
 #ifndef SPINNER_KEEPS_QUIET
         if
@@ -210,8 +214,15 @@ wait_for_job:
   fi;
   prepare_park();
 #ifndef NO_SECOND_LOOK
+#ifdef LOOKS_AT_ONE_PLACE
+  at = head;
+#define LOOK (at == head && IS_READY)
+#else
+#define LOOK IS_READY
+#endif
   if
-  :: waiting > 0 || closing ->
+  :: LOOK || closing ->
+     at = 0;
      cancel_park();
      if
      :: is_spinner -> goto wait_for_job
@@ -221,7 +232,7 @@ wait_for_job:
      if
      :: took ->
         if
-        :: waiting > 0 -> unpark_one()
+        :: IS_READY -> unpark_one()
         :: else
         fi;
         goto work
@@ -233,7 +244,7 @@ wait_for_job:
      fi;
      begin_spinning();
      goto wait_for_job
-  :: else
+  :: else -> at = 0
   fi;
 #endif
   park();
@@ -256,8 +267,8 @@ proctype loop() {
   :: job < JOBS ->
      // One or two with one wake-up.
      if
-     :: d_step { waiting++; job++ }
-     :: d_step { job + 2 <= JOBS -> waiting = waiting + 2; job = job + 2 }
+     :: d_step { published++; job++ }
+     :: d_step { job + 2 <= JOBS -> published = published + 2; job = job + 2 }
      fi;
      unpark_one()
   :: else -> break
@@ -282,7 +293,7 @@ init {
     run loop()
   }
   timeout ->  // nothing moves any more
-  assert(waiting == 0 || away == THREADS);
+  assert(!IS_READY || away == THREADS);
 #ifdef CLOSES
   assert(away == THREADS)
 #endif
