@@ -112,6 +112,52 @@ double ping_pong(std::size_t rounds, std::size_t times) {
       [](const Line& /*told*/) {});
 }
 
+// The same where a message is more lines than the one that announces it, each of which both ends read and then write,
+// as what runs a call reads its argument and writes its result.
+enum class Found { in_the_one_before, beforehand };
+
+double round_trip_with(std::size_t more, Found found, std::size_t rounds, std::size_t times) {
+  struct alignas(64) Carried {
+    std::atomic<std::uint64_t> count = 0;
+    std::atomic<Carried*> next = nullptr;
+  };
+  std::vector<Carried> lines(more);
+  for (std::size_t i = 0; i + 1 < more; ++i) lines[i].next = &lines[i + 1];
+  const auto change = [](Carried& line) {
+    line.count.store(line.count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  };
+  const auto change_all = [&] {
+    if (found == Found::beforehand) {
+      for (Carried& line : lines) change(line);
+    } else {
+      for (Carried* line = lines.data(); line != nullptr; line = line->next.load(std::memory_order_relaxed)) {
+        change(*line);
+      }
+    }
+  };
+  return round_trip(
+      rounds, times, 1,
+      [&](const Line& line, std::uint32_t seen) {
+        while (line.value.load(std::memory_order_acquire) == seen) relax();
+        change_all();
+      },
+      [](const Line& /*told*/) {});
+}
+
+void add_round_trips(figures::Report& report, std::size_t rounds, std::size_t times) {
+  const auto add = [&](std::size_t more, Found found, const char* how) {
+    report.add({.figure = {},
+                .what = "two threads' round trip of " + std::to_string(more + 1) + " lines each way" + how,
+                .value = round_trip_with(more, found, rounds, times),
+                .unit = Unit::nanoseconds});
+  };
+  add(1, Found::beforehand, "");
+  for (const std::size_t more : {std::size_t{2}, std::size_t{3}}) {
+    add(more, Found::in_the_one_before, ", each found in the one before");
+    add(more, Found::beforehand, ", found beforehand");
+  }
+}
+
 std::uint32_t* word_of(const Line& line) noexcept {
   return reinterpret_cast<std::uint32_t*>(const_cast<std::atomic<std::uint32_t>*>(&line.value));
 }
@@ -215,6 +261,7 @@ int main(int argc, char** argv) try {
   add("two threads' round trip that sleep on eventfds", eventfd_round_trip(rounds, times / 10, 1));
   add("... on one processor", eventfd_round_trip(rounds, times / 10, 0));
   add("a wake-up on one processor after 10 ms of idleness", wake_up(std::max<std::size_t>(times / 200, 1)));
+  add_round_trips(report, rounds, times);
   add("memcpy of 64 MiB", copy_speed(rounds), Unit::bytes_per_second);
   report.note("Two threads are on a processor each, where nothing else is said.");
   report.print();

@@ -24,6 +24,7 @@ PROGRAMS = {
     "glib": ALL_SCENARIOS,
     "condvar": ALL_SCENARIOS,
     "socketpair": ("one", "idle"),
+    **dict.fromkeys(table.FLOORS.values(), ALL_SCENARIOS[:3]),
     **dict.fromkeys(table.RPC_PEERS, ALL_SCENARIOS),
     "ProcessPoolExecutor": ALL_SCENARIOS[:-1],  # nowhere near 100,000 calls/s
     "ThreadPoolExecutor": ("one", "flight64"),

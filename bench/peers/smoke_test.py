@@ -12,8 +12,11 @@ import subprocess
 import sys
 import time
 
-SCENARIOS = ["one", "flight64", "flight1024", "idle", "paced1k", "paced10k", "paced100k"]
-WORKERS = {"peer_socketpair": 1, "peer_grpc": 2, "peer_capnproto": 2, "peer_zeromq": 2}
+BACK_TO_BACK = ["one", "flight64", "flight1024"]
+SCENARIOS = [*BACK_TO_BACK, "idle", "paced1k", "paced10k", "paced100k"]
+FEWER_SCENARIOS = {"peer_socketpair": ["one", "idle"], "peer_floor_threads": BACK_TO_BACK,
+                   "peer_floor_processes": BACK_TO_BACK}
+WORKERS = {"peer_socketpair": 1, "peer_floor_processes": 1, "peer_grpc": 2, "peer_capnproto": 2, "peer_zeromq": 2}
 LIMIT = 60  # seconds, generous: nothing takes long
 
 
@@ -54,7 +57,7 @@ def check_that_none_is_left(program: str, workers: int) -> None:
 def main() -> None:
     for program in sys.argv[1:]:
         name = pathlib.Path(program).name
-        scenarios = ["one", "idle"] if name == "peer_socketpair" else SCENARIOS
+        scenarios = FEWER_SCENARIOS.get(name, SCENARIOS)
         for scenario in scenarios + (["grinder"] if "leasepool" in name else []):
             check(program, scenario)
         if name in WORKERS:

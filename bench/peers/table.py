@@ -10,6 +10,7 @@ import machine
 from machine import EVENTFD_PING_PONG, FUTEX_PING_PONG, PING_PONG, SYSTEM_CALL, WAKE_UP
 
 THREADS, PROCESSES = "leasepool_threads", "leasepool_processes"
+FLOORS = {THREADS: "floor_threads", PROCESSES: "floor_processes"}  # the bare protocol with its bookkeeping
 ECHO = "echo_leasepool"
 ECHO_BY_HAND = "echo_liburing"  # what a server on this kernel can reach
 
@@ -89,6 +90,14 @@ def paced_row(rate: int, kind: str, ours: str) -> Row:
                limit=FUTEX_PING_PONG if rate == 1000 else None)
 
 
+def floor_rows(ours: str, kind: str, one: str, many: str) -> list[Row]:
+    """What no design reaches is within 30 % of the floor, or the design is not at its end."""
+    return [Row(one, f"{kind} call, one at a time: p50, of its floor", "one", P50, ours, FLOORS[ours], at_most=1.3,
+                limit=PING_PONG),
+            *(Row(many, f"{kind} calls/s, {text} in flight, of their floor", f"flight{flight}", RATE, ours, FLOORS[ours],
+                  at_least=0.77, limit=PING_PONG) for flight, text in ((64, "64"), (1024, "1,024")))]
+
+
 def describe_echo(scenario: str) -> str:
     connections, _, size = scenario.partition("x")
     return f"{int(connections):,} connection{'s' * (connections != '1')}, {int(size):,} bytes"
@@ -108,6 +117,8 @@ ROWS = (
     Row("R2", "process calls/s, 64 in flight", "flight64", RATE, PROCESSES, "libuv", at_least=2, limit=PING_PONG),
     Row("R2", "process calls/s, 64 in flight", "flight64", RATE, PROCESSES, "ProcessPoolExecutor", at_least=500,
         limit=PING_PONG),
+    *floor_rows(THREADS, "thread", "T1", "T2"),
+    *floor_rows(PROCESSES, "process", "R1", "R2"),
     Row("P1", "process call, one at a time: p50", "one", P50, PROCESSES, RPC_PEERS, at_most=0.1, limit=PING_PONG),
     Row("P2", "process calls/s, 64 in flight", "flight64", RATE, PROCESSES, RPC_PEERS, at_least=2, limit=PING_PONG),
     *(paced_row(rate, kind, ours) for rate in PACED for kind, ours in (("thread", THREADS), ("process", PROCESSES))),
