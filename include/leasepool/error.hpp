@@ -37,6 +37,7 @@ enum class Errc {
   bad_payload,            ///< bytes that do not decode
   unsupported,            ///< this system lacks what was asked for
   end_of_stream,          ///< the other end has closed before all had come
+  node_lost,              ///< the machine that the lease's pool is on cannot be reached any more
 };
 
 /// The category of every Errc; its name is "leasepool".
@@ -95,6 +96,10 @@ class LEASEPOOL_EXPORT Error {
   /// Of I/O: how many bytes had been read or written by then. Zero of all others.
   [[nodiscard]] std::size_t transferred() const noexcept { return state_->details ? state_->details->transferred : 0; }
 
+  /// Of a call: whether its function may have run, in part or in full. False only where it is certain that it has not
+  /// begun, so that the call can safely be made again. Of a failed acquire: false.
+  [[nodiscard]] bool may_have_run() const noexcept { return state_->may_have_run; }
+
   /// What raise() would throw.
   [[nodiscard]] std::exception_ptr exception() const noexcept;
 
@@ -112,6 +117,7 @@ class LEASEPOOL_EXPORT Error {
     std::string message{};
     std::exception_ptr thrown{};
     std::shared_ptr<const detail::ErrorDetails> details{};
+    bool may_have_run = true;
   };
   struct Premade;
   friend struct detail::Access;
@@ -132,6 +138,13 @@ class LEASEPOOL_EXPORT Error {
   }
   [[nodiscard]] Error with_details(std::shared_ptr<const detail::ErrorDetails> details) const noexcept;
 
+  // The same failure, of a call whose function has certainly not begun. Where there is no memory to say so it may have.
+  [[nodiscard]] Error not_run() const noexcept;
+
+  // The same with `change` made; as it is where there is no memory for that.
+  template <std::invocable<State&> Change>
+  [[nodiscard]] Error changed(Change&& change) const noexcept;
+
   std::shared_ptr<const State> state_;  // a Result has room for it in each call, though few fail
 };
 
@@ -147,10 +160,19 @@ T value_or_raise(Result<T> result) {
   if constexpr (!std::is_void_v<T>) return *std::move(result);
 }
 
+namespace detail {
+// Whether a call that failed so may have run, where nothing else is said.
+LEASEPOOL_EXPORT bool may_have_run(std::error_code code) noexcept;
+}  // namespace detail
+
 /// What an await throws for the library's own failures; code() compares with Errc.
 class LEASEPOOL_EXPORT LeasePoolError : public std::system_error {
  public:
-  LeasePoolError(std::error_code code, const std::string& message) : std::system_error(code, message) {}
+  LeasePoolError(std::error_code code, const std::string& message)
+      : std::system_error(code, message), may_have_run_(detail::may_have_run(code)) {}
+
+  /// As Error::may_have_run(). One that the function itself threw says what it was thrown for.
+  [[nodiscard]] bool may_have_run() const noexcept { return may_have_run_; }
 
   /// As Error::crash() and Error::stack().
   [[nodiscard]] const WorkerCrash* crash() const noexcept {
@@ -161,10 +183,12 @@ class LEASEPOOL_EXPORT LeasePoolError : public std::system_error {
 
  private:
   friend struct detail::Access;
-  LeasePoolError(std::error_code code, const std::string& message, std::shared_ptr<const detail::ErrorDetails> details)
-      : std::system_error(code, message), details_(std::move(details)) {}
+  LeasePoolError(std::error_code code, const std::string& message, std::shared_ptr<const detail::ErrorDetails> details,
+                 bool may_have_run)
+      : std::system_error(code, message), details_(std::move(details)), may_have_run_(may_have_run) {}
 
   std::shared_ptr<const detail::ErrorDetails> details_;
+  bool may_have_run_;
 };
 
 /// What an await throws for a system call that failed: code() is the errno's own, what() says which verb that was, and
@@ -183,7 +207,7 @@ class LEASEPOOL_EXPORT IoError : public std::system_error {
 
 namespace detail {
 /// The last of Errc.
-inline constexpr Errc kLastErrc = Errc::end_of_stream;
+inline constexpr Errc kLastErrc = Errc::node_lost;
 
 // The code as one of Errc; Errc{} if it is of another category.
 inline Errc errc_of(std::error_code code) noexcept {

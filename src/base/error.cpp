@@ -34,6 +34,7 @@ class Category final : public std::error_category {
       case Errc::bad_payload: return "bad payload";
       case Errc::unsupported: return "not supported by this system";
       case Errc::end_of_stream: return "end of stream";
+      case Errc::node_lost: return "node lost";
     }
     return "unknown leasepool error " + std::to_string(code);
   }
@@ -77,6 +78,7 @@ struct [[gnu::visibility("hidden")]] Error::Premade {
       State& state = of_code[code].state;
       state.code = static_cast<Errc>(code);
       state.message = "out of memory: no more can be said than " + state.code.message();
+      state.may_have_run = detail::may_have_run(state.code);
       of_code[code].exception = std::make_exception_ptr(LeasePoolError(state.code, state.message));
     }
     no_memory.state = {.code = std::make_error_code(std::errc::not_enough_memory),
@@ -117,8 +119,11 @@ Error Error::out_of_memory() noexcept { return Premade::error(Premade::instance(
 
 Error::Error(Errc code, std::string message) noexcept {
   try {
-    state_ =
-        std::make_shared<const State>(State{.code = code, .message = std::move(message), .thrown = {}, .details = {}});
+    state_ = std::make_shared<const State>(State{.code = code,
+                                                 .message = std::move(message),
+                                                 .thrown = {},
+                                                 .details = {},
+                                                 .may_have_run = detail::may_have_run(code)});
   } catch (const std::bad_alloc&) {
     *this = without_message(code);
   }
@@ -148,29 +153,35 @@ Error Error::of_system_call(int error, const std::string& what, std::size_t tran
   }
 }
 
-Error Error::with_message(std::string message) const noexcept {
+template <std::invocable<Error::State&> Change>
+Error Error::changed(Change&& change) const noexcept {
   try {
-    return Error(std::make_shared<const State>(State{
-        .code = state_->code, .message = std::move(message), .thrown = state_->thrown, .details = state_->details}));
+    State state = *state_;
+    change(state);
+    return Error(std::make_shared<const State>(std::move(state)));
   } catch (const std::bad_alloc&) {
     return *this;
   }
 }
 
+Error Error::with_message(std::string message) const noexcept {
+  return changed([&](State& state) { state.message = std::move(message); });
+}
+
 Error Error::with_details(std::shared_ptr<const detail::ErrorDetails> details) const noexcept {
-  try {
-    return Error(std::make_shared<const State>(State{
-        .code = state_->code, .message = state_->message, .thrown = state_->thrown, .details = std::move(details)}));
-  } catch (const std::bad_alloc&) {
-    return *this;
-  }
+  return changed([&](State& state) { state.details = std::move(details); });
+}
+
+Error Error::not_run() const noexcept {
+  if (!state_->may_have_run) return *this;
+  return changed([](State& state) { state.may_have_run = false; });
 }
 
 std::exception_ptr Error::exception() const noexcept {
   if (state_->thrown) return state_->thrown;
   try {
     return std::make_exception_ptr(
-        detail::Access::make<LeasePoolError>(state_->code, state_->message, state_->details));
+        detail::Access::make<LeasePoolError>(state_->code, state_->message, state_->details, state_->may_have_run));
   } catch (const std::bad_alloc&) {
     return Premade::instance().entry(state_->code).exception;
   }
@@ -179,6 +190,18 @@ std::exception_ptr Error::exception() const noexcept {
 void Error::raise() const { std::rethrow_exception(exception()); }
 
 namespace detail {
+
+bool may_have_run(std::error_code code) noexcept {
+  switch (errc_of(code)) {
+    case Errc::not_started:
+    case Errc::lease_unavailable:
+    case Errc::queue_full:
+    case Errc::wrong_thread:
+    case Errc::unregistered_function:
+    case Errc::not_serializable: return false;
+    default: return true;  // unless whoever ended the call knows better
+  }
+}
 
 std::string describe_current_exception() {
   try {

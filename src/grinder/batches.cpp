@@ -174,6 +174,7 @@ std::unique_ptr<Job> GrinderCore::bind_group(std::uint64_t batch_id, WorkItems& 
   } catch (...) {
     error = thrown_error();
   }
+  error = Access::not_run(error);
   const auto fail = [this, &error](std::unique_ptr<WorkItem> item) {
     item->fail(error);
     deliver(std::move(item));

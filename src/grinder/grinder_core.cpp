@@ -210,10 +210,10 @@ void GrinderCore::admit_who_waits_for_room() {
   }
 }
 
-void GrinderCore::refuse(std::unique_ptr<WorkItem> item, Error error) noexcept {
+void GrinderCore::refuse(std::unique_ptr<WorkItem> item, const Error& error) noexcept {
   change_phase(*item->state, ItemPhase::ended);
   ++totals_.refused;
-  item->fail(std::move(error));
+  item->fail(Access::not_run(error));
   deliver(std::move(item));
 }
 
@@ -223,7 +223,7 @@ void GrinderCore::fail_waiting(std::unique_ptr<WorkItem> item, const Error& erro
   change_phase(*item->state, ItemPhase::ended);
   error.code() == Errc::cancelled ? ++totals_.cancelled : ++totals_.failed;
   totals_.total.record(scheduler_->now() - item->state->submitted);
-  item->fail(error);
+  item->fail(Access::not_run(error));
   deliver(std::move(item));
 }
 

@@ -91,7 +91,7 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   void loop_closing() noexcept override { shut_down(); }
 
   // Items.
-  void refuse(std::unique_ptr<WorkItem> item, Error error) noexcept;
+  void refuse(std::unique_ptr<WorkItem> item, const Error& error) noexcept;
   [[nodiscard]] Error not_running(const WorkItem& item) const noexcept;
   [[nodiscard]] Error no_room(const WorkItem& item) const noexcept;
   void refuse_without_room(std::unique_ptr<WorkItem> item) noexcept;

@@ -60,7 +60,7 @@ std::uint64_t ManagerCore::acquire(AcquireRequest request, AcquireCallback callb
     return 0;
   }
   if (auto error = refusal(request)) {
-    refuse(std::move(notice), std::move(*error));
+    refuse(std::move(notice), *error);
     return 0;
   }
   const std::optional<Duration> timeout = request.timeout;
@@ -129,32 +129,32 @@ void ManagerCore::leave_queue(std::uint64_t waiter_id) {
 void ManagerCore::cancel_waiter(std::uint64_t waiter_id) {
   if (waiters_.find(waiter_id) == nullptr) return;
   Waiter waiter = waiters_.remove(waiter_id);
-  Error error = cancelled_error(options_, waiter.request);
-  refuse_waiter(std::move(waiter), std::move(error));
+  const Error error = cancelled_error(options_, waiter.request);
+  refuse_waiter(std::move(waiter), error);
 }
 
 void ManagerCore::waiter_timed_out(std::uint64_t waiter_id) {
   if (waiters_.find(waiter_id) == nullptr) return;
   ++acquires_timed_out_;
   Waiter waiter = waiters_.remove(waiter_id);
-  Error error = Error::make(Errc::timed_out, [&] {
+  const Error error = Error::make(Errc::timed_out, [&] {
     return options_.name_prefix + ": " + quoted_owner(waiter.request.owner) +
            " waited for AcquireOptions::timeout = " + in_words(*waiter.request.timeout) +
            " and got none of max_pools = " + std::to_string(options_.max_pools) + "; held by " + holders(kHoldersNamed);
   });
-  refuse_waiter(std::move(waiter), std::move(error));
+  refuse_waiter(std::move(waiter), error);
 }
 
-void ManagerCore::refuse(AcquireNotice notice, Error error) noexcept {
+void ManagerCore::refuse(AcquireNotice notice, const Error& error) noexcept {
   check(notice != nullptr, "who is refused a lease has not been told yet");
   ++acquires_failed_;
-  notice->set(std::unexpected(std::move(error)));
+  notice->set(std::unexpected(Access::not_run(error)));
   scheduler_->defer(std::move(notice));
 }
 
-void ManagerCore::refuse_waiter(Waiter waiter, Error error) noexcept {
+void ManagerCore::refuse_waiter(Waiter waiter, const Error& error) noexcept {
   scheduler_->cancel_timer(waiter.timer);
-  refuse(std::move(waiter.notice), std::move(error));
+  refuse(std::move(waiter.notice), error);
 }
 
 void ManagerCore::fail_waiters(const Error& reason) noexcept {
@@ -162,10 +162,10 @@ void ManagerCore::fail_waiters(const Error& reason) noexcept {
 }
 
 void ManagerCore::refuse_waiting(Waiter waiter, const Error& reason) noexcept {
-  Error error = Access::with_message(reason, [&] {
+  const Error error = Access::with_message(reason, [&] {
     return options_.name_prefix + ": " + quoted_owner(waiter.request.owner) + " waited for a pool: " + reason.message();
   });
-  refuse_waiter(std::move(waiter), std::move(error));
+  refuse_waiter(std::move(waiter), error);
 }
 
 std::string ManagerCore::holders(std::size_t most) const {

@@ -64,12 +64,13 @@ std::unique_ptr<Job> LeaseRecord::admit(std::unique_ptr<Job> job, const CallSett
   state.lease = shared_from_this();
   state.submitted = now;
   if (auto error = refusal()) {
-    fail_now(std::move(job), std::move(*error));
+    fail_now(std::move(job), *error);
     return nullptr;
   }
   if (settings.stop.stop_requested()) {
-    Error error = Error::make(Errc::cancelled, [&] { return cancellation_text(*job) + " before it was submitted"; });
-    fail_now(std::move(job), std::move(error));
+    const Error error =
+        Error::make(Errc::cancelled, [&] { return cancellation_text(*job) + " before it was submitted"; });
+    fail_now(std::move(job), error);
     return nullptr;
   }
   try {
@@ -108,10 +109,10 @@ void LeaseRecord::forget(Job& job) noexcept {
   job.state.cancellation.reset();
 }
 
-void LeaseRecord::fail_now(std::unique_ptr<Job> job, Error error) noexcept {
+void LeaseRecord::fail_now(std::unique_ptr<Job> job, const Error& error) noexcept {
   call_stats_->count_failure(error);
   job->state.lease.reset();
-  job->fail(std::move(error));
+  job->fail(Access::not_run(error));
   scheduler->deliver(std::move(job));
 }
 

@@ -47,7 +47,8 @@ Error loop_gone(const LeaseRecord& record) noexcept {
 
 const LeaseRecord& check_not_empty(const LeaseRecord* record) {
   if (record != nullptr) return *record;
-  throw LeasePoolError(Errc::lease_expired, "this ExecutorLease is empty: it was moved from, or never acquired");
+  const Error error(Errc::lease_expired, "this ExecutorLease is empty: it was moved from, or never acquired");
+  Access::not_run(error).raise();
 }
 
 // A call on its way to the loop's thread. Dropped there or on the way, because the loop is gone, it fails.

@@ -156,8 +156,8 @@ class ManagerCore final : public LeaseObserver, public LoopClient, public std::e
   void grant(AcquireRequest& request, AcquireNotice& notice, TimePoint asked, TimePoint now);
   [[nodiscard]] std::optional<Error> refusal(const AcquireRequest& request) const noexcept;
   void add_pools_for_waiters();
-  void refuse(AcquireNotice notice, Error error) noexcept;
-  void refuse_waiter(Waiter waiter, Error error) noexcept;
+  void refuse(AcquireNotice notice, const Error& error) noexcept;
+  void refuse_waiter(Waiter waiter, const Error& error) noexcept;
   void refuse_waiting(Waiter waiter, const Error& reason) noexcept;
   void fail_waiters(const Error& reason) noexcept;
   void waiter_timed_out(std::uint64_t waiter_id);

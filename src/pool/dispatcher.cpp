@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "leasepool/detail/access.hpp"
 
 namespace leasepool::detail {
 
@@ -53,7 +54,7 @@ void Dispatcher::leave(WorkerPort& worker) noexcept {
 }
 
 void Dispatcher::submit(std::unique_ptr<Job> job) {
-  if (refusal_) return end_at_lease(std::move(job), *refusal_);
+  if (refusal_) return end_before_run(std::move(job), *refusal_);
   const TimePoint submitted = job->state.submitted;
   enqueue(std::move(job));
   if (!coalescer_.should_defer(*this, submitted, queue_.size())) dispatch();
@@ -62,7 +63,7 @@ void Dispatcher::submit(std::unique_ptr<Job> job) {
 void Dispatcher::submit_batch(IntrusiveQueue<Job> jobs) {
   while (!jobs.empty()) {
     auto job = jobs.pop_front();
-    refusal_ ? end_at_lease(std::move(job), *refusal_) : enqueue(std::move(job));
+    refusal_ ? end_before_run(std::move(job), *refusal_) : enqueue(std::move(job));
   }
   dispatch();
 }
@@ -115,7 +116,7 @@ bool Dispatcher::send_front_to(WorkerPort& worker) {
   check(std::exchange(job->state.waits_in_pool, false), "what is in the queue waits in the pool");
   Job& sent = *job;
   if (auto error = worker.queue(job)) {
-    end_at_lease(std::move(job), std::move(*error));
+    end_before_run(std::move(job), *error);
     return false;
   }
   if (std::ranges::find(unflushed_, &worker) == unflushed_.end()) unflushed_.push_back(&worker);
@@ -217,7 +218,7 @@ void Dispatcher::recall_from(WorkerPort& worker) {
 }
 
 void Dispatcher::requeue_front(std::unique_ptr<Job> job) {
-  if (refusal_) return end_at_lease(std::move(job), *refusal_);
+  if (refusal_) return end_before_run(std::move(job), *refusal_);
   job->state.started.store(TimePoint{}, std::memory_order_relaxed);
   job->state.waits_in_pool = true;
   Job& waiting = *job;
@@ -225,7 +226,7 @@ void Dispatcher::requeue_front(std::unique_ptr<Job> job) {
   waiting.state.lease->job_given_back(waiting.state.id);
 }
 
-bool Dispatcher::withdraw(Job& job, Error error) {
+bool Dispatcher::withdraw(Job& job, const Error& error) {
   if (has_started(job)) return false;
   std::unique_ptr<Job> waiting;
   if (job.state.waits_in_pool) {
@@ -238,7 +239,7 @@ bool Dispatcher::withdraw(Job& job, Error error) {
     mark_started(job, scheduler_.now());
     return false;
   }
-  end_at_lease(std::move(waiting), std::move(error));
+  end_before_run(std::move(waiting), error);
   return true;
 }
 
@@ -248,7 +249,8 @@ void Dispatcher::end_waiting(const Error& error) {
     waiting = in_order(std::move(waiting), worker->recall_first(worker->jobs_waiting()));
   }
   waiting = in_order(std::move(waiting), std::move(queue_));
-  while (!waiting.empty()) end_at_lease(waiting.pop_front(), error);
+  const Error not_run = waiting.empty() ? error : Access::not_run(error);
+  while (!waiting.empty()) end_at_lease(waiting.pop_front(), not_run);
 }
 
 void Dispatcher::refuse(const Error& error) {

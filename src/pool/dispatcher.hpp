@@ -47,7 +47,7 @@ class Dispatcher final : public Coalesced, public std::enable_shared_from_this<D
   void flush() override { dispatch(); }
 
   // Ends a job that no worker has begun; false when one has.
-  bool withdraw(Job& job, Error error);
+  bool withdraw(Job& job, const Error& error);
 
   // Puts what a worker has not begun at the head of the queue: all that it gives back, or one job that it left behind.
   void recall_from(WorkerPort& worker);

@@ -29,7 +29,7 @@ void ProcessPool::submit_batch(IntrusiveQueue<Job> jobs) {
   dispatcher_->submit_batch(std::move(jobs));
 }
 
-bool ProcessPool::withdraw(Job& job, Error error) { return dispatcher_->withdraw(job, std::move(error)); }
+bool ProcessPool::withdraw(Job& job, Error error) { return dispatcher_->withdraw(job, error); }
 
 Worker* ProcessPool::holder_of(const Job& job) const {
   const auto found = std::ranges::find_if(workers_, [&](const auto& worker) { return worker->has_job(job); });
@@ -95,6 +95,7 @@ void ProcessPool::requeue_or_fail(const Worker& worker, std::unique_ptr<Job> job
       return options_.name + ": " + std::to_string(kMaxLostStarts) + " workers in a row ended before they began " +
              std::string(job->function_name()) + ", the last: " + worker.describe_end() + "; it has not run";
     });
+    error = Access::not_run(error);
   }
   log(LogLevel::warning, [&] { return error.message(); });
   end_at_lease(std::move(job), std::move(error));

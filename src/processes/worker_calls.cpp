@@ -237,7 +237,7 @@ void Worker::descriptors_refused(std::uint64_t number, int error) {
   };
   if (initializing_) return give_up("has no initializer: ", refusal_of(*initializing_).message());
   if (ended_by_us_ || !failure_.empty()) return;
-  if (Job* const job = sent_.refuse(number); job != nullptr) job->fail(refusal_of(*job));
+  if (Job* const job = sent_.refuse(number); job != nullptr) job->fail(Access::not_run(refusal_of(*job)));
 }
 
 // For what it prints between two calls, or printed in this one and is read later.

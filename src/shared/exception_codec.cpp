@@ -204,6 +204,9 @@ std::string without_message(std::string what, const std::error_code& code) {
   return what;
 }
 
+// Beside a failure's code: the function had certainly not begun.
+constexpr std::uint32_t kNotRun = std::uint32_t{1} << 31;
+
 template <class E>
 Error thrown_by_function(const E& exception) {
   return {std::make_exception_ptr(exception), exception.what()};
@@ -277,18 +280,20 @@ Error decode_exception(std::string_view function, std::span<const std::byte> byt
   }
 }
 
-void encode_failure(Bytes& out, Errc code, std::string_view message) {
-  put(out, static_cast<std::uint32_t>(code));
+void encode_failure(Bytes& out, Errc code, std::string_view message, bool may_have_run) {
+  put(out, static_cast<std::uint32_t>(code) | (may_have_run ? 0U : kNotRun));
   put(out, message.substr(0, report_limit(0) - kFailureOverhead));
 }
 
 Error decode_failure(std::span<const std::byte> bytes) {
   ByteReader reader(bytes);
-  const std::uint32_t code = get_number(reader);
+  const std::uint32_t number = get_number(reader);
+  const std::uint32_t code = number & ~kNotRun;
   if (code < static_cast<std::uint32_t>(Errc::not_started) || code > static_cast<std::uint32_t>(Errc::unsupported)) {
     throw DecodeError("an unknown error code");
   }
-  return {static_cast<Errc>(code), get_text(reader, report_limit(0))};
+  const Error failure(static_cast<Errc>(code), get_text(reader, report_limit(0)));
+  return (number & kNotRun) == 0 ? failure : Access::not_run(failure);
 }
 
 }  // namespace leasepool::detail

@@ -27,8 +27,9 @@ Error decode_exception(std::string_view function, std::span<const std::byte> byt
 // What a failure's message is preceded by.
 inline constexpr std::size_t kFailureOverhead = 2 * sizeof(std::uint32_t);
 
-// A failure that is not the function's: its code and message, cut to report_limit(0).
-void encode_failure(Bytes& out, Errc code, std::string_view message);
+// A failure that is not the function's: its code, its message, cut to report_limit(0), and whether the function may
+// have run by then.
+void encode_failure(Bytes& out, Errc code, std::string_view message, bool may_have_run = true);
 Error decode_failure(std::span<const std::byte> bytes);
 
 }  // namespace leasepool::detail

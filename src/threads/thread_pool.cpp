@@ -141,7 +141,7 @@ void ThreadPool::enqueue(std::unique_ptr<Job> job) {
     try {
       job->state.start_notice = std::make_unique<JobStarted>();
     } catch (const std::bad_alloc&) {
-      return end_at_lease(std::move(job), Error::out_of_memory());
+      return end_before_run(std::move(job), Error::out_of_memory());
     }
   }
   job->state.pool = this;
@@ -301,7 +301,7 @@ bool ThreadPool::withdraw(Job& job, Error error) {
   if (flushed) came_back();
   shared_->waiting.store(queue_.size(), std::memory_order_relaxed);
   job_left();
-  end_at_lease(std::move(taken), std::move(error));
+  end_before_run(std::move(taken), error);
   return true;
 }
 
@@ -357,9 +357,10 @@ void ThreadPool::end_job(std::unique_ptr<Job> job) {
 
 // What no thread has taken.
 void ThreadPool::end_waiting(const Error& error) {
+  const Error not_run = Access::not_run(error);
   const auto end = [&](std::unique_ptr<Job> job) {
     loop_.end_busy_poll(options_.spin);
-    end_at_lease(std::move(job), error);
+    end_at_lease(std::move(job), not_run);
   };
   while (auto job = shared_->ready.pop()) {
     came_back();

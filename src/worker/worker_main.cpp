@@ -220,7 +220,7 @@ FrameType WorkerProcess::attempt(const Frame& call) {
   if (call.lost_descriptors != 0) {
     const Error error = lost_descriptors_error(function->name, "decoding its arguments", call.lost_descriptors,
                                                "raise WorkerLimits::open_files or ulimit -n");
-    encode_failure(reply_.frame, Errc::bad_payload, error.message());
+    encode_failure(reply_.frame, Errc::bad_payload, error.message(), false);
     return FrameType::failure;
   }
   ByteWriter result(reply_.frame, settings_.max_payload);
@@ -263,7 +263,8 @@ FrameType WorkerProcess::run(const RegisteredFunction& function, Invocation& inv
     const char* const what = invocation.phase == CallPhase::decoding ? "decoding its arguments" : "encoding its result";
     try {
       encode_failure(reply_.frame, Errc::bad_payload,
-                     bad_payload_error(function.name, what, describe_current_exception()).message());
+                     bad_payload_error(function.name, what, describe_current_exception()).message(),
+                     invocation.phase != CallPhase::decoding);
     } catch (const std::bad_alloc&) {
       fail_briefly(reply_.frame, Errc::bad_payload,
                    {"calling ", function.name, " failed while ", what, ": its worker had no memory to say more"});

@@ -13,7 +13,7 @@ using leasepool::LeasePoolError;
 
 TEST_CASE("every code has a text of its own in the category leasepool", "[error]") {
   std::set<std::string> texts;
-  constexpr int kLast = static_cast<int>(Errc::end_of_stream);
+  constexpr int kLast = static_cast<int>(Errc::node_lost);
   for (int code = 1; code <= kLast; ++code) {
     const std::error_code made = static_cast<Errc>(code);
     CHECK(std::string(made.category().name()) == "leasepool");
@@ -36,6 +36,24 @@ TEST_CASE("a failure of the library raises LeasePoolError with its code and mess
     CHECK_THAT(thrown.what(), ContainsSubstring("no room for a 17th call"));
   }
   CHECK_THROWS_AS(std::rethrow_exception(error.exception()), LeasePoolError);
+}
+
+TEST_CASE("an error keeps whether its call may have run, through new words and as an exception", "[error]") {
+  using leasepool::detail::Access;
+  CHECK_FALSE(Error(Errc::queue_full, "full").may_have_run());
+  const Error unknown(Errc::timed_out, "late");
+  CHECK(unknown.may_have_run());
+  const Error not_run = Access::with_message(Access::not_run(unknown), "late in the queue");
+  CHECK_FALSE(not_run.may_have_run());
+  CHECK(not_run.code() == Errc::timed_out);
+  CHECK(unknown.may_have_run());
+  try {
+    not_run.raise();
+  } catch (const LeasePoolError& thrown) {
+    CHECK_FALSE(thrown.may_have_run());
+  }
+  CHECK_FALSE(Error::without_message(Errc::not_started).may_have_run());
+  CHECK(Error::without_message(Errc::worker_crashed).may_have_run());
 }
 
 TEST_CASE("a function's exception is raised as it was thrown, the same object", "[error]") {

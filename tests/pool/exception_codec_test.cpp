@@ -323,6 +323,14 @@ TEST_CASE("failures keep their code and text", "[exceptions]") {
     const Error error = decode_failure(bytes.view());
     CHECK(error.code() == code);
     CHECK(error.message() == "what failed");
+    Bytes before;
+    encode_failure(before, code, "what failed", false);
+    CHECK_FALSE(decode_failure(before.view()).may_have_run());
+  }
+  for (const Errc code : {Errc::payload_too_large, Errc::bad_payload}) {
+    Bytes bytes;
+    encode_failure(bytes, code, "what failed");
+    CHECK(decode_failure(bytes.view()).may_have_run());
   }
 }
 

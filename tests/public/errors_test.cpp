@@ -108,7 +108,7 @@ std::string name_of(Errc code) {
                                     "queue_full",          "wrong_thread",      "worker_crashed",
                                     "pool_broken",         "remote_exception",  "unregistered_function",
                                     "not_serializable",    "payload_too_large", "bad_payload",
-                                    "unsupported",         "end_of_stream"};
+                                    "unsupported",         "end_of_stream",     "node_lost"};
   return kNames[static_cast<std::size_t>(code)];
 }
 

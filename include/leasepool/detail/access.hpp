@@ -68,6 +68,12 @@ struct Access {
     return error.with_details(std::forward<Details>(details));
   }
 
+  // Of an Error: the same, of a call that has certainly not run.
+  template <class Error>
+  static Error not_run(const Error& error) noexcept {
+    return error.not_run();
+  }
+
   // Of the verbs of a grinder, for ItemVerbs.
   template <class Verbs>
   static const auto& grinder(const Verbs& verbs) noexcept {

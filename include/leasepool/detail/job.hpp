@@ -154,5 +154,9 @@ inline void end_at_lease(std::unique_ptr<Job> job, Error error) {
   job->fail(std::move(error));
   end_at_lease(std::move(job));
 }
+// The same for one whose function has certainly not begun.
+inline void end_before_run(std::unique_ptr<Job> job, const Error& error) {
+  end_at_lease(std::move(job), Access::not_run(error));
+}
 
 }  // namespace leasepool::detail
