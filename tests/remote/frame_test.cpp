@@ -1,0 +1,147 @@
+// Messages and bodies: through bytes and back, and what is no message.
+#include "remote/frame.hpp"
+
+#include <cstddef>
+#include <random>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "catch.hpp"
+#include "remote/lease_bodies.hpp"
+#include "remote/manager_lease.hpp"
+#include "remote/node_lease.hpp"
+
+namespace remote_frames {
+
+using leasepool::Duration;
+using leasepool::TimePoint;
+using leasepool::detail::ByteReader;
+using leasepool::detail::Bytes;
+using leasepool::detail::DecodeError;
+using namespace leasepool::detail::remote;
+
+std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+struct NoNode final : NodeLeaseSink {
+  void call_came(std::uint64_t, const CallHead&, std::span<const std::byte>) override { ++calls; }
+  void cancel_came(std::uint64_t) override {}
+  void extension_came(const ExtendBody&) override {}
+  void end_came() override {}
+  int calls = 0;
+};
+struct NoManager final : ManagerLeaseSink {
+  void outcome_came(const OutcomeHead&, std::span<const std::byte>) override {}
+  void extension_holds() override {}
+  void lease_closed(CloseReason) override {}
+};
+
+}  // namespace remote_frames
+
+TEST_CASE("N8: a message has its frames, in their order", "[remote]") {
+  using namespace remote_frames;
+  MessageWriter writer(17, 18);
+  CHECK(writer.empty());
+  writer.add({.type = FrameType::call, .lease = 5, .number = 1, .body = bytes_of("tail")}, bytes_of("head "));
+  writer.add({.type = FrameType::marks, .lease = 6, .number = 0x0102030405060708, .body = {}});
+  MessageReader reader(writer.bytes());
+  CHECK(reader.from() == 17);
+  CHECK(reader.to() == 18);
+  const auto call = reader.next();
+  REQUIRE(call);
+  CHECK(call->type == FrameType::call);
+  CHECK(call->lease == 5);
+  CHECK(std::ranges::equal(call->body, bytes_of("head tail")));
+  const auto marks = reader.next();
+  REQUIRE(marks);
+  CHECK(marks->number == 0x0102030405060708);
+  CHECK(marks->body.empty());
+  CHECK_FALSE(reader.next());
+  writer.clear();
+  CHECK(writer.empty());
+}
+
+TEST_CASE("N8: what is no message, or ends too early, is refused", "[remote]") {
+  using namespace remote_frames;
+  CHECK_THROWS_AS(MessageReader({}), DecodeError);
+  CHECK_THROWS_AS(MessageReader(bytes_of("HTTP/1.1 400 Bad Request")), DecodeError);
+  MessageWriter writer(1, 2);
+  writer.add({.type = FrameType::call, .lease = 5, .number = 1, .body = bytes_of("body")});
+  for (std::size_t size = 1; size < kFrameHeaderSize + 4; ++size) {
+    MessageReader reader(writer.bytes().first(kMessageHeaderSize + size));
+    CHECK_THROWS_AS(reader.next(), DecodeError);
+  }
+  std::vector<std::byte> of_unknown_type(writer.bytes().begin(), writer.bytes().end());
+  for (const int type : {0, 11, 255}) {
+    of_unknown_type[kMessageHeaderSize + 4] = static_cast<std::byte>(type);
+    MessageReader reader(of_unknown_type);
+    CHECK_THROWS_AS(reader.next(), DecodeError);
+  }
+}
+
+TEST_CASE("N8: bodies are what was put into them, and nothing else", "[remote]") {
+  using namespace remote_frames;
+  Bytes bytes;
+  put(bytes, OutcomeHead{.call = 7, .kind = OutcomeKind::exception, .may_have_run = false, .ran_for = Duration(99)});
+  ByteReader reader(bytes.view());
+  const OutcomeHead head = get_outcome_head(reader);
+  CHECK(head.call == 7);
+  CHECK(head.kind == OutcomeKind::exception);
+  CHECK_FALSE(head.may_have_run);
+  CHECK(head.ran_for == Duration(99));
+  const auto refused = [](std::initializer_list<std::uint64_t> numbers, auto get) {
+    Bytes body;
+    for (const std::uint64_t number : numbers) put_number(body, number);
+    ByteReader from(body.view());
+    CHECK_THROWS_AS(get(from), DecodeError);
+  };
+  refused({7, 0, 1, 1}, get_outcome_head);  // no such kind
+  refused({7, 4, 1, 1}, get_outcome_head);
+  refused({7, 1, 1, UINT64_MAX}, get_outcome_head);  // a negative duration
+  refused({7, 1, 1}, get_outcome_head);
+  refused({1, 2, UINT64_MAX, 4}, get_call_head);
+  refused({5, 0}, get_closed_body);
+}
+
+// Each end gets frames that are well formed as such, with random numbers and bodies, among some that are right: it
+// takes them, drops them or refuses them.
+TEST_CASE("N8: neither end of a lease breaks by what the other sends", "[remote]") {
+  using namespace remote_frames;
+  std::mt19937_64 random(8);
+  const auto pick = [&](std::uint64_t below) {
+    return std::uniform_int_distribution<std::uint64_t>(0, below - 1)(random);
+  };
+  constexpr LeaseLimits kLimits{.window = 1000, .max_payload = 500, .max_part = 100};
+  int refused = 0;
+  int calls = 0;
+  for (int round = 0; round < 2000; ++round) {
+    NoNode node;
+    NoManager manager;
+    NodeLease at_node(1, kLimits, {}, TimePoint());
+    ManagerLease at_manager(1, kLimits);
+    if (pick(2) == 0) (void)at_manager.push({}, bytes_of("arguments"));
+    MessageWriter sent(1, 2);
+    at_manager.write(sent, 1000);
+    std::uint64_t next = 1;
+    try {
+      for (int i = 0; i < 50; ++i) {
+        std::vector<std::byte> body(pick(2) == 0 ? 32 + pick(60) : pick(600));
+        for (std::byte& byte : body) byte = static_cast<std::byte>(pick(3) == 0 ? pick(256) : pick(2));
+        for (std::size_t at = 7; at < body.size(); at += 8) body[at] = std::byte{0};  // small numbers
+        const Frame frame{.type = static_cast<FrameType>(1 + pick(kLastFrameType)),
+                          .lease = 1,
+                          .number = pick(3) == 0 ? pick(1000) : next++,
+                          .body = body};
+        round % 2 == 0 ? at_node.receive(frame, TimePoint(), node) : at_manager.receive(frame, TimePoint(), manager);
+        MessageWriter answer(1, 2);
+        if (at_node.wants_to_write()) at_node.write(answer, 1000);
+        if (at_manager.wants_to_write()) at_manager.write(answer, 1000);
+      }
+    } catch (const DecodeError&) {
+      ++refused;
+    }
+    calls += node.calls;
+  }
+  CHECK(refused > 1000);
+  CHECK(calls > 100);
+}
