@@ -1,0 +1,65 @@
+// Wants kept by age, and offers that stand for a while.
+#include "remote/offers.hpp"
+
+#include <algorithm>
+
+#include "base/clock.hpp"
+
+namespace leasepool::detail::remote {
+
+void Offers::wanted(const Want& want, const WantBody& body, TimePoint now) {
+  const auto known = wants_.find(want);
+  const TimePoint until = deadline_after(now, std::min(body.lasts, kMostLasting));
+  if (known != wants_.end()) {
+    known->second.until = std::max(known->second.until, until);
+    return;
+  }
+  const bool has_offer = std::ranges::any_of(offers_, [&](const auto& offer) { return offer.second.want == want; });
+  if (has_offer || wants_.size() >= kMaxWants) return;
+  const Waiting waiting{.since = now - std::min(body.age, now.time_since_epoch()), .until = until};
+  wants_.emplace(want, waiting);
+  by_age_.emplace(waiting.since, want);
+}
+
+void Offers::forget(std::map<Want, Waiting>::iterator want) noexcept {
+  by_age_.erase({want->second.since, want->first});
+  wants_.erase(want);
+}
+
+void Offers::unwanted(const Want& want) noexcept {
+  if (const auto known = wants_.find(want); known != wants_.end()) forget(known);
+  std::erase_if(offers_, [&](const auto& offer) { return offer.second.want == want; });
+}
+
+// A want is kept no longer than until something is offered to it: the manager takes that, or says that it has another,
+// or was not reached and says again what it wants.
+std::optional<Offers::Offer> Offers::next_offer(std::size_t free, TimePoint now) {
+  if (free == 0 || by_age_.empty()) return std::nullopt;
+  const Want want = by_age_.begin()->second;
+  offers_.emplace(++last_offer_, Standing{.want = want, .until = deadline_after(now, kHeldFor)});
+  forget(wants_.find(want));
+  return Offer{.want = want, .id = last_offer_};
+}
+
+bool Offers::taken(const Offer& offer) noexcept {
+  const auto standing = offers_.find(offer.id);
+  if (standing == offers_.end() || standing->second.want != offer.want) return false;
+  offers_.erase(standing);
+  return true;
+}
+
+void Offers::expire(TimePoint now) noexcept {
+  while (!offers_.empty() && offers_.begin()->second.until <= now) offers_.erase(offers_.begin());
+  for (auto want = wants_.begin(); want != wants_.end();) {
+    const auto at = want++;
+    if (at->second.until <= now) forget(at);
+  }
+}
+
+TimePoint Offers::next_expiry() const noexcept {
+  TimePoint next = offers_.empty() ? kNever : offers_.begin()->second.until;
+  for (const auto& [want, waiting] : wants_) next = std::min(next, waiting.until);
+  return next;
+}
+
+}  // namespace leasepool::detail::remote
