@@ -39,7 +39,6 @@ void put(Bytes& out, const WantBody& body) {
 
 void put(Bytes& out, const TakeBody& body) {
   put(out, body.durations);
-  put_number(out, body.workers);
   put_text(out, body.owner);
 }
 
@@ -54,7 +53,6 @@ WantBody get_want_body(ByteReader& reader) {
 TakeBody get_take_body(ByteReader& reader) {
   TakeBody body;
   body.durations = get_extend_body(reader);
-  body.workers = get_number(reader);
   body.owner = get_text(reader);
   return body;
 }

@@ -22,7 +22,6 @@ struct WantBody {
 
 struct TakeBody {
   ExtendBody durations;
-  std::uint64_t workers = 0;  // of the manager's own pools: so many calls at once suffice
   std::string owner;
 };
 

@@ -28,7 +28,6 @@ E get_one_of(ByteReader& reader, E last, const char* what) {
 
 void put(Bytes& out, const CallHead& head) {
   put_number(out, head.function);
-  put_number(out, head.signature);
   put_duration(out, head.timeout);
   put_duration(out, head.queue_timeout);
 }
@@ -53,7 +52,6 @@ void put(Bytes& out, const ClosedBody& body) {
 CallHead get_call_head(ByteReader& reader) {
   CallHead head;
   head.function = get_number(reader);
-  head.signature = get_number(reader);
   head.timeout = get_duration(reader);
   head.queue_timeout = get_duration(reader);
   return head;

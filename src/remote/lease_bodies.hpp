@@ -13,8 +13,7 @@ namespace leasepool::detail::remote {
 
 // Of a call, before its arguments. Durations cross machines, points in time do not.
 struct CallHead {
-  std::uint64_t function = 0;   // its id
-  std::uint64_t signature = 0;  // a hash of its types' names
+  std::uint64_t function = 0;  // its id
   Duration timeout = Duration::max();
   Duration queue_timeout = Duration::max();
 };

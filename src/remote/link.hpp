@@ -22,7 +22,7 @@ template <class Lease>
 class Link {
  public:
   Link(std::uint64_t self, std::uint64_t peer, Liveness liveness, Duration heartbeat, TimePoint now)
-      : liveness(liveness), message_(self, peer), heartbeat_(heartbeat), next_beat_(now) {}
+      : liveness(liveness), peer_(peer), message_(self, peer), heartbeat_(heartbeat), next_beat_(now) {}
 
   // Returns the lease that the frame is about; null where it is not known here, and then the other end is told.
   [[nodiscard]] Lease* lease_of(const Frame& frame) {
@@ -44,6 +44,9 @@ class Link {
     beat_now();
   }
 
+  [[nodiscard]] std::uint64_t peer() const noexcept { return peer_; }
+  // Whether somebody is to be told of a lease that is none.
+  [[nodiscard]] bool has_unknown() const noexcept { return !unknown_.empty(); }
   [[nodiscard]] TimePoint next_beat() const noexcept { return next_beat_; }
 
   // Publishes messages until nothing is due. Where `publish` returns false, the rest waits until it is called again,
@@ -99,6 +102,7 @@ class Link {
     return true;
   }
 
+  std::uint64_t peer_;
   MessageWriter message_;
   Duration heartbeat_;
   TimePoint next_beat_;

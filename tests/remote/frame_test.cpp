@@ -99,7 +99,7 @@ TEST_CASE("N8: bodies are what was put into them, and nothing else", "[remote]")
   refused({7, 4, 1, 1}, get_outcome_head);
   refused({7, 1, 1, UINT64_MAX}, get_outcome_head);  // a negative duration
   refused({7, 1, 1}, get_outcome_head);
-  refused({1, 2, UINT64_MAX, 4}, get_call_head);
+  refused({1, UINT64_MAX, 4}, get_call_head);
   refused({5, 0}, get_closed_body);
 }
 

@@ -1,0 +1,278 @@
+// A node's messages, leases and timers.
+#include "remote/node_core.hpp"
+
+#include <algorithm>
+#include <new>
+#include <source_location>
+#include <utility>
+
+#include "base/check.hpp"
+#include "base/clock.hpp"
+#include "remote/node_held.hpp"
+#include "remote/wants.hpp"
+
+namespace leasepool::detail::remote {
+
+namespace {
+
+// Managers that are known at a time; those that have no lease are forgotten first.
+constexpr std::size_t kMaxPeers = 10'000;
+
+constexpr std::size_t kMessage = std::size_t{192} << 10;
+
+}  // namespace
+
+std::string want_subject(const NodeOptions& options, unsigned level, std::uint64_t bucket) {
+  return "lp.v1." + options.cluster + "." + options.pool + ".want." + std::to_string(level) + "." +
+         std::to_string(bucket);
+}
+
+std::string managers_prefix(const NodeOptions& options) { return "lp.v1." + options.cluster + ".c."; }
+
+NodeCore::NodeCore(std::shared_ptr<Scheduler> scheduler, std::shared_ptr<ManagerCore> manager, NodeOptions options,
+                   std::uint64_t instance)
+    : scheduler_(std::move(scheduler)),
+      manager_(std::move(manager)),
+      options_(std::move(options)),
+      instance_(instance) {}
+
+void NodeCore::attach(nats::Bus& bus) {
+  bus_ = &bus;
+  for (unsigned level = 0; level <= kMaxLevel; ++level) {
+    (void)bus.subscribe(want_subject(options_, level, bucket_of(instance_, level)),
+                        [this](const nats::BusMessage& message) { take_message(message, true); });
+  }
+  (void)bus.subscribe("lp.v1." + options_.cluster + ".n." + options_.name + "." + std::to_string(instance_),
+                      [this](const nats::BusMessage& message) { take_message(message, false); });
+}
+
+void NodeCore::bus_connected() {
+  for (auto& [manager, peer] : peers_) peer.link.send_again();
+  pump_soon();
+}
+
+void NodeCore::bus_disconnected(const Error& /*reason*/) {
+  for (auto& [manager, peer] : peers_) peer.link.send_again();
+}
+
+// Null for an address where no manager of this cluster listens.
+NodeCore::Peer* NodeCore::peer_of(std::uint64_t manager, std::string_view address) {
+  if (const auto known = peers_.find(manager); known != peers_.end()) return &known->second;
+  if (!address.starts_with(managers_prefix(options_))) return nullptr;
+  if (peers_.size() >= kMaxPeers) {
+    std::erase_if(peers_, [](const auto& peer) { return peer.second.link.leases.empty(); });
+    if (peers_.size() >= kMaxPeers) return nullptr;
+  }
+  const TimePoint now = scheduler_->now();
+  Link<NodeLease> link(instance_, manager, Liveness(options_.manager_timeout, Duration::max(), now), options_.heartbeat,
+                       now);
+  return &peers_.emplace(manager, Peer{.address = std::string(address), .link = std::move(link), .held = {}})
+              .first->second;
+}
+
+void NodeCore::take_message(const nats::BusMessage& message, bool to_all) {
+  if (message.no_responders) return;
+  try {
+    MessageReader reader(message.payload);
+    Peer* const peer = peer_of(reader.from(), message.reply);
+    if (peer == nullptr || reader.to() != (to_all ? 0 : instance_)) return void(++refused_);
+    peer->link.liveness.heard(scheduler_->now());
+    while (const auto frame = reader.next()) take_frame(*peer, reader.from(), *frame, to_all);
+  } catch (const DecodeError&) {
+    ++refused_;
+  } catch (const std::bad_alloc&) {
+    ++refused_;  // as one that was lost: it is sent again
+  }
+  pump_soon();
+}
+
+void NodeCore::take_frame(Peer& peer, std::uint64_t from, const Frame& frame, bool to_all) {
+  const TimePoint now = scheduler_->now();
+  const Offers::Offer offer{.want = {.manager = from, .id = frame.lease}, .id = frame.number};
+  ByteReader reader(frame.body);
+  switch (frame.type) {
+    case FrameType::want: return offers_.wanted(offer.want, get_want_body(reader), now);
+    case FrameType::unwant: return offers_.unwanted(offer.want);
+    default: break;
+  }
+  if (to_all) throw DecodeError("a frame that is not for everybody");
+  if (frame.type == FrameType::decline) return offers_.declined(offer);
+  if (frame.type == FrameType::take) return take_offer(peer, from, frame);
+  NodeLease* const lease = peer.link.lease_of(frame);
+  if (lease == nullptr) return;
+  const std::shared_ptr<Held> held = peer.held.at(frame.lease);
+  try {
+    lease->receive(frame, now, *held);
+  } catch (const DecodeError&) {
+    if (!held->closes) {
+      held->closes = CloseReason::refused;
+      held->abort(Errc::lease_expired, "the lease was closed: its manager broke the protocol");
+    }
+    throw;
+  }
+  if (!held->ended) return;
+  end_lease(peer, frame.lease);
+  (void)peer.link.lease_of(frame);  // says that it is gone
+}
+
+void NodeCore::take_offer(Peer& peer, std::uint64_t manager, const Frame& frame) {
+  ByteReader reader(frame.body);
+  const TakeBody body = get_take_body(reader);
+  const std::uint64_t id = frame.lease;
+  if (const auto known = peer.held.find(id); known != peer.held.end()) {  // said twice
+    if (Access::record(known->second->local))
+      say(peer, {.type = FrameType::grant, .lease = id, .number = frame.number});
+    return;
+  }
+  if (!offers_.taken({.want = {.manager = manager, .id = id}, .id = frame.number})) {
+    return say(peer, {.type = FrameType::refuse, .lease = id, .number = frame.number});
+  }
+  const auto lease = peer.link.leases.try_emplace(id, id, options_.limits, body.durations, scheduler_->now()).first;
+  peer.held.emplace(id, std::make_shared<Held>(*this, lease->second));
+  // This node ends it in time, also by the manager's own grace.
+  (void)manager_->acquire({.owner = body.owner,
+                           .lease_duration = Duration::max(),
+                           .wait = true,
+                           .timeout = std::nullopt,
+                           .where = std::source_location::current()},
+                          [weak = weak_from_this(), manager, id](Result<ExecutorLease> acquired) {
+                            if (const auto self = weak.lock()) self->acquired(manager, id, std::move(acquired));
+                          });
+}
+
+void NodeCore::acquired(std::uint64_t manager, std::uint64_t id, Result<ExecutorLease> lease) {
+  const auto peer = peers_.find(manager);
+  if (peer == peers_.end()) return;
+  const auto held = peer->second.held.find(id);
+  if (held == peer->second.held.end()) return;  // ended meanwhile: the local lease goes with this
+  if (lease) {
+    held->second->local = std::move(*lease);
+    say(peer->second, {.type = FrameType::grant, .lease = id});
+  } else {
+    end_lease(peer->second, id);
+    (void)peer->second.link.lease_of({.type = FrameType::end, .lease = id});
+  }
+  pump_soon();
+}
+
+void NodeCore::say(const Peer& peer, const Frame& frame) noexcept {
+  try {
+    MessageWriter message(instance_, peer.link.peer());
+    message.add(frame);
+    (void)bus_->publish(peer.address, message.bytes());
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): as if it was lost
+  }
+}
+
+void NodeCore::end_lease(Peer& peer, std::uint64_t id) noexcept {
+  const auto held = peer.held.find(id);
+  check(held != peer.held.end(), "a lease that ends was given");
+  held->second->detach();
+  held->second->abort(Errc::cancelled, "the lease was ended");
+  peer.held.erase(held);  // gives the local lease back
+  peer.link.leases.erase(id);
+}
+
+std::size_t NodeCore::leases() const noexcept {
+  std::size_t count = 0;
+  for (const auto& [manager, peer] : peers_) {
+    for (const auto& [id, lease] : peer.link.leases) count += lease.closed() ? 0 : 1;
+  }
+  return count;
+}
+
+void NodeCore::offer_pools() {
+  if (draining_ || bus_ == nullptr || bus_->state() != nats::BusState::connected) return;
+  const TimePoint now = scheduler_->now();
+  const std::size_t most = manager_->options().max_pools;
+  for (;;) {
+    const std::size_t used = leases() + offers_.on_offer();
+    const auto offer = offers_.next_offer(most - std::min(used, most), now);
+    if (!offer) return;
+    if (const auto peer = peers_.find(offer->want.manager); peer != peers_.end()) {
+      say(peer->second, {.type = FrameType::offer, .lease = offer->want.id, .number = offer->id});
+    } else {
+      offers_.declined(*offer);
+    }
+  }
+}
+
+void NodeCore::look_after(Peer& peer, TimePoint now) {
+  const bool lost = peer.link.liveness.lost(now);
+  for (auto at = peer.held.begin(); at != peer.held.end();) {
+    const auto [id, held] = *at++;
+    NodeLease& lease = peer.link.leases.at(id);
+    if (lost) {
+      end_lease(peer, id);
+    } else if (!held->closes && lease.hard_expiry() <= now) {
+      held->closes = CloseReason::expired;
+      held->abort(Errc::lease_expired, "the node ended the lease at its hard expiry");
+    }
+    if (lost || !held->closes || lease.open_calls() != 0) continue;
+    lease.close(*held->closes);
+    held->local = {};
+    if (lease.finished()) end_lease(peer, id);
+  }
+}
+
+void NodeCore::pump_soon() noexcept {
+  if (bus_ == nullptr) return;
+  if (auto queued = pumps_.to_queue(shared_from_this())) scheduler_->defer(std::move(queued));
+}
+
+void NodeCore::pump() {
+  if (bus_ == nullptr) return;
+  const TimePoint now = scheduler_->now();
+  offers_.expire(now);
+  const bool connected = bus_->state() == nats::BusState::connected;
+  const std::size_t limit = std::min(kMessage, bus_->max_payload());
+  for (auto& [manager, peer] : peers_) {
+    look_after(peer, now);
+    if (!connected || !(peer.link.has_unknown() || !peer.link.leases.empty())) continue;
+    peer.link.write(now, limit, [&](std::span<const std::byte> message) {
+      return bus_->publish(peer.address, message) == nats::Published::taken;
+    });
+  }
+  offer_pools();
+  finish_drain();
+  arm(now);
+}
+
+void NodeCore::arm(TimePoint now) {
+  TimePoint next = offers_.next_expiry();
+  for (const auto& [manager, peer] : peers_) {
+    if (peer.link.leases.empty()) continue;
+    next =
+        std::min({next, std::max(peer.link.next_beat(), now + options_.heartbeat / 10), peer.link.liveness.lost_at()});
+    for (const auto& [id, held] : peer.held) {
+      if (!held->closes) next = std::min(next, peer.link.leases.at(id).hard_expiry());
+    }
+  }
+  scheduler_->cancel_timer(std::exchange(timer_, 0));
+  timer_ = scheduler_->call_at(next, [this] {
+    timer_ = 0;
+    pump_soon();
+  });
+}
+
+void NodeCore::drain(std::move_only_function<void()> drained) {
+  draining_ = true;
+  drained_ = std::move(drained);
+  pump_soon();
+}
+
+void NodeCore::finish_drain() {
+  if (!draining_ || !drained_ || leases() + offers_.on_offer() != 0) return;
+  scheduler_->defer(std::make_unique<DeferredFunction>(std::exchange(drained_, nullptr)));
+}
+
+void NodeCore::close() noexcept {
+  bus_ = nullptr;
+  scheduler_->cancel_timer(std::exchange(timer_, 0));
+  for (auto& [manager, peer] : peers_) {
+    while (!peer.held.empty()) end_lease(peer, peer.held.begin()->first);
+  }
+  peers_.clear();
+}
+
+}  // namespace leasepool::detail::remote

@@ -1,0 +1,103 @@
+// NodeCore: gives the pools of a local manager to managers elsewhere, through a bus. What they send is not trusted.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "lease/manager_core.hpp"
+#include "loop/deferred.hpp"
+#include "loop/scheduler.hpp"
+#include "nats/bus.hpp"
+#include "remote/link.hpp"
+#include "remote/node_lease.hpp"
+#include "remote/offers.hpp"
+#include "remote/raw_job.hpp"
+
+namespace leasepool::detail::remote {
+
+struct NodeOptions {
+  std::string cluster = "default";
+  std::string pool = "default";
+  std::string name;  // one token of a subject
+  LeaseLimits limits{};
+  Duration heartbeat = std::chrono::milliseconds(250);
+  // A manager that was not heard for so long has ended, and what it had is killed.
+  Duration manager_timeout = std::chrono::seconds(10);
+};
+
+// Where managers look for pools; wants.hpp says what level and bucket are.
+[[nodiscard]] std::string want_subject(const NodeOptions& options, unsigned level, std::uint64_t bucket);
+// Where managers of a cluster listen begins so.
+[[nodiscard]] std::string managers_prefix(const NodeOptions& options);
+
+// Loop thread only. The bus and the manager outlive its close().
+class NodeCore final : public nats::BusOwner, public std::enable_shared_from_this<NodeCore> {
+ public:
+  NodeCore(std::shared_ptr<Scheduler> scheduler, std::shared_ptr<ManagerCore> manager, NodeOptions options,
+           std::uint64_t instance);
+  NodeCore(const NodeCore&) = delete;
+  NodeCore& operator=(const NodeCore&) = delete;
+  ~NodeCore() { close(); }
+
+  // The manager has started. Throws std::bad_alloc.
+  void attach(nats::Bus& bus);
+
+  // Gives no more leases; `drained` is called, later, when the last has ended.
+  void drain(std::move_only_function<void()> drained);
+
+  // Lets go of everything: what runs is killed, and managers find out by themselves.
+  void close() noexcept;
+
+  [[nodiscard]] std::size_t leases() const noexcept;
+  [[nodiscard]] const Offers& offers() const noexcept { return offers_; }
+  // Messages that were none of ours, or broke the protocol.
+  [[nodiscard]] std::uint64_t refused_messages() const noexcept { return refused_; }
+  [[nodiscard]] std::uint64_t instance() const noexcept { return instance_; }
+
+  void bus_connected() override;
+  void bus_disconnected(const Error& reason) override;
+  void bus_has_room() override { pump_soon(); }
+  void bus_refused(const Error& /*reason*/) override {}
+
+ private:
+  class Held;
+  struct Peer {
+    std::string address;
+    Link<NodeLease> link;
+    std::map<std::uint64_t, std::shared_ptr<Held>> held;
+  };
+
+  void take_message(const nats::BusMessage& message, bool to_all);
+  void take_frame(Peer& peer, std::uint64_t from, const Frame& frame, bool to_all);
+  [[nodiscard]] Peer* peer_of(std::uint64_t manager, std::string_view address);
+  void take_offer(Peer& peer, std::uint64_t manager, const Frame& frame);
+  void acquired(std::uint64_t manager, std::uint64_t id, Result<ExecutorLease> lease);
+  void say(const Peer& peer, const Frame& frame) noexcept;
+  void end_lease(Peer& peer, std::uint64_t id) noexcept;
+  void offer_pools();
+  void look_after(Peer& peer, TimePoint now);
+  void pump_soon() noexcept;
+  void pump();
+  void arm(TimePoint now);
+  void finish_drain();
+
+  const std::shared_ptr<Scheduler> scheduler_;
+  const std::shared_ptr<ManagerCore> manager_;
+  const NodeOptions options_;
+  const std::uint64_t instance_;
+  nats::Bus* bus_ = nullptr;
+  Offers offers_;
+  std::map<std::uint64_t, Peer> peers_;  // by instance
+  std::uint64_t refused_ = 0;
+  TimerId timer_ = 0;
+  bool draining_ = false;
+  std::move_only_function<void()> drained_;
+  DeferredMember<NodeCore, &NodeCore::pump> pumps_;
+};
+
+}  // namespace leasepool::detail::remote
