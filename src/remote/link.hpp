@@ -21,8 +21,8 @@ namespace leasepool::detail::remote {
 template <class Lease>
 class Link {
  public:
-  Link(std::uint64_t self, std::uint64_t peer, Liveness liveness, Duration heartbeat, TimePoint now)
-      : liveness(liveness), peer_(peer), message_(self, peer), heartbeat_(heartbeat), next_beat_(now) {}
+  Link(std::uint64_t self, std::uint64_t peer, Liveness of_peer, Duration heartbeat, TimePoint now)
+      : liveness(of_peer), peer_(peer), message_(self, peer), heartbeat_(heartbeat), next_beat_(now) {}
 
   // Returns the lease that the frame is about; null where it is not known here, and then the other end is told.
   [[nodiscard]] Lease* lease_of(const Frame& frame) {

@@ -52,7 +52,7 @@ class ManagerLease {
   std::uint64_t push(const CallHead& head, std::span<const std::byte> arguments);
   // Its outcome comes all the same.
   void cancel(std::uint64_t call);
-  void extend(const ExtendBody& body);
+  void extend(const ExtendBody& extension);
 
   // Everything is to be killed there. What is open stays without an outcome.
   void end() noexcept;

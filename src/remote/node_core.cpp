@@ -18,6 +18,8 @@ namespace {
 // Managers that are known at a time; those that have no lease are forgotten first.
 constexpr std::size_t kMaxPeers = 10'000;
 
+constexpr Duration kRetry = std::chrono::milliseconds(10);
+
 constexpr std::size_t kMessage = std::size_t{192} << 10;
 
 }  // namespace
@@ -37,6 +39,7 @@ NodeCore::NodeCore(std::shared_ptr<Scheduler> scheduler, std::shared_ptr<Manager
       instance_(instance) {}
 
 void NodeCore::attach(nats::Bus& bus) {
+  timer_.keep();
   bus_ = &bus;
   for (unsigned level = 0; level <= kMaxLevel; ++level) {
     (void)bus.subscribe(want_subject(options_, level, bucket_of(instance_, level)),
@@ -127,7 +130,9 @@ void NodeCore::take_offer(Peer& peer, std::uint64_t manager, const Frame& frame)
   if (!offers_.taken({.want = {.manager = manager, .id = id}, .id = frame.number})) {
     return say(peer, {.type = FrameType::refuse, .lease = id, .number = frame.number});
   }
-  const auto lease = peer.link.leases.try_emplace(id, id, options_.limits, body.durations, scheduler_->now()).first;
+  LeaseLimits limits = options_.limits;
+  limits.max_part = std::min(limits.max_part, bus_->max_payload() / 2);
+  const auto lease = peer.link.leases.try_emplace(id, id, limits, body.durations, scheduler_->now()).first;
   peer.held.emplace(id, std::make_shared<Held>(*this, lease->second));
   // This node ends it in time, also by the manager's own grace.
   (void)manager_->acquire({.owner = body.owner,
@@ -176,7 +181,7 @@ void NodeCore::end_lease(Peer& peer, std::uint64_t id) noexcept {
 std::size_t NodeCore::leases() const noexcept {
   std::size_t count = 0;
   for (const auto& [manager, peer] : peers_) {
-    for (const auto& [id, lease] : peer.link.leases) count += lease.closed() ? 0 : 1;
+    for (const auto& [id, lease] : peer.link.leases) count += lease.closed() ? 0U : 1U;
   }
   return count;
 }
@@ -202,13 +207,16 @@ void NodeCore::look_after(Peer& peer, TimePoint now) {
   for (auto at = peer.held.begin(); at != peer.held.end();) {
     const auto [id, held] = *at++;
     NodeLease& lease = peer.link.leases.at(id);
-    if (lost) {
+    if (lost || held->failed) {
       end_lease(peer, id);
-    } else if (!held->closes && lease.hard_expiry() <= now) {
+      if (!lost) (void)peer.link.lease_of({.type = FrameType::end, .lease = id});  // says that it is gone
+      continue;
+    }
+    if (!held->closes && lease.hard_expiry() <= now) {
       held->closes = CloseReason::expired;
       held->abort(Errc::lease_expired, "the node ended the lease at its hard expiry");
     }
-    if (lost || !held->closes || lease.open_calls() != 0) continue;
+    if (!held->closes || lease.open_calls() != 0) continue;
     lease.close(*held->closes);
     held->local = {};
     if (lease.finished()) end_lease(peer, id);
@@ -220,37 +228,51 @@ void NodeCore::pump_soon() noexcept {
   if (auto queued = pumps_.to_queue(shared_from_this())) scheduler_->defer(std::move(queued));
 }
 
+// Where there is no memory, what was left is done a moment later.
 void NodeCore::pump() {
   if (bus_ == nullptr) return;
+  try {
+    pump_once();
+  } catch (const std::bad_alloc&) {
+    set_timer(deadline_after(scheduler_->now(), kRetry));
+  }
+}
+
+void NodeCore::pump_once() {
   const TimePoint now = scheduler_->now();
   offers_.expire(now);
   const bool connected = bus_->state() == nats::BusState::connected;
   const std::size_t limit = std::min(kMessage, bus_->max_payload());
   for (auto& [manager, peer] : peers_) {
     look_after(peer, now);
-    if (!connected || !(peer.link.has_unknown() || !peer.link.leases.empty())) continue;
+    const bool has_something = peer.link.has_unknown() || !peer.link.leases.empty();
+    if (!connected || !has_something) continue;
     peer.link.write(now, limit, [&](std::span<const std::byte> message) {
       return bus_->publish(peer.address, message) == nats::Published::taken;
     });
   }
   offer_pools();
   finish_drain();
-  arm(now);
+  arm();
 }
 
-void NodeCore::arm(TimePoint now) {
+void NodeCore::arm() {
   TimePoint next = offers_.next_expiry();
   for (const auto& [manager, peer] : peers_) {
     if (peer.link.leases.empty()) continue;
-    next =
-        std::min({next, std::max(peer.link.next_beat(), now + options_.heartbeat / 10), peer.link.liveness.lost_at()});
+    next = std::min(next, peer.link.liveness.lost_at());
+    if (bus_->state() == nats::BusState::connected) next = std::min(next, peer.link.next_beat());
     for (const auto& [id, held] : peer.held) {
       if (!held->closes) next = std::min(next, peer.link.leases.at(id).hard_expiry());
     }
   }
-  scheduler_->cancel_timer(std::exchange(timer_, 0));
-  timer_ = scheduler_->call_at(next, [this] {
-    timer_ = 0;
+  set_timer(next);
+}
+
+void NodeCore::set_timer(TimePoint deadline) noexcept {
+  timer_.unset();
+  timer_.set(deadline, [this] {
+    timer_.came();
     pump_soon();
   });
 }
@@ -268,7 +290,7 @@ void NodeCore::finish_drain() {
 
 void NodeCore::close() noexcept {
   bus_ = nullptr;
-  scheduler_->cancel_timer(std::exchange(timer_, 0));
+  timer_.disarm();
   for (auto& [manager, peer] : peers_) {
     while (!peer.held.empty()) end_lease(peer, peer.held.begin()->first);
   }

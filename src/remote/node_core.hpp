@@ -11,6 +11,7 @@
 
 #include "lease/manager_core.hpp"
 #include "loop/deferred.hpp"
+#include "loop/kept_timer.hpp"
 #include "loop/scheduler.hpp"
 #include "nats/bus.hpp"
 #include "remote/link.hpp"
@@ -83,7 +84,9 @@ class NodeCore final : public nats::BusOwner, public std::enable_shared_from_thi
   void look_after(Peer& peer, TimePoint now);
   void pump_soon() noexcept;
   void pump();
-  void arm(TimePoint now);
+  void pump_once();
+  void arm();
+  void set_timer(TimePoint deadline) noexcept;
   void finish_drain();
 
   const std::shared_ptr<Scheduler> scheduler_;
@@ -94,7 +97,7 @@ class NodeCore final : public nats::BusOwner, public std::enable_shared_from_thi
   Offers offers_;
   std::map<std::uint64_t, Peer> peers_;  // by instance
   std::uint64_t refused_ = 0;
-  TimerId timer_ = 0;
+  KeptTimer timer_{*scheduler_};
   bool draining_ = false;
   std::move_only_function<void()> drained_;
   DeferredMember<NodeCore, &NodeCore::pump> pumps_;

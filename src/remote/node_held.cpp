@@ -1,6 +1,7 @@
 // A manager's calls on the node's own lease.
 #include "remote/node_held.hpp"
 
+#include <new>
 #include <utility>
 
 namespace leasepool::detail::remote {
@@ -34,7 +35,11 @@ void NodeCore::Held::raw_job_begun(std::uint64_t call) {
 void NodeCore::Held::raw_job_ended(const OutcomeHead& head, std::span<const std::byte> bytes) {
   if (lease_ == nullptr) return;
   ids_.erase(head.call);
-  lease_->call_ended(head, bytes);
+  try {
+    lease_->call_ended(head, bytes);
+  } catch (const std::bad_alloc&) {
+    failed = true;
+  }
   node_->pump_soon();
 }
 

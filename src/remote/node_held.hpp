@@ -36,6 +36,7 @@ class NodeCore::Held final : public NodeLeaseSink, public RawJobSink, public std
   ExecutorLease local;  // empty until it is there
   std::optional<CloseReason> closes;
   bool ended = false;
+  bool failed = false;  // there was no memory for an outcome: no more can be said of this lease
 
  private:
   [[nodiscard]] LeaseRecord* record() const noexcept { return Access::record(local).get(); }

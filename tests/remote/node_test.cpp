@@ -145,7 +145,7 @@ struct Stage {
 
 // Runs `body(stage)` on a node with one pool of two worker processes, to which a manager is connected.
 template <class Body>
-void on_node(Body body, ExecutorBackend backend = ExecutorBackend::process) {
+void on_node(Body body, ExecutorBackend backend = ExecutorBackend::process, Duration manager_timeout = 10s) {
   Loop loop;
   ManagerOptions options;
   options.backend = backend;
@@ -155,7 +155,8 @@ void on_node(Body body, ExecutorBackend backend = ExecutorBackend::process) {
   const auto run = [&](LeasedExecutorManager& manager) -> Task<> {
     const auto core = Access::core(loop);
     nats::MemoryServer server(*core);
-    const auto node = std::make_shared<NodeCore>(core, Access::core(manager), NodeOptions{.name = "here"}, kNode);
+    const auto node = std::make_shared<NodeCore>(
+        core, Access::core(manager), NodeOptions{.name = "here", .manager_timeout = manager_timeout}, kNode);
     const auto node_bus = server.connect("node", *node);
     node->attach(*node_bus);
     Tester tester;
@@ -254,6 +255,52 @@ TEST_CASE("N5: a node kills at its own hard expiry, and says of each call whethe
     for (const Came& outcome : tester.outcomes) not_run += outcome.head.may_have_run ? 0 : 1;
     CHECK(not_run == 1);  // for which there was no worker
     co_await until(stage.loop, [&] { return stage.manager.leased_count() == 0 && stage.node.leases() == 0; });
+  });
+}
+
+TEST_CASE("N3: a manager that is not heard any more has ended: what it had is killed", "[remote]") {
+  using namespace remote_node;
+  const auto body = [](Stage& stage) -> Task<> {
+    Tester& tester = stage.tester;
+    co_await get_lease(stage);
+    (void)tester.call(id_of("remote_node::sleeps"), 100'000);
+    tester.bus->set_cut_off(true);
+    co_await until(stage.loop, [&] { return stage.node.leases() == 0 && stage.manager.leased_count() == 0; });
+    CHECK(tester.outcomes.empty());
+  };
+  on_node(body, ExecutorBackend::process, 300ms);
+}
+
+TEST_CASE("N1: a call is taken back, a lease extended, and a pool goes to the next who wants it", "[remote]") {
+  using namespace remote_node;
+  on_node([](Stage& stage) -> Task<> {
+    Tester& tester = stage.tester;
+    tester.want();
+    co_await until(stage.loop, [&] { return tester.offer == 1; });
+    tester.say_to_node({.type = FrameType::decline, .lease = Tester::kLease, .number = 1});
+    co_await until(stage.loop, [&] { return stage.node.offers().on_offer() == 0; });
+    tester.want();
+    co_await until(stage.loop, [&] { return tester.offer == 2; });
+    co_await until(stage.loop,
+                   [&] { return stage.node.offers().on_offer() == 0; });  // it was held, and is not any more
+    tester.want();
+    co_await until(stage.loop, [&] { return tester.offer == 3; });
+    tester.take_it(300ms);
+    co_await until(stage.loop, [&] { return tester.granted; });
+    tester.lease->extend({.until_soft = 1h});
+    for (int i = 0; i < 3; ++i) (void)tester.call(id_of("remote_node::sleeps"), 100'000);
+    co_await until(stage.loop, [&] { return tester.extended; });
+    tester.lease->cancel(2);  // runs
+    tester.lease->cancel(4);  // waits
+    tester.flush();
+    co_await until(stage.loop, [&] { return tester.outcomes.size() == 2; });
+    for (const Came& outcome : tester.outcomes) {
+      CHECK(decode_failure(outcome.bytes).code() == Errc::cancelled);
+      CHECK(outcome.head.may_have_run == (outcome.head.call == 2));
+    }
+    co_await stage.loop.sleep(400ms);  // past the first expiry
+    CHECK_FALSE(tester.closed.has_value());
+    CHECK(stage.node.leases() == 1);
   });
 }
 
