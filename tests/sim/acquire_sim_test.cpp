@@ -48,7 +48,7 @@ struct World {
 // A node: grants what it offers, and frees what ends. A manager that says nothing for long has ended.
 class SimNode {
  public:
-  SimNode(World& world, std::uint64_t self, std::size_t pools) : self(self), pools(pools), world_(world) {}
+  SimNode(World& world, std::uint64_t instance, std::size_t count) : self(instance), pools(count), world_(world) {}
 
   void receive(std::uint64_t from, const Word& word) {
     const Offers::Offer offer{.want = {.manager = from, .id = word.id}, .id = word.offer};
@@ -103,7 +103,7 @@ class SimNode {
 // A manager that wants some pools. What it does not need any more it ends until it hears that it is gone.
 class SimManager {
  public:
-  SimManager(World& world, std::uint64_t self) : self(self), wants(world.pick), world_(world) {}
+  SimManager(World& world, std::uint64_t instance) : self(instance), wants(world.pick), world_(world) {}
 
   void set_needed(std::size_t count) {
     needed = count;

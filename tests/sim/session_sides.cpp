@@ -112,7 +112,7 @@ void SimManagerSide::expire() {
     if (held_.at(id)->hard_expiry <= now) end_lease(id);
   }
   if (link.leases.empty() || !link.liveness.lost(now)) return;
-  nodes_lost += held_.empty() ? 0 : 1;
+  nodes_lost += held_.empty() ? 0U : 1U;
   for (const std::uint64_t id : leases()) end_lease(id);
   link.leases.clear();
 }
