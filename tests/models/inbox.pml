@@ -50,7 +50,7 @@
 #define WATCHING 2
 
 #define ROUND(position) ((((position) / PLACES) % 2) ^ 1)
-#define ROUND_AT(t, position) round[(t) * PLACES + (position) % PLACES]
+#define ROUND_AT(t, position) round_in[(t) * PLACES + (position) % PLACES]
 #ifdef NO_ROUND
 #define IS_READY(t, position) (PLACE(t, position) != 0)
 #else
@@ -58,7 +58,7 @@
 #endif
 
 byte place[THREADS * PLACES];
-bit round[THREADS * PLACES];
+bit round_in[THREADS * PLACES];
 byte attention[THREADS];
 byte pushed[THREADS];
 bool self[THREADS];   // HandedBack::self

@@ -34,11 +34,11 @@
 #define RECALLED 99
 
 #define ROUND(position) ((((position) / PLACES) % 2) ^ 1)
-#define IS_OF(position) (round[(position) % PLACES] == ROUND(position))
+#define IS_OF(position) (round_in[(position) % PLACES] == ROUND(position))
 
 byte head = 0;
 byte place[PLACES];
-bit round[PLACES];
+bit round_in[PLACES];
 byte had[ELEMENTS + 1];
 byte back = 0;      // elements that were had
 short there = 0;    // of those that were published, how many are left; all of a publish() count when it is done
@@ -57,7 +57,7 @@ inline take(at) {
   assert(had[place[at]] == 1);
   place[at] = 0;
 #ifdef NULL_HAS_NO_ROUND
-  round[at] = 0;
+  round_in[at] = 0;
 #endif
   back++;
   there--;
@@ -138,7 +138,7 @@ inline recall(element) {
 inline fill(position, element) {
   assert(place[(position) % PLACES] == 0);
   place[(position) % PLACES] = element;
-  round[(position) % PLACES] = ROUND(position)
+  round_in[(position) % PLACES] = ROUND(position)
 }
 
 // Position p has element p + 1.
