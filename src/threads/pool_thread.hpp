@@ -57,13 +57,13 @@ struct PoolThreads {
   const Duration spin;
   std::vector<Own> each;
   SpmcRing<Job, 256> ready;  // jobs that a thread may take
-  // What threads look at with each job and the loop seldom writes, and then what the loop writes with each: in cache
-  // lines of their own, each filled up with what is used at an end only.
-  alignas(64) Parking parking;                     // of threads that have none
-  std::atomic<std::size_t> looks_at_place = 0;     // the thread that last began to; a hint
-  std::atomic<bool> hands_over = true;             // the loop: few jobs are under way, so places are worth looking at
-  std::atomic<std::uint64_t> aborted_through = 0;  // the id of the last job of which an abort asks to stop
+  // What threads write when they have no job, what all of them look at and few write, and what the loop writes with
+  // each job: in cache lines of their own, the last two filled up with what is used at an end only.
+  alignas(64) Parking parking;                             // of threads that have none
+  alignas(64) std::atomic<std::size_t> looks_at_place{0};  // the thread that last began to; a hint
+  std::atomic<bool> hands_over = true;                     // the loop: few jobs are under way, so they do
   std::atomic<bool> closing = false;
+  std::atomic<std::uint64_t> aborted_through = 0;  // the id of the last job of which an abort asks to stop
   std::mutex mutex;
   alignas(64) std::atomic<std::size_t> waiting = 0;  // jobs for which the ring has no room
   std::size_t running = 0;                           // threads that have not left their loop; guarded by mutex
