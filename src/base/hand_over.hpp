@@ -56,6 +56,7 @@ class HandOver {
   // The taker, where it is open: what was handed; null if nothing was.
   [[nodiscard]] T* taken() const noexcept {
     const std::uintptr_t word = word_.load(std::memory_order_acquire);
+    // An address with a mark. NOLINTNEXTLINE(performance-no-int-to-ptr)
     return word == kOpen ? nullptr : reinterpret_cast<T*>(word & ~kLeft);
   }
   // The taker will not look any more. False if something was handed meanwhile.

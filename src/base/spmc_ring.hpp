@@ -101,6 +101,7 @@ class SpmcRing {
   static constexpr std::uint64_t kAhead = 3;
   static constexpr Word kRound = 1;
 
+  // An address with a mark. NOLINTNEXTLINE(performance-no-int-to-ptr)
   static T* element_in(Word word) noexcept { return reinterpret_cast<T*>(word & ~kRound); }
   // The first one is odd: a place that was never filled is none of it.
   static Word round_of(std::uint64_t position) noexcept { return ((position / kPlaces) & kRound) ^ kRound; }

@@ -93,6 +93,7 @@ class SpscRing {
   static constexpr Word kRound = 1;
   static constexpr std::uint64_t kAhead = 6;
 
+  // An address with a mark. NOLINTNEXTLINE(performance-no-int-to-ptr)
   static T* element_in(Word word) noexcept { return reinterpret_cast<T*>(word & ~kRound); }
 
   // The first one is odd: a place that was never filled is none of it.
