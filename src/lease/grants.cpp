@@ -190,7 +190,7 @@ void ManagerCore::grant(AcquireRequest& request, AcquireNotice& notice, TimePoin
   check(notice != nullptr, "who is granted a lease has not been told yet");
   const Slot slot = idle_.back();
   auto lease = std::allocate_shared<LeaseRecord>(
-      JobAllocator<LeaseRecord>(), scheduler_, *this, call_stats_, slot->pool,
+      JobAllocator<LeaseRecord>(), *this, call_stats_, slot->pool,
       LeaseRecord::Grant{.id = next_lease_id(), .owner = std::move(request.owner), .where = request.where, .at = now});
   set_deadlines(*lease, now, request.lease_duration);
   idle_.pop_back();

@@ -2,6 +2,8 @@
 #include <memory>
 #include <new>
 #include <stop_token>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/check.hpp"
@@ -105,7 +107,11 @@ void LeaseRecord::reserve(Job& job, const CallSettings& settings) {
 
 void LeaseRecord::forget(Job& job) noexcept {
   calls_.unwatch(job);
-  scheduler->cancel_timer(job.state.timer);
+  end_watches(job);
+}
+
+void LeaseRecord::end_watches(Job& job) noexcept {
+  if (job.state.timer != 0) scheduler->cancel_timer(job.state.timer);
   job.state.cancellation.reset();
 }
 
@@ -144,7 +150,20 @@ void LeaseRecord::queue_time_out(std::uint64_t job_id) {
 void LeaseRecord::cancelled_by_token(std::uint64_t job_id) {
   Job* const job = calls_.watched(job_id);
   if (job == nullptr) return;
-  cancel(*job, Error::make(Errc::cancelled, [&] { return cancellation_text(*job); }));
+  cancel(*job, cancelled_error(*job));
+}
+
+// Calls that are cancelled together are mostly of one function: they share one error.
+Error LeaseRecord::cancelled_error(const Job& job) noexcept {
+  try {
+    const std::string_view function = job.function_name();
+    if (!cancelled_ || cancelled_->function != function) {
+      cancelled_.emplace(std::string(function), Error(Errc::cancelled, cancellation_text(job)));
+    }
+    return cancelled_->error;
+  } catch (const std::bad_alloc&) {
+    return Error::without_message(Errc::cancelled);
+  }
 }
 
 void LeaseRecord::cancel_of_batch(std::uint64_t job_id, const Error& error) const {
@@ -248,7 +267,7 @@ void LeaseRecord::job_ended(std::unique_ptr<Job> job) {
   const std::shared_ptr<JobSink> self = std::move(job->state.lease);
   check(self.get() == this, "a call ends at its own lease");
   calls_.remove(*job);
-  forget(*job);
+  end_watches(*job);
   if (Access::is_error(job->state.early_outcome)) {  // of which its caller has not heard yet
     Error error = job->state.early_outcome;
     unlink_early(*job);

@@ -10,9 +10,9 @@
 
 namespace leasepool::detail {
 
-LeaseRecord::LeaseRecord(std::shared_ptr<Scheduler> loop, LeaseObserver& observer,
-                         std::shared_ptr<CallStats> call_stats, std::shared_ptr<Pool> pool, Grant grant)
-    : scheduler(std::move(loop)),
+LeaseRecord::LeaseRecord(LeaseObserver& observer, std::shared_ptr<CallStats> call_stats, std::shared_ptr<Pool> pool,
+                         Grant grant)
+    : scheduler(call_stats->scheduler),
       id(grant.id),
       owner(std::move(grant.owner)),
       where(grant.where),

@@ -39,8 +39,9 @@ enum class LeaseState {
 
 struct PoolSlot;
 
-// What the manager counts over all leases, and its limits on each.
+// What the manager counts over all leases, its limits on each, and their loop: what each lease keeps with one count.
 struct CallStats {
+  std::shared_ptr<Scheduler> scheduler;
   std::string manager;
   std::size_t workers_per_pool = 1;
   std::size_t max_queued_calls = 0;
@@ -87,13 +88,12 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
     TimePoint at{};
   };
 
-  LeaseRecord(std::shared_ptr<Scheduler> loop, LeaseObserver& observer, std::shared_ptr<CallStats> call_stats,
-              std::shared_ptr<Pool> pool, Grant grant);
+  LeaseRecord(LeaseObserver& observer, std::shared_ptr<CallStats> call_stats, std::shared_ptr<Pool> pool, Grant grant);
   LeaseRecord(const LeaseRecord&) = delete;
   LeaseRecord& operator=(const LeaseRecord&) = delete;
   ~LeaseRecord();
 
-  const std::shared_ptr<Scheduler> scheduler;
+  const std::shared_ptr<Scheduler>& scheduler;  // its manager's, in what that counts
   const std::uint64_t id;
   const std::string owner;
   const std::source_location where;
@@ -159,6 +159,8 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
                                            TimePoint now) noexcept;
   void reserve(Job& job, const CallSettings& settings);
   void forget(Job& job) noexcept;
+  void end_watches(Job& job) noexcept;
+  [[nodiscard]] Error cancelled_error(const Job& job) noexcept;
   void add_lease_context(Job& job) const noexcept;
   [[nodiscard]] std::string cancellation_text(const Job& job) const;
   void watch_cancellation(Job& job, const std::stop_token& token);
@@ -183,7 +185,12 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   CallTable calls_;             // in flight; watched are those with a time-out or a stop token
   Job* first_early_ = nullptr;  // of those whose callers are to be told before they end, in order
   Job* last_early_ = nullptr;
-  std::optional<Error> gives_up_;  // what the callers of what still runs are told next
+  struct Cancelled {
+    std::string function;
+    Error error;
+  };
+  std::optional<Cancelled> cancelled_;  // the last call that its stop token cancelled
+  std::optional<Error> gives_up_;       // what the callers of what still runs are told next
   DeferredMember<LeaseRecord, &LeaseRecord::deliver_early_outcomes> tells_early_;
   DeferredMember<LeaseRecord, &LeaseRecord::give_up_on_running> gives_up_soon_;
   DeferredMember<LeaseRecord, &LeaseRecord::release> release_from_thread_;

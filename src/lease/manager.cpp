@@ -92,7 +92,8 @@ AcquireRequest make_acquire_request(const ManagerCore& manager, const AcquireOpt
 
 AcquireTicket acquire(const std::shared_ptr<ManagerCore>& manager, const AcquireRequest& request,
                       AcquireCallback callback) {
-  return {manager, manager->acquire(request, std::move(callback))};
+  const std::uint64_t waiter = manager->acquire(request, std::move(callback));
+  return {waiter == 0 ? std::weak_ptr<ManagerCore>() : manager, waiter};
 }
 
 void acquire_unless_stopped(const std::shared_ptr<ManagerCore>& manager, const AcquireRequest& request,

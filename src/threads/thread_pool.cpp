@@ -298,9 +298,13 @@ bool ThreadPool::withdraw(Job& job, Error error) {
   const bool flushed = !job.state.waits_in_pool;
   std::unique_ptr<Job> taken = flushed ? shared_->ready.recall(job) : queue_.remove(job);
   if (!taken) return false;  // a thread has it
-  if (flushed) came_back();
   shared_->waiting.store(queue_.size(), std::memory_order_relaxed);
-  job_left();
+  if (flushed) {
+    came_back();
+    job_left();
+  } else {
+    loop_.end_busy_poll(options_.spin);  // what waits behind it waits for the same: no place has come free
+  }
   end_before_run(std::move(taken), error);
   return true;
 }
