@@ -83,7 +83,15 @@ class HeldPool {
     }
     cancellable_left_ = kCancelled;
   }
+  void submit_all_cancellable(std::size_t count, const std::stop_token& token) {
+    const auto calls = lease_.with(token);
+    for (std::size_t i = 0; i < count; ++i) {
+      calls.run_async(bench_scale::same, i, [this](const Result<std::uint64_t>&) { ended_cancelled(); });
+    }
+    cancellable_left_ = count;
+  }
   void run_until_cancelled() { loop_.run(); }
+  void release() { gate->store(true); }
 
   double run_all() {
     const std::size_t all = left_;
@@ -133,6 +141,15 @@ void measure_calls(ExecutorBackend backend, std::size_t count, std::size_t passe
     pool.run_until_cancelled();
     costs.add("cancel", clock.lap(kCancelled));
     (void)pool.run_all();
+
+    pool.hold();
+    std::stop_source all;
+    pool.submit_all_cancellable(count, all.get_token());
+    clock = Stopwatch(Clock::cpu);
+    all.request_stop();
+    pool.run_until_cancelled();
+    costs.add("cancel all", clock.lap(count));
+    pool.release();
   }
 }
 
