@@ -41,13 +41,12 @@ enum class FrameType : std::uint32_t {
   want = 11,     // manager, to several nodes: WantBody
   unwant = 12,   // manager, to the same
   offer = 13,    // node: a pool is held for this want; the number is the offer's
-  busy = 14,     // node: has none now, where the want does not wait; the body says who holds them
-  take = 15,     // manager: of the offer with the number; TakeBody
-  decline = 16,  // manager: of the offer with the number
-  grant = 17,    // node: the lease is there
-  refuse = 18,   // node: the offer with the number does not stand any more
+  take = 14,     // manager: of the offer with the number; TakeBody
+  decline = 15,  // manager: of the offer with the number
+  grant = 16,    // node: the lease is there
+  refuse = 17,   // node: the offer with the number does not stand any more
 };
-inline constexpr std::uint32_t kLastFrameType = 18;
+inline constexpr std::uint32_t kLastFrameType = 17;
 
 inline constexpr std::size_t kMessageHeaderSize = 24;
 inline constexpr std::size_t kFrameHeaderSize = 24;
