@@ -143,7 +143,7 @@ class LEASEPOOL_EXPORT Error {
 
   // The same with `change` made; as it is where there is no memory for that.
   template <std::invocable<State&> Change>
-  [[nodiscard]] Error changed(Change&& change) const noexcept;
+  [[nodiscard]] Error changed(const Change& change) const noexcept;
 
   std::shared_ptr<const State> state_;  // a Result has room for it in each call, though few fail
 };

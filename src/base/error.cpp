@@ -154,7 +154,7 @@ Error Error::of_system_call(int error, const std::string& what, std::size_t tran
 }
 
 template <std::invocable<Error::State&> Change>
-Error Error::changed(Change&& change) const noexcept {
+Error Error::changed(const Change& change) const noexcept {
   try {
     State state = *state_;
     change(state);

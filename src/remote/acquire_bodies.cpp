@@ -9,12 +9,6 @@ namespace leasepool::detail::remote {
 
 namespace {
 
-Duration get_duration(ByteReader& reader) {
-  const auto count = static_cast<std::int64_t>(get_number(reader));
-  if (count < 0) throw DecodeError("a negative duration");
-  return Duration(count);
-}
-
 void put_text(Bytes& out, const std::string& text) {
   const std::size_t size = std::min(text.size(), kMaxName);
   put_number(out, size);

@@ -40,6 +40,14 @@ void put_number(Bytes& out, std::uint64_t number) { out.append(little_endian(num
 
 std::uint64_t get_number(ByteReader& reader) { return read_number(reader, sizeof(std::uint64_t)); }
 
+void put_duration(Bytes& out, Duration duration) { put_number(out, static_cast<std::uint64_t>(duration.count())); }
+
+Duration get_duration(ByteReader& reader) {
+  const auto count = static_cast<std::int64_t>(get_number(reader));
+  if (count < 0) throw DecodeError("a negative duration");
+  return Duration(count);
+}
+
 std::span<const std::byte> get_rest(ByteReader& reader) {
   const std::size_t left = reader.left();
   const std::span<const std::byte> rest(reader.peek<std::byte>(left), left);

@@ -21,6 +21,7 @@
 #include <span>
 
 #include "leasepool/detail/bytes.hpp"
+#include "leasepool/duration.hpp"
 
 namespace leasepool::detail::remote {
 
@@ -64,6 +65,9 @@ struct Frame {
 void put_number(Bytes& out, std::uint64_t number);
 // Throws DecodeError.
 [[nodiscard]] std::uint64_t get_number(ByteReader& reader);
+// As a number of nanoseconds. Throws DecodeError.
+void put_duration(Bytes& out, Duration duration);
+[[nodiscard]] Duration get_duration(ByteReader& reader);
 // The rest of what it reads.
 [[nodiscard]] std::span<const std::byte> get_rest(ByteReader& reader);
 

@@ -9,14 +9,6 @@ namespace leasepool::detail::remote {
 
 namespace {
 
-void put_duration(Bytes& out, Duration duration) { put_number(out, static_cast<std::uint64_t>(duration.count())); }
-
-Duration get_duration(ByteReader& reader) {
-  const auto count = static_cast<std::int64_t>(get_number(reader));
-  if (count < 0) throw DecodeError("a negative duration");
-  return Duration(count);
-}
-
 template <class E>
 E get_one_of(ByteReader& reader, E last, const char* what) {
   const std::uint64_t number = get_number(reader);

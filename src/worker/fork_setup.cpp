@@ -20,7 +20,7 @@ namespace leasepool::detail {
 namespace {
 
 // The rest is as the fork server prepared it for its workers.
-void set_signals() noexcept {
+void unblock_signals() noexcept {
   std::signal(SIGCHLD, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
@@ -32,7 +32,7 @@ std::optional<Error> set_up(ControlRecord& record, const WantedIdentity& identit
   int streams_error = replace_descriptor(record.fds[2].get(), STDOUT_FILENO);
   if (streams_error == 0) streams_error = replace_descriptor(record.fds[3].get(), STDERR_FILENO);
   const int close_error = close_all_but({record.fds[0].get(), record.fds[1].get(), identity.connection, identity.root});
-  set_signals();
+  unblock_signals();
   ::prctl(PR_SET_NAME, record.message.name.data());
   if (cgroup_error != 0) return set_up_error("enter its cgroup", cgroup_error);
   if (streams_error != 0) return set_up_error("set up its standard streams (dup2)", streams_error);
