@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <utility>
 
 #include "base/prefetch.hpp"
 
@@ -111,7 +110,9 @@ class SpmcRing {
   // Whether something was published at the head, or was and is taken, but not passed over. The head may move meanwhile.
   [[nodiscard]] bool find_published(std::uint64_t& head) const noexcept {
     while ((place(head).load() & kRound) != round_of(head)) {
-      if (std::exchange(head, head_.load()) == head) return false;
+      const std::uint64_t looked_at = head;
+      head = head_.load();
+      if (head == looked_at) return false;
     }
     return true;
   }
