@@ -180,9 +180,10 @@ void ThreadPool::flush() {
 }
 
 // Gives the only job that waits to the thread that looks for one, if there is one and nothing is before the job. It has
-// then begun as well as if the thread had said so. What asks for more than running goes by the ring.
+// then begun as well as if the thread had said so. What asks for more than running goes by the ring; so does what there
+// is no room to note, while the loop has not collected what is finished.
 bool ThreadPool::hand_over() {
-  if (!loop_.in_turn() || under_way_ != handed_.size()) return false;
+  if (!loop_.in_turn() || under_way_ != handed_.size() || handed_.size() == handed_.capacity()) return false;
   JobState& state = queue_.front().state;
   if (state.reports_start || state.has_stop) return false;
   HandOver<Job>& place = shared_->each[shared_->looks_at_place.load(std::memory_order_relaxed)].place;
