@@ -130,13 +130,19 @@ bool Dispatcher::send_front_to(WorkerPort& worker) {
   return true;
 }
 
+// What it runs was to be quick, and is not.
+bool Dispatcher::is_overdue(const WorkerPort& worker) const {
+  return scheduler_.turn_time() - worker.busy_since() >= kSlow;
+}
+
 // The worker that is to have the next call although others have nothing to do: quick calls are done sooner by one that
-// is awake than another is woken.
+// is awake than another is woken. Where even as many as it takes at a time are quick, one worker does them faster than
+// the loop hands them out, and a second would speed up nothing, however many wait.
 WorkerPort* Dispatcher::preferred_awake_worker() const {
   if (last_used_ == nullptr || last_used_->idle() || queue_.front().state.of_batch) return nullptr;
-  const bool is_soon_done = last_used_->may_have_more() && last_used_->is_quick_with(queue_.size()) &&
-                            scheduler_.turn_time() - last_used_->busy_since() < kSlow;
-  return is_soon_done && idle_.back()->sleeps() ? last_used_ : nullptr;
+  if (!last_used_->may_have_more() || is_overdue(*last_used_)) return nullptr;
+  if (last_used_->is_quick_when_full()) return last_used_;
+  return last_used_->is_quick_with(queue_.size()) && idle_.back()->sleeps() ? last_used_ : nullptr;
 }
 
 // Calls go to workers that are busy, before those ask for them: of a batch as many as there is room for, others where
@@ -155,7 +161,8 @@ WorkerPort* Dispatcher::next_with_credit(const Job& job) noexcept {
   for (std::size_t looked_at = 0; looked_at < workers_.size(); ++looked_at) {
     next_to_prefetch_ = next_to_prefetch_ + 1 < workers_.size() ? next_to_prefetch_ + 1 : 0;
     WorkerPort& worker = *workers_[next_to_prefetch_];
-    if (!worker.idle() && worker.has_credit() && (job.state.of_batch || worker.is_quick())) return &worker;
+    if (worker.idle() || !worker.has_credit()) continue;
+    if (job.state.of_batch || (worker.is_quick() && !is_overdue(worker))) return &worker;
   }
   no_credit_ = true;  // until one of them has answered, or another came
   return nullptr;
@@ -192,14 +199,13 @@ void Dispatcher::watch_for_stragglers() {
 void Dispatcher::recall_from_stragglers() {
   if (idle_.empty()) return;  // nobody could take it over; watched again when one can
   prefetched_ = !queue_.empty();
-  const TimePoint now = scheduler_.turn_time();
   IntrusiveQueue<Job> taken;
   for (WorkerPort* const worker : workers_) {
     if (worker->jobs_waiting() == 0) continue;
-    if (now - worker->busy_since() < kSlow) {
-      prefetched_ = true;
-    } else {
+    if (is_overdue(*worker)) {
       taken = in_order(std::move(taken), worker->recall_first(worker->jobs_waiting()));
+    } else {
+      prefetched_ = true;
     }
   }
   while (!taken.empty()) requeue_front(taken.pop_back());

@@ -69,6 +69,7 @@ class Dispatcher final : public Coalesced, public std::enable_shared_from_this<D
  private:
   void enqueue(std::unique_ptr<Job> job) noexcept;
   bool send_front_to(WorkerPort& worker);
+  [[nodiscard]] bool is_overdue(const WorkerPort& worker) const;
   [[nodiscard]] WorkerPort* preferred_awake_worker() const;
   void prefetch();
   [[nodiscard]] WorkerPort* next_with_credit(const Job& job) noexcept;

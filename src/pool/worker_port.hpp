@@ -33,6 +33,8 @@ class WorkerPort {
   // does.
   [[nodiscard]] virtual bool is_quick() const noexcept = 0;
   [[nodiscard]] virtual bool is_quick_with(std::size_t more) const noexcept = 0;
+  // Whether the last of as many like those that it has as it takes at a time does.
+  [[nodiscard]] virtual bool is_quick_when_full() const noexcept = 0;
   // Whether a call has to wake it, as far as it says so.
   [[nodiscard]] virtual bool sleeps() const noexcept = 0;
 

@@ -8,6 +8,7 @@
 // is answered, too, by the worker's word that it has passed it.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <concepts>
 #include <cstddef>
@@ -33,7 +34,7 @@ struct SentCall {
 class SentCalls {
  public:
   // How much may wait behind the call that runs.
-  static constexpr std::size_t kMaxPrefetch = 32;
+  static constexpr std::size_t kMaxPrefetch = 128;
   static constexpr std::size_t kMaxBytesAhead = std::size_t{64} << 10;
 
   explicit SentCalls(WorkerStatus* status = nullptr) noexcept : status_(status) {}
@@ -50,6 +51,9 @@ class SentCalls {
   // Whether what is there will be done soon; and if so many more like that followed.
   [[nodiscard]] bool is_short() const noexcept { return backlog_ < WorkerPort::kMaxPrefetchWait; }
   [[nodiscard]] bool is_short_with(std::size_t more) const noexcept;
+  [[nodiscard]] bool is_short_when_full() const noexcept {
+    return is_short_with(kMaxPrefetch - std::min(live_, kMaxPrefetch));
+  }
   // How many calls wait behind the one that runs, as far as is known.
   [[nodiscard]] std::size_t waiting() const noexcept { return live_ < 2 ? 0 : live_ - 1; }
   // Whether the arguments of one of them are in ArgumentMemory, and may still be read.

@@ -68,6 +68,7 @@ class Worker final : public ChannelOwner, public WorkerPort, public std::enable_
   [[nodiscard]] bool has_credit() noexcept override { return may_have_more() && sent_.has_credit(); }
   [[nodiscard]] bool is_quick() const noexcept override { return sent_.is_short(); }
   [[nodiscard]] bool is_quick_with(std::size_t more) const noexcept override { return sent_.is_short_with(more); }
+  [[nodiscard]] bool is_quick_when_full() const noexcept override { return sent_.is_short_when_full(); }
   [[nodiscard]] bool sleeps() const noexcept override { return channel_->other_end_sleeps(); }
   [[nodiscard]] Job* job() const noexcept override { return sent_.running(); }
   [[nodiscard]] TimePoint busy_since() const noexcept override { return busy_since_; }

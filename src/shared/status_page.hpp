@@ -38,7 +38,7 @@ struct WorkerStatus {
 
   // The ids of calls that were sent and not begun: the n-th call's is in claims[n % kClaims] until the worker clears it
   // to begin it, or the parent to take it back, whoever is first.
-  static constexpr std::size_t kClaims = 64;
+  static constexpr std::size_t kClaims = 256;
   std::array<std::atomic<std::uint64_t>, kClaims> claims;
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "shared between processes");

@@ -42,7 +42,7 @@ inline constexpr std::size_t kFrameHeaderSize = 32;
 inline constexpr std::uint64_t kNotMeasured = UINT64_MAX;
 
 // How much of a ring is kept free for frames `via_socket`: each frame under way needs at most one.
-inline constexpr std::size_t kMaxFramesUnderWay = 64;
+inline constexpr std::size_t kMaxFramesUnderWay = 256;
 inline constexpr std::size_t kReservedRoom = kMaxFramesUnderWay * kFrameHeaderSize;
 
 struct Frame {

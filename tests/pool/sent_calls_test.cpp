@@ -198,7 +198,7 @@ TEST_CASE("there is room ahead for so many calls and so many bytes, and always f
   }
   CHECK_FALSE(sent.calls.has_credit());
   CHECK(sent.begin(1));
-  CHECK(sent.calls.recall_first(100).size() == SentCalls::kMaxPrefetch - 1);
+  CHECK(sent.calls.recall_first(SentCalls::kMaxPrefetch).size() == SentCalls::kMaxPrefetch - 1);
   CHECK(sent.calls.answered()->state.id == 1);
   CHECK(sent.calls.empty());
   // The worker has still to pass over all of the others.

@@ -42,12 +42,14 @@ class Sequence {
     scheduler_.coalesces = one_in(2);
     crashes_ = one_in(2);
     surprises_ = one_in(2);
+    all_are_quick_ = one_in(4);
     host_.begun = [this](std::uint64_t id) { model_.begun(id, most_workers_ == 1); };
     host_.answered = [this](SimWorker& worker) { answered(worker); };
     host_.next_lag = [this] { return one_in(2) ? Duration(0) : std::chrono::microseconds(pick(60)); };
     host_.next_run_time = [this](leasepool::detail::FunctionId function) {
       static constexpr Duration kUsual[SimWorker::kFunctions] = {1us, 5us, 50us, 500us, 5ms};
-      return surprises_ && one_in(50) ? Duration(5ms) : kUsual[function];
+      if (surprises_ && one_in(50)) return Duration(5ms);
+      return all_are_quick_ ? Duration(100ns) : kUsual[function];
     };
     const bool fails_to_encode = one_in(4);
     host_.next_cannot_be_encoded = [this, fails_to_encode] { return fails_to_encode && one_in(20); };
@@ -239,6 +241,7 @@ class Sequence {
   SimWorkerHost host_;
   bool crashes_ = false;
   bool surprises_ = false;
+  bool all_are_quick_ = false;
   std::size_t most_workers_ = 1;
   std::uint64_t last_id_ = 0;
   std::vector<std::shared_ptr<SimWorker>> workers_;

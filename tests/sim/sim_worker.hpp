@@ -53,6 +53,7 @@ class SimWorker final : public detail::WorkerPort, public std::enable_shared_fro
   [[nodiscard]] bool has_credit() noexcept override { return !buried && sent_.has_credit(); }
   [[nodiscard]] bool is_quick() const noexcept override { return sent_.is_short(); }
   [[nodiscard]] bool is_quick_with(std::size_t more) const noexcept override { return sent_.is_short_with(more); }
+  [[nodiscard]] bool is_quick_when_full() const noexcept override { return sent_.is_short_when_full(); }
   [[nodiscard]] bool sleeps() const noexcept override { return !runs_ && frames_.empty(); }
   [[nodiscard]] detail::Job* job() const noexcept override { return sent_.running(); }
   [[nodiscard]] TimePoint busy_since() const noexcept override { return busy_since_; }
