@@ -61,8 +61,14 @@ class ByteRingReader {
  public:
   explicit ByteRingReader(ByteRing* ring = nullptr) noexcept : ring_(ring) {}
 
-  // Whether there are bytes that were not read.
-  [[nodiscard]] bool ready() const noexcept { return ring_->written.load(std::memory_order_acquire) != read_; }
+  // Whether there are bytes that were not read. Who looks again and again has the first of them loaded together with
+  // what says so, and not after it.
+  [[nodiscard]] bool ready() const noexcept {
+    const std::byte* const next = ring_->bytes.data() + read_ % ByteRing::kSize;
+    __builtin_prefetch(next);
+    __builtin_prefetch(next + ByteRing::kCacheLine - 1);
+    return ring_->written.load(std::memory_order_acquire) != read_;
+  }
 
   // Notes how much there is by now. Throws DecodeError when the writer says that it has written what cannot be there.
   void refresh();

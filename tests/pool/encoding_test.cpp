@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <tuple>
@@ -122,6 +123,12 @@ using namespace leasepool;
 using leasepool::detail::ByteReader;
 using leasepool::detail::Bytes;
 using leasepool::detail::ByteWriter;
+using leasepool::detail::decode;
+using leasepool::detail::DecodeError;
+using leasepool::detail::DescriptorReader;
+using leasepool::detail::DescriptorWriter;
+using leasepool::detail::encode;
+using leasepool::detail::EncodingArchive;
 using leasepool::test::Call;
 using leasepool::test::make_test_job;
 
@@ -204,6 +211,31 @@ TEST_CASE("values of every kind that is carried come back equal", "[encoding]") 
   CHECK(there_and_back(std::pair<int, std::string>(1, "one")) == std::pair<int, std::string>(1, "one"));
   CHECK(there_and_back(std::tuple<int, char, double>(1, 'c', 2.5)) == std::tuple<int, char, double>(1, 'c', 2.5));
   CHECK(there_and_back(Point{.x = 3, .y = 4.5}) == Point{.x = 3, .y = 4.5});
+}
+
+TEST_CASE("numbers alone have the bytes that an archive gives them, and are read with the same care", "[encoding]") {
+  Bytes bytes;
+  DescriptorWriter none;
+  ByteWriter writer(bytes, 1000);
+  encode(writer, none, std::uint64_t{7}, true, 2.5F, 'x');
+  Bytes archived;
+  ByteWriter beside(archived, 1000);
+  EncodingArchive archive(beside, none);
+  archive(std::uint64_t{7}, true, 2.5F, 'x');
+  CHECK(std::ranges::equal(bytes.view(), archived.view()));
+
+  bytes.data()[sizeof(std::uint64_t)] = std::byte{0x80};  // no bool that a compiler would make
+  const auto read = [&](std::size_t size) {
+    std::tuple<std::uint64_t, bool, float, char> values;
+    ByteReader reader(bytes.view().first(size));
+    DescriptorReader no_descriptors({});
+    std::apply([&](auto&... value) { decode(reader, no_descriptors, value...); }, values);
+    return values;
+  };
+  CHECK(read(bytes.size()) == std::tuple(std::uint64_t{7}, true, 2.5F, 'x'));
+  CHECK_THROWS_AS(read(bytes.size() - 1), DecodeError);
+  bytes.append(std::as_bytes(std::span("y", 1)));
+  CHECK_THROWS_AS(read(bytes.size()), DecodeError);
 }
 
 TEST_CASE("containers come back equal, whatever they hold", "[encoding]") {

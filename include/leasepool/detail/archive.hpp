@@ -73,6 +73,10 @@ class DecodingArchive : public cereal::InputArchive<DecodingArchive, cereal::All
         most_bytes_(limits.most_bytes),
         left_to_make_(limits.most_bytes) {}
   void loadBinary(void* data, std::size_t size) { reader_->read(data, size); }
+  template <class T>
+  void load_number(T& value) {
+    reader_->read_number(value);
+  }
   [[nodiscard]] DescriptorReader& descriptors() const noexcept { return *descriptors_; }
 
   void begin_value() {

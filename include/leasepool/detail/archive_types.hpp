@@ -106,13 +106,7 @@ void CEREAL_SAVE_FUNCTION_NAME(EncodingArchive& archive, const T& value) {
 template <class T>
   requires(std::is_arithmetic_v<T> && !std::is_const_v<T>)
 void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, T& value) {
-  if constexpr (std::is_same_v<T, bool>) {  // any byte but 0 and 1 in a bool is undefined behaviour
-    unsigned char byte = 0;
-    archive.loadBinary(&byte, 1);
-    value = byte != 0;
-  } else {
-    archive.loadBinary(std::addressof(value), sizeof(value));
-  }
+  archive.load_number(value);
 }
 template <class Archive, class T>
   requires std::is_same_v<Archive, EncodingArchive> || std::is_same_v<Archive, DecodingArchive>

@@ -9,6 +9,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "leasepool/detail/export.hpp"
@@ -115,6 +116,17 @@ class ByteReader {
     }
     if (count != 0) std::memcpy(into, left_.data(), count);
     left_ = left_.subspan(count);
+  }
+  template <class T>
+    requires std::is_arithmetic_v<T>
+  void read_number(T& value) {
+    if constexpr (std::is_same_v<T, bool>) {  // any byte but 0 and 1 in a bool is undefined behaviour
+      unsigned char byte = 0;
+      read(&byte, sizeof byte);
+      value = byte != 0;
+    } else {
+      read(&value, sizeof value);
+    }
   }
   [[nodiscard]] std::size_t left() const noexcept { return left_.size(); }
 
