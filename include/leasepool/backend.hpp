@@ -3,6 +3,7 @@
 
 namespace leasepool {
 
-enum class ExecutorBackend { thread, process };
+/// Threads of this process, worker processes of this machine, or pools of nodes: other machines, through a NATS server.
+enum class ExecutorBackend { thread, process, remote };
 
 }  // namespace leasepool

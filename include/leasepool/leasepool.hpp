@@ -25,6 +25,7 @@
 #include "leasepool/manager.hpp"
 #include "leasepool/options.hpp"
 #include "leasepool/pending.hpp"
+#include "leasepool/remote_options.hpp"
 #include "leasepool/resolve.hpp"
 #include "leasepool/sandbox.hpp"
 #include "leasepool/shared_buffer.hpp"

@@ -12,6 +12,7 @@
 #include "leasepool/duration.hpp"
 #include "leasepool/initializer.hpp"
 #include "leasepool/log.hpp"
+#include "leasepool/remote_options.hpp"
 #include "leasepool/sandbox.hpp"
 
 namespace leasepool {
@@ -45,7 +46,7 @@ struct ManagerOptions {
   ExecutorBackend backend = ExecutorBackend::thread;
   /// How many pools may exist at once. Required: 1 to 65,536.
   std::size_t max_pools = 0;
-  /// How many pools are kept ready, 1 to max_pools.
+  /// How many pools are kept ready, 1 to max_pools; of the remote backend also 0.
   std::size_t min_pools = 1;
   /// Threads or processes of one pool, 1 to 1024: so many calls of one lease run at once.
   std::size_t workers_per_pool = 4;
@@ -124,6 +125,12 @@ struct ManagerOptions {
   /// its worker lives. A worker that was taken over can send keys that all fall into one bucket of a hash table.
   /// Positive. A load() of the type's own is not interrupted.
   TimeSpan decode_timeout = std::chrono::seconds(10);
+  /// Where the pools of the remote backend are. max_pools is then what this manager holds at once, and min_pools, which
+  /// may be 0, what it keeps; a lease runs as many calls at once as the smaller workers_per_pool of manager and node.
+  /// What workers are and may do says the node: worker_limits, worker_cgroup, max_calls_per_worker, worker_reuse,
+  /// spare_workers, max_worker_age, max_worker_rss, initializer and sandbox are refused here. worker_start_timeout is
+  /// how long start() waits for the server.
+  RemoteOptions remote{};
 };
 
 struct AcquireOptions {

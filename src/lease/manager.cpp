@@ -148,6 +148,9 @@ LeasedExecutorManager::LeasedExecutorManager(Loop& loop, ManagerOptions options)
   loop_->check_thread("LeasedExecutorManager");
   detail::check_manager_options(options);
   const ExecutorBackend backend = options.backend;
+  if (backend == ExecutorBackend::remote) {
+    throw LeasePoolError(Errc::unsupported, "leasepool: this build has no remote pools");
+  }
   core_ = std::make_shared<detail::ManagerCore>(loop_, std::move(options),
                                                 [&loop_core = *loop_, backend](detail::PoolOptions pool_options) {
                                                   return detail::make_pool(loop_core, backend, std::move(pool_options));

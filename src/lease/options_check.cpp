@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "lease/text.hpp"
+#include "pool/pool.hpp"
 
 namespace leasepool::detail {
 
@@ -19,6 +20,8 @@ constexpr std::size_t kMaxWorkers = 1024;
 constexpr Duration kMaxSpin = std::chrono::milliseconds(1);
 constexpr std::size_t kMaxPools = 65'536;
 constexpr std::size_t kMaxManagerName = 64;
+constexpr std::string_view kOfNodes =
+    "backend = process: the workers of a remote backend are the node's; set it in the options of the node";
 
 void check_worker_limits(const WorkerLimits& limits) {
   if (limits.memory) check_range("WorkerLimits::memory", *limits.memory, 1, SIZE_MAX);
@@ -28,6 +31,37 @@ void check_worker_limits(const WorkerLimits& limits) {
     throw std::invalid_argument("leasepool: WorkerLimits::niceness = " + std::to_string(limits.niceness) +
                                 " must be 0 to 19");
   }
+}
+
+// What only worker processes of this machine have: `field` is set, and `why` it must not be.
+void refuse_process_options(const ManagerOptions& options, bool is_remote) {
+  constexpr auto kLimits = "a thread has no limits of its own";
+  constexpr auto kReplaced = "a thread is not replaced";
+  for (const auto& [field, given, why] : {
+           std::tuple("worker_limits", options.worker_limits != WorkerLimits{}, kLimits),
+           std::tuple("worker_cgroup", !options.worker_cgroup.empty(), kLimits),
+           std::tuple("max_calls_per_worker", options.max_calls_per_worker != 0, kReplaced),
+           std::tuple("worker_reuse", options.worker_reuse != WorkerReuse::always, kReplaced),
+           std::tuple("spare_workers", options.spare_workers.has_value(), kReplaced),
+           std::tuple("max_worker_age", options.max_worker_age != Duration::max(), kReplaced),
+           std::tuple("max_worker_rss", options.max_worker_rss != 0, kReplaced),
+       }) {
+    if (!given) continue;
+    throw std::invalid_argument("leasepool: ManagerOptions::" + std::string(field) + " is set, which needs " +
+                                (is_remote ? std::string(kOfNodes) : "backend = process: " + std::string(why)));
+  }
+  if (options.sandbox.profile() == Sandbox::Profile::none) return;
+  throw std::invalid_argument(
+      "leasepool: ManagerOptions::sandbox = Sandbox::" + std::string(name_of(options.sandbox.profile())) + "() needs " +
+      (is_remote ? std::string(kOfNodes) : "backend = process: a thread cannot be shut in"));
+}
+
+// Of a manager whose pools are on nodes.
+void check_remote_manager(const ManagerOptions& options) {
+  check_remote_options(options.remote);
+  refuse_process_options(options, true);
+  if (!options.initializer) return;
+  throw std::invalid_argument("leasepool: ManagerOptions::initializer is set, which needs " + std::string(kOfNodes));
 }
 
 }  // namespace
@@ -71,7 +105,8 @@ void check_callback(std::string_view verb, bool given) {
 
 void check_manager_options(const ManagerOptions& options) {
   check_range("ManagerOptions::max_pools", options.max_pools, 1, kMaxPools);
-  check_range("ManagerOptions::min_pools", options.min_pools, 1, SIZE_MAX);
+  const bool is_remote = options.backend == ExecutorBackend::remote;
+  check_range("ManagerOptions::min_pools", options.min_pools, is_remote ? 0 : 1, SIZE_MAX);
   if (options.min_pools > options.max_pools) {
     throw std::invalid_argument("leasepool: ManagerOptions::min_pools = " + std::to_string(options.min_pools) +
                                 " must not be greater than max_pools = " + std::to_string(options.max_pools));
@@ -95,9 +130,10 @@ void check_manager_options(const ManagerOptions& options) {
     throw std::invalid_argument("leasepool: ManagerOptions::spin = " + in_words(options.spin) + " must be at most " +
                                 in_words(kMaxSpin) + ": it burns a processor");
   }
-  if (options.backend != ExecutorBackend::thread && options.backend != ExecutorBackend::process) {
-    throw std::invalid_argument("leasepool: ManagerOptions::backend = " +
-                                std::to_string(static_cast<int>(options.backend)) + " must be thread or process");
+  if (options.backend != ExecutorBackend::thread && options.backend != ExecutorBackend::process && !is_remote) {
+    throw std::invalid_argument(
+        "leasepool: ManagerOptions::backend = " + std::to_string(static_cast<int>(options.backend)) +
+        " must be thread, process or remote");
   }
   if (options.worker_reuse != WorkerReuse::always && options.worker_reuse != WorkerReuse::lease &&
       options.worker_reuse != WorkerReuse::call) {
@@ -106,25 +142,15 @@ void check_manager_options(const ManagerOptions& options) {
         " must be always, lease or call");
   }
   if (options.spare_workers) check_range("ManagerOptions::spare_workers", *options.spare_workers, 0, kMaxWorkers);
-  if (options.backend == ExecutorBackend::process) return;
-  for (const auto& [field, given, why] : {
-           std::tuple("worker_limits", options.worker_limits != WorkerLimits{}, "a thread has no limits of its own"),
-           std::tuple("worker_cgroup", !options.worker_cgroup.empty(), "a thread has no limits of its own"),
-           std::tuple("max_calls_per_worker", options.max_calls_per_worker != 0, "a thread is not replaced"),
-           std::tuple("worker_reuse", options.worker_reuse != WorkerReuse::always, "a thread is not replaced"),
-           std::tuple("spare_workers", options.spare_workers.has_value(), "a thread is not replaced"),
-           std::tuple("max_worker_age", options.max_worker_age != Duration::max(), "a thread is not replaced"),
-           std::tuple("max_worker_rss", options.max_worker_rss != 0, "a thread is not replaced"),
-       }) {
-    if (!given) continue;
-    throw std::invalid_argument("leasepool: ManagerOptions::" + std::string(field) +
-                                " is set, which needs backend = process: " + why);
+  if (is_remote) {
+    check_remote_options(options.remote);
+    check_remote_manager(options);
+    return;
   }
-  if (options.sandbox.profile() != Sandbox::Profile::none) {
-    throw std::invalid_argument(
-        "leasepool: ManagerOptions::sandbox = Sandbox::" + std::string(name_of(options.sandbox.profile())) +
-        "() needs backend = process: a thread cannot be shut in");
+  if (options.remote != RemoteOptions{}) {
+    throw std::invalid_argument("leasepool: ManagerOptions::remote is set, which needs backend = remote");
   }
+  if (options.backend == ExecutorBackend::thread) refuse_process_options(options, false);
 }
 
 std::size_t spare_workers(const ManagerOptions& options) noexcept {

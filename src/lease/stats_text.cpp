@@ -19,7 +19,14 @@ using stats_format::JsonObject;
 using stats_format::line;
 using stats_format::seconds;
 
-std::string_view name_of(ExecutorBackend backend) { return backend == ExecutorBackend::thread ? "thread" : "process"; }
+std::string_view name_of(ExecutorBackend backend) {
+  switch (backend) {
+    case ExecutorBackend::thread: return "thread";
+    case ExecutorBackend::process: return "process";
+    case ExecutorBackend::remote: break;
+  }
+  return "remote";
+}
 
 std::string_view name_of(KillScope scope) {
   switch (scope) {

@@ -11,8 +11,9 @@ std::shared_ptr<Pool> make_pool(LoopCore& loop, ExecutorBackend backend, PoolOpt
   switch (backend) {
     case ExecutorBackend::thread: return std::make_shared<ThreadPool>(loop, std::move(options));
     case ExecutorBackend::process: return std::make_shared<ProcessPool>(loop, std::move(options));
+    case ExecutorBackend::remote: break;
   }
-  invariant_failed("a backend is thread or process", std::source_location::current());
+  invariant_failed("pools of this machine are of threads or processes", std::source_location::current());
 }
 
 }  // namespace leasepool::detail

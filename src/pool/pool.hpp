@@ -129,6 +129,9 @@ inline Error closed_before_begun(const std::string& pool) noexcept {
   return Error::make(Errc::cancelled, [&] { return pool + " closed before the call began"; });
 }
 
+// Throws std::invalid_argument. In a build without remote pools nothing is checked: start() says that.
+void check_remote_options(const RemoteOptions& options);
+
 // A pool for the backend.
 std::shared_ptr<Pool> make_pool(LoopCore& loop, ExecutorBackend backend, PoolOptions options);
 

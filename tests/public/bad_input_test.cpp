@@ -76,7 +76,7 @@ TEST_CASE("numbers out of range are refused, naming the option, its value and wh
   CHECK(options.refused([](auto& o) { o.max_payload = kMaxSize / 4; }).empty());
   CHECK(options.refused([](auto& o) { o.max_waiters = o.max_queued_calls = kMaxSize; }).empty());
   CHECK(options.refused([](auto& o) { o.backend = static_cast<ExecutorBackend>(7); }) ==
-        "leasepool: ManagerOptions::backend = 7 must be thread or process");
+        "leasepool: ManagerOptions::backend = 7 must be thread, process or remote");
   CHECK(options.refused([](auto& o) { o.sandbox = lp::Sandbox::compute(); }) ==
         "leasepool: ManagerOptions::sandbox = Sandbox::compute() needs backend = process: a thread cannot be shut in");
   CHECK(options.refused([](auto& o) { o.sandbox = lp::Sandbox::none; }).empty());
