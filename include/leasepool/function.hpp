@@ -103,8 +103,10 @@ template <auto F>
 FunctionDescription describe_function(std::source_location where) {
   using Sig = Signature<decltype(F)>;
   using Types = Carried<typename Sig::Return, typename Sig::Parameters>;
-  FunctionDescription function{
-      .address = reinterpret_cast<FunctionAddress>(F), .name = function_name<F>(), .where = where};
+  FunctionDescription function{.address = reinterpret_cast<FunctionAddress>(F),
+                               .name = function_name<F>(),
+                               .signature = function_id(type_name<decltype(F)>()),
+                               .where = where};
   if constexpr (Types::kPossible) {
     function.invoke = &invoke_registered<F>;
     function.caller = caller_of<F>(std::type_identity<typename Types::Arguments>{});

@@ -69,6 +69,23 @@ enum class MemoryBound {
   both,
 };
 
+/// A node that a remote manager knows: one that has lent it a pool, offered one, or said that it has none.
+struct RemoteNodeStats {
+  std::string node{};
+  /// Of the files that its registered functions are in; empty: it has lent nothing yet.
+  std::string build{};
+  /// To the node and back through the server, as measured last; none: not yet.
+  std::optional<Duration> round_trip{};
+  /// Since it was heard last.
+  Duration last_heard{};
+  /// That this manager has there.
+  std::size_t leases = 0;
+  /// Calls that were sent and have no outcome: of those nobody could say whether they have run if it was lost now.
+  std::size_t calls_in_doubt = 0;
+  /// Messages' parts that were sent again, as a connection was lost or something did not arrive.
+  std::uint64_t resends = 0;
+};
+
 struct ManagerStats {
   std::string manager{};
   ExecutorBackend backend = ExecutorBackend::thread;
@@ -118,6 +135,9 @@ struct ManagerStats {
 
   /// What the manager's loop runs on; automatic: no loop of the library's, as in a simulation.
   LoopEngine engine = LoopEngine::automatic;
+
+  /// Of a remote manager, ordered by name.
+  std::vector<RemoteNodeStats> nodes{};
 };
 
 /// A readable table.

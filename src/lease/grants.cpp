@@ -63,9 +63,13 @@ std::uint64_t ManagerCore::acquire(AcquireRequest request, AcquireCallback callb
     refuse(std::move(notice), *error);
     return 0;
   }
-  const std::optional<Duration> timeout = request.timeout;
+  const std::optional<Duration> longest = request.wait ? std::nullopt : source_->longest_answer();
+  const std::optional<Duration> timeout = longest && request.timeout ? std::min(*longest, *request.timeout)
+                                          : longest                  ? longest
+                                                                     : request.timeout;
   const std::uint64_t id =
       waiters_.push({.request = std::move(request), .notice = std::move(notice), .since = now, .timer = 0});
+  if (longest) source_->hurry(deadline_after(now, *longest));
   try {
     if (timeout) {
       waiters_.find(id)->timer = scheduler_->call_at(deadline_after(now, *timeout), [weak = weak_from_this(), id] {
@@ -124,6 +128,7 @@ void ManagerCore::leave_queue(std::uint64_t waiter_id) {
   if (waiter == nullptr) return;
   scheduler_->cancel_timer(waiter->timer);
   (void)waiters_.remove(waiter_id);
+  withdraw_surplus();
 }
 
 void ManagerCore::cancel_waiter(std::uint64_t waiter_id) {
@@ -133,15 +138,28 @@ void ManagerCore::cancel_waiter(std::uint64_t waiter_id) {
   refuse_waiter(std::move(waiter), error);
 }
 
+Error ManagerCore::late(const AcquireRequest& request) noexcept {
+  ++acquires_timed_out_;
+  return Error::make(Errc::timed_out, [&] {
+    return options_.name_prefix + ": " + quoted_owner(request.owner) +
+           " waited for AcquireOptions::timeout = " + in_words(*request.timeout) +
+           " and got none of max_pools = " + std::to_string(options_.max_pools) +
+           (source_->borrows() ? " (" + source_->why_none() + ")" : "") + "; held by " + holders(kHoldersNamed);
+  });
+}
+
+// Of one who did not want to wait, where the source of pools was asked first.
+Error ManagerCore::none_at_once(const AcquireRequest& request) const noexcept {
+  return Error::make(Errc::lease_unavailable, [&] {
+    return options_.name_prefix + ": no pool is free for " + quoted_owner(request.owner) + ": " + source_->why_none() +
+           ", and wait = false; of max_pools = " + std::to_string(options_.max_pools) + ", held by " + holders(leased_);
+  });
+}
+
 void ManagerCore::waiter_timed_out(std::uint64_t waiter_id) {
   if (waiters_.find(waiter_id) == nullptr) return;
-  ++acquires_timed_out_;
   Waiter waiter = waiters_.remove(waiter_id);
-  const Error error = Error::make(Errc::timed_out, [&] {
-    return options_.name_prefix + ": " + quoted_owner(waiter.request.owner) +
-           " waited for AcquireOptions::timeout = " + in_words(*waiter.request.timeout) +
-           " and got none of max_pools = " + std::to_string(options_.max_pools) + "; held by " + holders(kHoldersNamed);
-  });
+  const Error error = waiter.request.wait ? late(waiter.request) : none_at_once(waiter.request);
   refuse_waiter(std::move(waiter), error);
 }
 
@@ -155,6 +173,7 @@ void ManagerCore::refuse(AcquireNotice notice, const Error& error) noexcept {
 void ManagerCore::refuse_waiter(Waiter waiter, const Error& error) noexcept {
   scheduler_->cancel_timer(waiter.timer);
   refuse(std::move(waiter.notice), error);
+  if (running()) withdraw_surplus();
 }
 
 void ManagerCore::fail_waiters(const Error& reason) noexcept {
@@ -192,6 +211,7 @@ void ManagerCore::grant(AcquireRequest& request, AcquireNotice& notice, TimePoin
   auto lease = std::allocate_shared<LeaseRecord>(
       JobAllocator<LeaseRecord>(), *this, call_stats_, slot->pool,
       LeaseRecord::Grant{.id = next_lease_id(), .owner = std::move(request.owner), .where = request.where, .at = now});
+  slot->pool->lease_began(lease->owner, {.until_soft = request.lease_duration, .grace = options_.lease_grace});
   set_deadlines(*lease, now, request.lease_duration);
   idle_.pop_back();
   slot->enter(PoolPhase::lent);
@@ -233,9 +253,9 @@ void ManagerCore::return_pool(Slot slot) {
   end_lending(*slot);
   slot->lease.reset();
   const bool broken = slot->pool->broken();
-  if (broken || (waiters_.empty() && pools_.size() > target_)) {
+  if (broken || source_->borrows() || (waiters_.empty() && pools_.size() > target_)) {
     retire(slot);
-    return broken ? resize() : add_pools_for_waiters();
+    return broken ? resize() : fill();
   }
   slot->pool->lease_ended();
   make_idle(slot);
@@ -252,8 +272,16 @@ void ManagerCore::set_deadlines(LeaseRecord& record, TimePoint from, Duration du
   record.hard_expires_at = deadline_after(soft, options_.lease_grace);
 }
 
+// Where the pool is elsewhere, from when it was asked for, once that holds there.
 void ManagerCore::extend_lease(LeaseRecord& record, Duration duration) {
-  set_deadlines(record, scheduler_->now(), duration);
+  const TimePoint now = scheduler_->now();
+  auto holds = [weak_manager = weak_from_this(), weak_record = record.weak_from_this(), now, duration] {
+    const auto manager = weak_manager.lock();
+    const auto lease = weak_record.lock();
+    if (manager && lease && lease->state() == LeaseState::active) manager->set_deadlines(*lease, now, duration);
+  };
+  const LeaseTerms terms{.until_soft = duration, .grace = options_.lease_grace};
+  if (record.pool()->extend_lease(terms, std::move(holds))) set_deadlines(record, now, duration);
 }
 
 void ManagerCore::soft_expired(LeaseRecord& record) {

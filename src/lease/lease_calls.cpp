@@ -293,6 +293,7 @@ void LeaseRecord::add_lease_context(Job& job) const noexcept {
     case Errc::not_serializable:
     case Errc::payload_too_large:
     case Errc::bad_payload:
+    case Errc::node_lost:
       return job.fail(Access::with_message(*error, [&] { return description() + ": " + error->message(); }));
     default: return;  // said already, or the function's own
   }

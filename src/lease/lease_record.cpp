@@ -7,6 +7,7 @@
 #include "base/check.hpp"
 #include "base/clock.hpp"
 #include "lease/text.hpp"
+#include "leasepool/detail/access.hpp"
 
 namespace leasepool::detail {
 
@@ -27,8 +28,13 @@ LeaseRecord::~LeaseRecord() {
 }
 
 void LeaseRecord::enter(LeaseState next) noexcept {
-  check(may_follow(state_, next), "a lease takes no calls any more once it was released, revoked or orphaned");
+  check(may_follow(state_, next), "a lease takes no calls any more once it has ended");
   state_ = next;
+}
+
+void LeaseRecord::lose(const Error& why) noexcept {
+  enter(LeaseState::lost);
+  lost_.emplace(why);
 }
 
 std::string LeaseRecord::description() const {
@@ -60,6 +66,9 @@ std::optional<Error> LeaseRecord::refusal() const noexcept {
                " of lease_duration (or extend()) and lease_grace = " + in_words(hard_expires_at - soft_expires_at) +
                " have passed; ask for a longer lease_duration, or extend() it in time";
       });
+    case LeaseState::lost:
+      return Access::with_message(
+          *lost_, [&] { return description() + " is over: " + lost_->message() + "; acquire a new one"; });
     case LeaseState::orphaned:
       return Error::make(Errc::not_started,
                          [&] { return description() + ": its manager was stopped or destroyed; acquire a new one"; });

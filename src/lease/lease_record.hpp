@@ -28,13 +28,14 @@ enum class LeaseState {
   active,
   released,  // draining: no new calls, those in flight end
   revoked,   // its hard expiry passed
+  lost,      // its pool was, with the machine that it was on
   orphaned,  // its manager stopped or is gone
 };
 
-// A lease that is active may come to any other state; one that was released may still be revoked or orphaned.
+// A lease that is active may come to any other state; one that was released may still be revoked, lost or orphaned.
 [[nodiscard]] constexpr bool may_follow(LeaseState state, LeaseState next) noexcept {
   if (state == LeaseState::active) return next != LeaseState::active;
-  return state == LeaseState::released && (next == LeaseState::revoked || next == LeaseState::orphaned);
+  return state == LeaseState::released && next != LeaseState::active && next != LeaseState::released;
 }
 
 struct PoolSlot;
@@ -95,7 +96,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
 
   const std::shared_ptr<Scheduler>& scheduler;  // its manager's, in what that counts
   const std::uint64_t id;
-  const std::string owner;
+  std::string owner;  // of a lease that a node gives, its manager's
   const std::source_location where;
   const TimePoint granted_at;
   TimePoint soft_expires_at{};
@@ -126,6 +127,8 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   // Takes no more calls, and says so with what the state means.
   void enter(LeaseState next) noexcept;
   [[nodiscard]] LeaseState state() const noexcept { return state_; }
+  // Its pool is gone, and has ended its calls.
+  void lose(const Error& why) noexcept;
 
   // Has it noted where what runs is, where the pool can, for the error of a later interrupt.
   void note_stacks() const;
@@ -191,6 +194,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   };
   std::optional<Cancelled> cancelled_;  // the last call that its stop token cancelled
   std::optional<Error> gives_up_;       // what the callers of what still runs are told next
+  std::optional<Error> lost_;           // why, in that state
   DeferredMember<LeaseRecord, &LeaseRecord::deliver_early_outcomes> tells_early_;
   DeferredMember<LeaseRecord, &LeaseRecord::give_up_on_running> gives_up_soon_;
   DeferredMember<LeaseRecord, &LeaseRecord::release> release_from_thread_;

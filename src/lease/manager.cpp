@@ -10,6 +10,7 @@
 #include "lease/options_check.hpp"
 #include "leasepool/detail/access.hpp"
 #include "loop/loop_core.hpp"
+#include "pool/pool_source.hpp"
 
 namespace leasepool {
 
@@ -147,14 +148,8 @@ void submit_job_from_thread(const std::shared_ptr<LeaseRecord>& record, std::uni
 LeasedExecutorManager::LeasedExecutorManager(Loop& loop, ManagerOptions options) : loop_(detail::Access::core(loop)) {
   loop_->check_thread("LeasedExecutorManager");
   detail::check_manager_options(options);
-  const ExecutorBackend backend = options.backend;
-  if (backend == ExecutorBackend::remote) {
-    throw LeasePoolError(Errc::unsupported, "leasepool: this build has no remote pools");
-  }
-  core_ = std::make_shared<detail::ManagerCore>(loop_, std::move(options),
-                                                [&loop_core = *loop_, backend](detail::PoolOptions pool_options) {
-                                                  return detail::make_pool(loop_core, backend, std::move(pool_options));
-                                                });
+  auto pools = detail::make_pool_source(loop_, options);
+  core_ = std::make_shared<detail::ManagerCore>(loop_, std::move(options), std::move(pools));
   loop_->attach(*core_);
 }
 

@@ -1,4 +1,4 @@
-// The life of a manager: start, resize, stop, and the end.
+// The life of a manager: start, and resize. Its end is in manager_end.cpp.
 #include "lease/manager_core.hpp"
 
 #include <algorithm>
@@ -13,10 +13,11 @@
 
 namespace leasepool::detail {
 
-ManagerCore::ManagerCore(std::shared_ptr<Scheduler> scheduler, ManagerOptions options, PoolFactory make_pool)
+ManagerCore::ManagerCore(std::shared_ptr<Scheduler> scheduler, ManagerOptions options,
+                         std::shared_ptr<PoolSource> pools)
     : scheduler_(std::move(scheduler)),
       options_(std::move(options)),
-      make_pool_(std::move(make_pool)),
+      source_(std::move(pools)),
       call_stats_(std::make_shared<CallStats>()),
       check_timer_(*scheduler_),
       stop_timer_(*scheduler_),
@@ -66,6 +67,24 @@ void ManagerCore::keep_timers() {
 
 void ManagerCore::begin_start() {
   enter(Phase::starting);
+  try {
+    const bool is_open = source_->open([weak = weak_from_this()](const Result<void>& result) {
+      const auto self = weak.lock();
+      if (self && !self->shut_down_ && self->phase_ == Phase::starting) self->source_opened(result);
+    });
+    if (is_open) source_opened({});
+  } catch (const std::bad_alloc&) {
+    start_failed(Error::out_of_memory());
+  }
+}
+
+// Pools of others are waited for by who wants a lease, not by the start.
+void ManagerCore::source_opened(const Result<void>& result) {
+  if (!result) return start_failed(result.error());
+  if (source_->borrows()) {
+    start_finished();
+    return resize();
+  }
   target_ = target();
   while (phase_ == Phase::starting && pools_.size() < target_ && add_pool()) {
   }
@@ -78,7 +97,7 @@ bool ManagerCore::add_pool() {
     std::list<PoolSlot> made;
     const auto slot = made.emplace(made.end(), PoolSlot{});
     slot->place = slot;
-    slot->pool = make_numbered_pool(++pools_made_);
+    slot->pool = make_numbered_pool(++pools_made_, slot);
     slot->closed = [weak = weak_from_this(), slot] {
       const auto self = weak.lock();
       if (self && !self->shut_down_) self->pool_closed(slot);
@@ -93,26 +112,31 @@ bool ManagerCore::add_pool() {
   }
 }
 
-std::shared_ptr<Pool> ManagerCore::make_numbered_pool(std::uint64_t number) {
-  return make_pool_({.name = options_.name_prefix + "-" + std::to_string(number),
-                     .workers = options_.workers_per_pool,
-                     .max_payload = options_.max_payload,
-                     .spin = options_.spin,
-                     .shared_memory = options_.shared_memory,
-                     .worker_start_timeout = options_.worker_start_timeout,
-                     .max_calls_per_worker = options_.max_calls_per_worker,
-                     .worker_reuse = options_.worker_reuse,
-                     .spare_workers = spare_workers(options_),
-                     .max_worker_age = options_.max_worker_age,
-                     .max_worker_rss = options_.max_worker_rss,
-                     .limits = options_.worker_limits,
-                     .initializer = options_.initializer,
-                     .worker_cgroup = options_.worker_cgroup,
-                     .sandbox = options_.sandbox,
-                     .log = log_sink(),
-                     .totals = pool_totals_,
-                     .decode_limits = {.most_bytes = most_decoded(options_), .most_time = options_.decode_timeout},
-                     .decode_thread_threshold = options_.decode_thread_threshold});
+std::shared_ptr<Pool> ManagerCore::make_numbered_pool(std::uint64_t number, Slot slot) {
+  return source_->make_pool(
+      {.name = options_.name_prefix + "-" + std::to_string(number),
+       .workers = options_.workers_per_pool,
+       .max_payload = options_.max_payload,
+       .spin = options_.spin,
+       .shared_memory = options_.shared_memory,
+       .worker_start_timeout = options_.worker_start_timeout,
+       .max_calls_per_worker = options_.max_calls_per_worker,
+       .worker_reuse = options_.worker_reuse,
+       .spare_workers = spare_workers(options_),
+       .max_worker_age = options_.max_worker_age,
+       .max_worker_rss = options_.max_worker_rss,
+       .limits = options_.worker_limits,
+       .initializer = options_.initializer,
+       .worker_cgroup = options_.worker_cgroup,
+       .sandbox = options_.sandbox,
+       .log = log_sink(),
+       .totals = pool_totals_,
+       .decode_limits = {.most_bytes = most_decoded(options_), .most_time = options_.decode_timeout},
+       .decode_thread_threshold = options_.decode_thread_threshold,
+       .lost = [weak = weak_from_this(), slot](const Error& why) {
+         const auto self = weak.lock();
+         if (self && !self->shut_down_) self->pool_lost(slot, why);
+       }});
 }
 
 void ManagerCore::start_pool(Slot slot) {
@@ -143,6 +167,18 @@ void ManagerCore::pool_started(Slot slot, const Result<void>& result) {
     serve_waiters();
     retire_surplus();
   }
+}
+
+// It is replaced at once, whatever the holder of its lease does.
+void ManagerCore::pool_lost(Slot slot, const Error& why) {
+  if (slot->phase == PoolPhase::leaving) return;
+  log(LogLevel::warning, [&] { return "a pool was lost: " + why.message(); });
+  if (const auto lease = slot->lease) {
+    scheduler_->cancel_timer(std::exchange(lease->expiry_timer, 0));
+    lease->lose(why);
+  }
+  retire(slot);
+  resize_soon();
 }
 
 // Those that are neither idle nor lent.
@@ -214,10 +250,15 @@ void ManagerCore::resize() {
   target_ = target();
   if (!running()) return;  // the size_provider stopped it
   retire_surplus();
+  fill();
+  arm_check_timer();
+}
+
+// Up to the target, and for who waits.
+void ManagerCore::fill() {
   while (pools_.size() < target_ && add_pool()) {
   }
   add_pools_for_waiters();
-  arm_check_timer();
 }
 
 // In this turn, but behind what is delivered in it: making workers takes a while, and callers are to hear of a deadline
@@ -232,6 +273,19 @@ void ManagerCore::resize_now() {
 
 void ManagerCore::retire_surplus() {
   while (pools_.size() > target_ && !idle_.empty()) retire(idle_.front());
+  withdraw_surplus();
+}
+
+// Pools of others that nobody waits for any more are not sought any more, the last ones first.
+void ManagerCore::withdraw_surplus() noexcept {
+  if (!source_->borrows()) return;
+  std::size_t surplus = starting_pools() - std::min(starting_pools(), waiters_.size());
+  for (auto slot = pools_.end(); surplus > 0 && pools_.size() > target_ && slot != pools_.begin();) {
+    --slot;
+    if (slot->phase != PoolPhase::starting) continue;
+    --surplus;
+    retire(slot++);
+  }
 }
 
 // Without a size_provider nothing changes by itself, but for a pool that could not be made: for the target, or for who
@@ -278,130 +332,6 @@ void ManagerCore::pool_closed(Slot slot) {
   check(slot->phase == PoolPhase::leaving, "a pool that closes was retired");
   retired_.erase(slot);
   finish_stop_if_empty();
-}
-
-void ManagerCore::stop(DoneCallback done) {
-  auto notice = std::make_unique<Notice<void>>(std::move(done));
-  if (phase_ == Phase::stopped) {
-    notice->set({});
-    return scheduler_->defer(std::move(notice));
-  }
-  stop_callbacks_.add(std::move(notice));
-  if (phase_ == Phase::running) return begin_stop();
-  if (phase_ == Phase::stopping) return;
-  start_failed(Error::make(Errc::cancelled, [&] { return options_.name_prefix + " was stopped while it started"; }));
-}
-
-void ManagerCore::begin_stop() {
-  enter(Phase::stopping);
-  check_timer_.unset();
-  fail_waiters(Error::make(Errc::not_started, [] { return std::string("the manager was stopped"); }));
-  idle_.clear();
-  while (!pools_.empty()) {
-    const auto slot = pools_.begin();
-    if (slot->lease) orphan(*slot->lease);
-    retire(slot);
-  }
-  check(leased_ == 0, "a manager that stops has lent nothing");
-  stop_timer_.set(deadline_after(scheduler_->now(), options_.stop_timeout), [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->stop_timed_out();
-  });
-  finish_stop_if_empty();
-}
-
-// Takes a lease from its holder: what waits is cancelled, what runs may end.
-void ManagerCore::orphan(LeaseRecord& record) {
-  scheduler_->cancel_timer(std::exchange(record.expiry_timer, 0));
-  record.enter(LeaseState::orphaned);
-  record.pool()->drain(Error::make(Errc::cancelled, [&] {
-    return record.description() + ": the call had not begun when the manager was stopped or destroyed";
-  }));
-}
-
-void ManagerCore::stop_timed_out() {
-  stop_timer_.came();
-  for (auto retired = retired_.begin(); retired != retired_.end();) {
-    const std::shared_ptr<Pool> pool = retired->pool;
-    const std::shared_ptr<LeaseRecord> lease = (retired++)->lease;
-    if (lease) {
-      const Error error = Error::make(Errc::cancelled, [&] {
-        return lease->description() + ": the call still ran when stop_timeout = " + in_words(options_.stop_timeout) +
-               " had passed after stop()";
-      });
-      pool->abort(error, Ended::are_included);
-      lease->give_up_running(error);
-      log_abandoned(*lease, "stop");
-    }
-    pool->kill();
-  }
-}
-
-LogSink ManagerCore::log_sink() const {
-  return [sink = sink_](const LogRecord& record) { sink->write(record); };
-}
-
-// Threads cannot be killed: it names what they go on running.
-void ManagerCore::log_abandoned(const LeaseRecord& lease, const char* by) noexcept {
-  if (options_.backend != ExecutorBackend::thread || !lease.runs_something()) return;
-  log(LogLevel::warning, [&] {
-    return std::string(by) + " abandons threads that still run " + lease.names_of_running() + " for " +
-           lease.description() + "; they end when the functions return";
-  });
-}
-
-void ManagerCore::finish_stop_if_empty() {
-  if (phase_ != Phase::stopping || !retired_.empty()) return;
-  enter(Phase::stopped);
-  if (const auto error = std::exchange(start_error_, std::nullopt)) {
-    failed_starts_.tell(*scheduler_, std::unexpected(*error));
-  }
-  stop_callbacks_.tell(*scheduler_, {});
-  stop_timer_.unset();
-  if (!start_callbacks_.empty()) return begin_start();  // asked for while it stopped
-  stop_timer_.disarm();
-  check_timer_.disarm();
-}
-
-void ManagerCore::shut_down() noexcept {
-  const auto self = shared_from_this();
-  shut_down_ = true;
-  enter(Phase::stopped);
-  check_timer_.disarm();
-  stop_timer_.disarm();
-  fail_waiters(Error::make(Errc::not_started, [] { return std::string("the manager was destroyed"); }));
-  const Result<void> gone = std::unexpected(
-      Error::make(Errc::cancelled, [&] { return options_.name_prefix + " was destroyed before it had started"; }));
-  start_callbacks_.tell(*scheduler_, gone);
-  failed_starts_.tell(*scheduler_, gone);
-  stop_callbacks_.tell(*scheduler_, {});
-
-  for (PoolSlot& slot : pools_) {
-    // All of them drain first, as the loop goes on for one while another closes.
-    slot.lease ? orphan(*slot.lease) : slot.pool->drain(closed_before_begun(options_.name_prefix));
-    end_lending(slot);
-    slot.enter(PoolPhase::leaving);
-  }
-  check(leased_ == 0, "a manager that is shut down has lent nothing");
-  idle_.clear();
-  retired_.splice(retired_.end(), pools_);
-  const TimePoint deadline = deadline_after(scheduler_->now(), options_.stop_timeout);
-  for (const PoolSlot& retired : std::exchange(retired_, {})) {
-    if (!retired.lease) {
-      retired.pool->close_now(deadline);
-      continue;
-    }
-    const Error cancelled = Error::make(Errc::cancelled, [&] {
-      return retired.lease->description() + ": the call was running when the manager was destroyed";
-    });
-    retired.lease->forget_observer();
-    retired.pool->abort(cancelled, Ended::are_included);
-    retired.pool->close_now(deadline);
-    log_abandoned(*retired.lease, "the manager's destructor");
-    // Calls that ended meanwhile come with the next turn, and before this: who is left then has not.
-    if (!retired.lease->idle()) retired.lease->give_up_soon(cancelled);
-  }
-  log_->deliver();
-  sink_->close();  // what it has may be gone when the next turn comes
 }
 
 void ManagerCore::check_consistency() const noexcept {

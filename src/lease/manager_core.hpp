@@ -1,6 +1,6 @@
 // ManagerCore: grants pools as leases, keeps waiters in order, revokes what expires, and resizes. It sees pools and
-// time through interfaces only, so a simulation can run it. Its life is in manager_core.cpp, leases and waiters in
-// grants.cpp.
+// time through interfaces only, so a simulation can run it. Its life is in manager_core.cpp and manager_end.cpp, leases
+// and waiters in grants.cpp.
 #pragma once
 
 #include <chrono>
@@ -25,10 +25,9 @@
 #include "loop/loop_client.hpp"
 #include "loop/scheduler.hpp"
 #include "pool/pool.hpp"
+#include "pool/pool_source.hpp"
 
 namespace leasepool::detail {
-
-using PoolFactory = std::function<std::shared_ptr<Pool>(PoolOptions options)>;
 
 // A pool of a manager:
 //
@@ -66,7 +65,9 @@ struct PoolSlot {
 // Loop thread only, but for notify_scale_changed(). Shared with the callbacks that are on their way to it.
 class ManagerCore final : public LeaseObserver, public LoopClient, public std::enable_shared_from_this<ManagerCore> {
  public:
-  ManagerCore(std::shared_ptr<Scheduler> scheduler, ManagerOptions options, PoolFactory make_pool);
+  ManagerCore(std::shared_ptr<Scheduler> scheduler, ManagerOptions options, std::shared_ptr<PoolSource> pools);
+  ManagerCore(std::shared_ptr<Scheduler> scheduler, ManagerOptions options, PoolFactory make_pool)
+      : ManagerCore(std::move(scheduler), std::move(options), std::make_shared<LocalPools>(std::move(make_pool))) {}
   ManagerCore(const ManagerCore&) = delete;
   ManagerCore& operator=(const ManagerCore&) = delete;
   ~ManagerCore() override;
@@ -110,18 +111,22 @@ class ManagerCore final : public LeaseObserver, public LoopClient, public std::e
   [[nodiscard]] std::size_t target();
   [[nodiscard]] std::size_t starting_pools() const noexcept;
   void begin_start();
+  void source_opened(const Result<void>& result);
   [[nodiscard]] bool add_pool();
   void keep_timers();
-  [[nodiscard]] std::shared_ptr<Pool> make_numbered_pool(std::uint64_t number);
+  [[nodiscard]] std::shared_ptr<Pool> make_numbered_pool(std::uint64_t number, Slot slot);
   void start_pool(Slot slot);
   void pool_started(Slot slot, const Result<void>& result);
   void start_finished();
   void start_failed(const Error& error);
   void pool_failed_to_start(const Error& error);
+  void pool_lost(Slot slot, const Error& why);
   void resize();
+  void fill();
   void resize_soon() noexcept;
   void resize_now();
   void retire_surplus();
+  void withdraw_surplus() noexcept;
   void arm_check_timer();
   void make_idle(Slot slot) noexcept;
   void retire(Slot slot);
@@ -161,6 +166,8 @@ class ManagerCore final : public LeaseObserver, public LoopClient, public std::e
   void refuse_waiting(Waiter waiter, const Error& reason) noexcept;
   void fail_waiters(const Error& reason) noexcept;
   void waiter_timed_out(std::uint64_t waiter_id);
+  [[nodiscard]] Error late(const AcquireRequest& request) noexcept;
+  [[nodiscard]] Error none_at_once(const AcquireRequest& request) const noexcept;
   // Who has a lease and for how long, the oldest first, and at most so many of them.
   [[nodiscard]] std::string holders(std::size_t most) const;
   void set_deadlines(LeaseRecord& record, TimePoint from, Duration duration);
@@ -170,7 +177,7 @@ class ManagerCore final : public LeaseObserver, public LoopClient, public std::e
 
   const std::shared_ptr<Scheduler> scheduler_;
   const ManagerOptions options_;
-  const PoolFactory make_pool_;
+  const std::shared_ptr<PoolSource> source_;
   const std::shared_ptr<CallStats> call_stats_;
   const std::shared_ptr<PoolTotals> pool_totals_ = std::make_shared<PoolTotals>();
   Phase phase_ = Phase::stopped;

@@ -56,6 +56,7 @@ ManagerStats ManagerCore::stats() {
          .age = now - waiter.since,
          .until_timeout = timeout ? until(deadline_after(waiter.since, *timeout), now) : Duration::max()});
   }
+  source_->add_to(stats);
   return stats;
 }
 

@@ -57,11 +57,12 @@ std::string_view name_of(LoopEngine engine) {
 }
 
 std::string name_of(Errc code) {
-  constexpr std::array<std::string_view, 16> kNames = {
-      "unknown",          "not_started",       "lease_unavailable", "lease_expired",
-      "timed_out",        "cancelled",         "queue_full",        "wrong_thread",
-      "worker_crashed",   "pool_broken",       "remote_exception",  "unregistered_function",
-      "not_serializable", "payload_too_large", "bad_payload",       "unsupported"};
+  constexpr std::array<std::string_view, 18> kNames = {"unknown",          "not_started",       "lease_unavailable",
+                                                       "lease_expired",    "timed_out",         "cancelled",
+                                                       "queue_full",       "wrong_thread",      "worker_crashed",
+                                                       "pool_broken",      "remote_exception",  "unregistered_function",
+                                                       "not_serializable", "payload_too_large", "bad_payload",
+                                                       "unsupported",      "end_of_stream",     "node_lost"};
   const auto index = static_cast<std::size_t>(code);
   return std::string(kNames[index < kNames.size() ? index : 0]);
 }
@@ -132,6 +133,48 @@ std::string json_of(const SandboxStats& sandbox) {
       .text();
 }
 
+std::string text_of(const RemoteNodeStats& node) {
+  const auto number = [](std::uint64_t value) { return std::to_string(value); };
+  return "  node " + node.node + (node.build.empty() ? "" : " of build " + node.build) + ", " + number(node.leases) +
+         " leased, " + number(node.calls_in_doubt) + " calls in doubt, round trip " +
+         (node.round_trip ? detail::in_words(*node.round_trip) : "unknown") + ", heard " +
+         detail::in_words(node.last_heard) + " ago, " + number(node.resends) + " resends\n";
+}
+
+std::string json_of(const RemoteNodeStats& node) {
+  return JsonObject()
+      .add("node", node.node)
+      .add("build", node.build)
+      .raw("round_trip", node.round_trip ? seconds(*node.round_trip) : "null")
+      .add("last_heard", node.last_heard)
+      .add("leases", node.leases)
+      .add("calls_in_doubt", node.calls_in_doubt)
+      .add("resends", node.resends)
+      .text();
+}
+
+void add_nodes(Exposition& out, const std::vector<RemoteNodeStats>& nodes) {
+  if (nodes.empty()) return;
+  const auto each = [&](std::string_view name, std::string_view type, std::string_view help, const auto& value) {
+    out.metric(name, type, help);
+    for (const RemoteNodeStats& node : nodes) {
+      if (const std::string text = value(node); !text.empty()) {
+        out.sample(name, text, stats_format::label("node", node.node));
+      }
+    }
+  };
+  using Node = RemoteNodeStats;
+  each("node_leases", "gauge", "Pools that a node has lent.", [](const Node& n) { return std::to_string(n.leases); });
+  each("node_calls_in_doubt", "gauge", "Calls that a node was sent and has not answered.",
+       [](const Node& n) { return std::to_string(n.calls_in_doubt); });
+  each("node_last_heard_seconds", "gauge", "Since a node was heard last.",
+       [](const Node& n) { return seconds(n.last_heard); });
+  each("node_round_trip_seconds", "gauge", "To a node and back, as measured last.",
+       [](const Node& n) { return n.round_trip ? seconds(*n.round_trip) : std::string(); });
+  each("node_resends_total", "counter", "Parts of messages that a node was sent again.",
+       [](const Node& n) { return std::to_string(n.resends); });
+}
+
 template <class Items, class Age>
 Duration oldest(const Items& items, Age age) {
   Duration most{};
@@ -186,6 +229,7 @@ std::string to_text(const ManagerStats& stats) {
     text += "  waiter " + detail::quoted_owner(waiter.owner) + " for " + detail::in_words(waiter.age) + ", gives up " +
             expiry(waiter.until_timeout) + "\n";
   }
+  for (const RemoteNodeStats& node : stats.nodes) text += text_of(node);
   return text;
 }
 
@@ -230,6 +274,7 @@ std::string to_json(const ManagerStats& stats) {
       .raw("sandbox", stats.sandbox ? json_of(*stats.sandbox) : "null")
       .raw("leases", json_array(stats.leases, [](const LeaseStats& lease) { return json_of(lease); }))
       .raw("waiters", json_array(stats.waiters, [](const WaiterStats& waiter) { return json_of(waiter); }))
+      .raw("nodes", json_array(stats.nodes, [](const RemoteNodeStats& node) { return json_of(node); }))
       .text();
 }
 
@@ -283,6 +328,7 @@ std::string to_prometheus(const ManagerStats& stats) {
     out.sample("sandbox_active", stats.sandbox->seccomp ? "1" : "0", profile + "\"seccomp\"");
     out.sample("sandbox_active", stats.sandbox->landlock_abi > 0 ? "1" : "0", profile + "\"landlock\"");
   }
+  add_nodes(out, stats.nodes);
   out.summary("acquire_wait_seconds", stats.acquire_wait, "From acquire to grant.");
   out.summary("call_wait_seconds", stats.call_wait, "From a call's submission to its start on a worker.");
   out.summary("call_run_seconds", stats.call_run, "From a call's start on a worker to its outcome.");

@@ -1,7 +1,8 @@
-// Chooses the pool for a backend.
+// Chooses the pools for a backend.
 #include "base/check.hpp"
 #include "loop/loop_core.hpp"
 #include "pool/pool.hpp"
+#include "pool/pool_source.hpp"
 #include "processes/process_pool.hpp"
 #include "threads/thread_pool.hpp"
 
@@ -14,6 +15,13 @@ std::shared_ptr<Pool> make_pool(LoopCore& loop, ExecutorBackend backend, PoolOpt
     case ExecutorBackend::remote: break;
   }
   invariant_failed("pools of this machine are of threads or processes", std::source_location::current());
+}
+
+std::shared_ptr<PoolSource> make_pool_source(const std::shared_ptr<LoopCore>& loop, const ManagerOptions& options) {
+  if (options.backend == ExecutorBackend::remote) return make_remote_pools(loop, options);
+  return std::make_shared<LocalPools>([&core = *loop, backend = options.backend](PoolOptions pool_options) {
+    return make_pool(core, backend, std::move(pool_options));
+  });
 }
 
 }  // namespace leasepool::detail

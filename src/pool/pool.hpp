@@ -1,5 +1,5 @@
-// Pool: a bounded number of workers that run jobs. The lease layer knows no more of threads and processes than this;
-// workers on other machines could stand behind it.
+// Pool: a bounded number of workers that run jobs. The lease layer knows no more of threads, processes and pools on
+// other machines than this.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/intrusive_queue.hpp"
 #include "leasepool/detail/decode_limits.hpp"
@@ -57,6 +58,15 @@ struct PoolOptions {
   std::shared_ptr<PoolTotals> totals;
   DecodeLimits decode_limits{};
   std::size_t decode_thread_threshold = SIZE_MAX;
+  // Of a pool that belongs to others: it was lost, and is broken() from now on; not inside a call of the pool, and not
+  // after close().
+  std::function<void(const Error& why)> lost{};
+};
+
+// How long a lease lasts, from now on.
+struct LeaseTerms {
+  Duration until_soft = Duration::max();
+  Duration grace{};
 };
 
 // Calls whose function has returned, and whose result is still to be decoded or on its way to the loop.
@@ -98,11 +108,21 @@ class Pool {
   // another call on this pool would wait for itself. Any thread.
   [[nodiscard]] virtual bool would_wait_for_itself() const noexcept { return false; }
 
-  // It cannot have workers any more: what waits has failed with pool_broken, and so does what is submitted.
+  // It cannot have workers any more, or was lost: what waits has failed with pool_broken or node_lost, and so does what
+  // is submitted.
   [[nodiscard]] virtual bool broken() const noexcept { return false; }
 
+  // It is lent: the jobs that follow are of this lease. For pools elsewhere, which end it by themselves where they do
+  // not hear of this process any more. Throws std::bad_alloc.
+  virtual void lease_began(std::string_view /*owner*/, const LeaseTerms& /*terms*/) {}
   // Whoever submitted jobs submits no more, and all have ended: the next ones are another's.
   virtual void lease_ended() {}
+
+  // The lease is to last so long from now on. True: it does. False: it will when `holds` is called, unless the pool is
+  // lost before. Throws std::bad_alloc.
+  [[nodiscard]] virtual bool extend_lease(const LeaseTerms& /*terms*/, std::move_only_function<void()> /*holds*/) {
+    return true;
+  }
 
   // Ends every job: what waits, the oldest first, and what runs, as interrupt() does, but for the lot of them. Where
   // the function has returned, the result is on its way: that is spared, or ends too.
@@ -132,7 +152,7 @@ inline Error closed_before_begun(const std::string& pool) noexcept {
 // Throws std::invalid_argument. In a build without remote pools nothing is checked: start() says that.
 void check_remote_options(const RemoteOptions& options);
 
-// A pool for the backend.
+// A pool of this machine.
 std::shared_ptr<Pool> make_pool(LoopCore& loop, ExecutorBackend backend, PoolOptions options);
 
 }  // namespace leasepool::detail

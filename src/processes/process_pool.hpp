@@ -22,8 +22,8 @@
 #include "loop/loop_core.hpp"
 #include "pool/dispatcher.hpp"
 #include "pool/pool.hpp"
+#include "pool/run_times.hpp"
 #include "processes/decoding.hpp"
-#include "processes/run_times.hpp"
 #include "processes/spawner.hpp"
 #include "processes/worker.hpp"
 

@@ -34,6 +34,7 @@ enum class FrameType : std::uint32_t {
   outcome = 5,   // node: OutcomeHead and the last piece
   extended = 6,  // node: holds from now on
   closed = 7,    // node: the last item; nothing of this lease runs any more. The body says why
+  lend = 18,     // manager: LendBody; what follows is of this lease
   // About a lease, and not numbered.
   marks = 8,  // either: how far the streams have come; the number is the last item that was received
   end = 9,    // manager: kills what runs. Repeated until `closed` or `gone` comes
@@ -41,13 +42,16 @@ enum class FrameType : std::uint32_t {
   // How a pool is got. The lease is the want's id, and becomes the lease's.
   want = 11,     // manager, to several nodes: WantBody
   unwant = 12,   // manager, to the same
-  offer = 13,    // node: a pool is held for this want; the number is the offer's
+  offer = 13,    // node: a pool is held for this want; the number is the offer's. OfferBody
   take = 14,     // manager: of the offer with the number; TakeBody
   decline = 15,  // manager: of the offer with the number
-  grant = 16,    // node: the lease is there
+  grant = 16,    // node: the lease is there; GrantBody
   refuse = 17,   // node: the offer with the number does not stand any more
+  busy = 19,     // node: it has no free pool for a want that does not wait; BusyBody
+  // How long the way is.
+  echo = 20,  // manager; and the node returns it as it is
 };
-inline constexpr std::uint32_t kLastFrameType = 17;
+inline constexpr std::uint32_t kLastFrameType = 20;
 
 inline constexpr std::size_t kMessageHeaderSize = 24;
 inline constexpr std::size_t kFrameHeaderSize = 24;

@@ -18,8 +18,23 @@ E get_one_of(ByteReader& reader, E last, const char* what) {
 
 }  // namespace
 
+void put_text(Bytes& out, std::string_view text) {
+  const std::string_view most = text.substr(0, kMaxName);
+  put_number(out, most.size());
+  out.append(most.data(), most.size());
+}
+
+std::string get_text(ByteReader& reader) {
+  const std::uint64_t size = get_number(reader);
+  if (size > kMaxName) throw DecodeError("a name of " + std::to_string(size) + " bytes");
+  std::string text(static_cast<std::size_t>(size), '\0');
+  reader.read(text.data(), text.size());
+  return text;
+}
+
 void put(Bytes& out, const CallHead& head) {
   put_number(out, head.function);
+  put_number(out, head.signature);
   put_duration(out, head.timeout);
   put_duration(out, head.queue_timeout);
 }
@@ -36,6 +51,11 @@ void put(Bytes& out, const ExtendBody& body) {
   put_duration(out, body.grace);
 }
 
+void put(Bytes& out, const LendBody& body) {
+  put(out, body.durations);
+  put_text(out, body.owner);
+}
+
 void put(Bytes& out, const ClosedBody& body) {
   put_number(out, std::to_underlying(body.reason));
   put_number(out, body.accepted);
@@ -44,6 +64,7 @@ void put(Bytes& out, const ClosedBody& body) {
 CallHead get_call_head(ByteReader& reader) {
   CallHead head;
   head.function = get_number(reader);
+  head.signature = get_number(reader);
   head.timeout = get_duration(reader);
   head.queue_timeout = get_duration(reader);
   return head;
@@ -62,6 +83,13 @@ ExtendBody get_extend_body(ByteReader& reader) {
   ExtendBody body;
   body.until_soft = get_duration(reader);
   body.grace = get_duration(reader);
+  return body;
+}
+
+LendBody get_lend_body(ByteReader& reader) {
+  LendBody body;
+  body.durations = get_extend_body(reader);
+  body.owner = get_text(reader);
   return body;
 }
 

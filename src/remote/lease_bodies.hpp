@@ -1,9 +1,11 @@
-// What stands in the bodies of a lease's items. Pure.
+// What stands in the bodies of a lease's items, and how texts stand in any. Pure.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "leasepool/detail/bytes.hpp"
 #include "leasepool/duration.hpp"
@@ -11,9 +13,13 @@
 
 namespace leasepool::detail::remote {
 
+// The most bytes of a name that crosses.
+inline constexpr std::size_t kMaxName = 256;
+
 // Of a call, before its arguments. Durations cross machines, points in time do not.
 struct CallHead {
-  std::uint64_t function = 0;  // its id
+  std::uint64_t function = 0;   // its id
+  std::uint64_t signature = 0;  // a hash of its types
   Duration timeout = Duration::max();
   Duration queue_timeout = Duration::max();
 };
@@ -33,6 +39,11 @@ struct ExtendBody {
   Duration grace{};
 };
 
+struct LendBody {
+  ExtendBody durations;
+  std::string owner;
+};
+
 // Why a node has closed a lease.
 enum class CloseReason : std::uint64_t {
   ended = 1,  // the manager asked for it
@@ -50,12 +61,17 @@ struct ClosedBody {
 void put(Bytes& out, const CallHead& head);
 void put(Bytes& out, const OutcomeHead& head);
 void put(Bytes& out, const ExtendBody& body);
+void put(Bytes& out, const LendBody& body);
 void put(Bytes& out, const ClosedBody& body);
+// At most kMaxName bytes of it.
+void put_text(Bytes& out, std::string_view text);
 
 // They throw DecodeError.
 [[nodiscard]] CallHead get_call_head(ByteReader& reader);
 [[nodiscard]] OutcomeHead get_outcome_head(ByteReader& reader);
 [[nodiscard]] ExtendBody get_extend_body(ByteReader& reader);
+[[nodiscard]] LendBody get_lend_body(ByteReader& reader);
+[[nodiscard]] std::string get_text(ByteReader& reader);
 [[nodiscard]] ClosedBody get_closed_body(ByteReader& reader);
 
 }  // namespace leasepool::detail::remote

@@ -21,8 +21,14 @@ class Liveness {
     nobody_since_ = TimePoint::max();
   }
   void nobody_listens(TimePoint now) noexcept { nobody_since_ = std::min(nobody_since_, now); }
+  // The own connection is back: what is there has as long to be heard as to connect anew.
+  void connected(TimePoint now) noexcept {
+    if (silence_ > nobody_ && now.time_since_epoch() > silence_) heard_ = std::max(heard_, now - silence_ + nobody_);
+  }
   // The own connection is gone: the server says nothing about others until it is back.
   void disconnected() noexcept { nobody_since_ = TimePoint::max(); }
+  // The same, and the silence counts from now.
+  void disconnected(TimePoint now) noexcept { heard(now); }
 
   [[nodiscard]] TimePoint last_heard() const noexcept { return heard_; }
   [[nodiscard]] TimePoint lost_at() const noexcept {
@@ -30,6 +36,7 @@ class Liveness {
     return nobody_since_ == TimePoint::max() ? by_silence
                                              : std::min(by_silence, deadline_after(nobody_since_, nobody_));
   }
+  [[nodiscard]] bool silent(TimePoint now) const noexcept { return now >= deadline_after(heard_, silence_); }
   [[nodiscard]] bool lost(TimePoint now) const noexcept { return now >= lost_at(); }
 
  private:

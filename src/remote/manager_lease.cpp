@@ -30,6 +30,13 @@ void ManagerLease::extend(const ExtendBody& extension) {
   session_.push(FrameType::extend, std::move(body));
 }
 
+void ManagerLease::lend(const LendBody& lending) {
+  if (!open()) return;
+  Bytes body;
+  put(body, lending);
+  session_.push(FrameType::lend, std::move(body));
+}
+
 void ManagerLease::end() noexcept {
   if (!open()) return;
   state_ = State::ending;

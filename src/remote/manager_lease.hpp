@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <map>
 #include <span>
 
@@ -53,6 +54,8 @@ class ManagerLease {
   // Its outcome comes all the same.
   void cancel(std::uint64_t call);
   void extend(const ExtendBody& extension);
+  // What is pushed from now on is of this lease.
+  void lend(const LendBody& lending);
 
   // Everything is to be killed there. What is open stays without an outcome.
   void end() noexcept;
@@ -74,6 +77,12 @@ class ManagerLease {
 
   // Nothing more is to be said or heard.
   [[nodiscard]] bool finished() const noexcept { return state_ == State::closed && !says_end_; }
+  // Calls that have gone out, and have no outcome.
+  [[nodiscard]] std::size_t calls_in_doubt() const noexcept {
+    return open() ? static_cast<std::size_t>(
+                        std::distance(open_calls_.begin(), open_calls_.upper_bound(session_.last_sent())))
+                  : 0;
+  }
   [[nodiscard]] std::size_t resent() const noexcept { return session_.resent(); }
 
  private:

@@ -2,6 +2,7 @@
 #include "remote/node_core.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <new>
 #include <source_location>
 #include <utility>
@@ -9,7 +10,9 @@
 #include "base/check.hpp"
 #include "base/clock.hpp"
 #include "remote/node_held.hpp"
+#include "remote/subjects.hpp"
 #include "remote/wants.hpp"
+#include "shared/registry.hpp"
 
 namespace leasepool::detail::remote {
 
@@ -24,13 +27,6 @@ constexpr std::size_t kMessage = std::size_t{192} << 10;
 
 }  // namespace
 
-std::string want_subject(const NodeOptions& options, unsigned level, std::uint64_t bucket) {
-  return "lp.v1." + options.cluster + "." + options.pool + ".want." + std::to_string(level) + "." +
-         std::to_string(bucket);
-}
-
-std::string managers_prefix(const NodeOptions& options) { return "lp.v1." + options.cluster + ".c."; }
-
 NodeCore::NodeCore(std::shared_ptr<Scheduler> scheduler, std::shared_ptr<ManagerCore> manager, NodeOptions options,
                    std::uint64_t instance)
     : scheduler_(std::move(scheduler)),
@@ -41,11 +37,12 @@ NodeCore::NodeCore(std::shared_ptr<Scheduler> scheduler, std::shared_ptr<Manager
 void NodeCore::attach(nats::Bus& bus) {
   timer_.keep();
   bus_ = &bus;
+  build_ = functions_build();
   for (unsigned level = 0; level <= kMaxLevel; ++level) {
-    (void)bus.subscribe(want_subject(options_, level, bucket_of(instance_, level)),
+    (void)bus.subscribe(want_subject(options_.cluster, options_.pool, level, bucket_of(instance_, level)),
                         [this](const nats::BusMessage& message) { take_message(message, true); });
   }
-  (void)bus.subscribe("lp.v1." + options_.cluster + ".n." + options_.name + "." + std::to_string(instance_),
+  (void)bus.subscribe(node_subject(options_.cluster, options_.name, instance_),
                       [this](const nats::BusMessage& message) { take_message(message, false); });
 }
 
@@ -61,7 +58,7 @@ void NodeCore::bus_disconnected(const Error& /*reason*/) {
 // Null for an address where no manager of this cluster listens.
 NodeCore::Peer* NodeCore::peer_of(std::uint64_t manager, std::string_view address) {
   if (const auto known = peers_.find(manager); known != peers_.end()) return &known->second;
-  if (!address.starts_with(managers_prefix(options_))) return nullptr;
+  if (!address.starts_with(managers_prefix(options_.cluster))) return nullptr;
   if (peers_.size() >= kMaxPeers) {
     std::erase_if(peers_, [](const auto& peer) { return peer.second.link.leases.empty(); });
     if (peers_.size() >= kMaxPeers) return nullptr;
@@ -94,13 +91,14 @@ void NodeCore::take_frame(Peer& peer, std::uint64_t from, const Frame& frame, bo
   const Offers::Offer offer{.want = {.manager = from, .id = frame.lease}, .id = frame.number};
   ByteReader reader(frame.body);
   switch (frame.type) {
-    case FrameType::want: return offers_.wanted(offer.want, get_want_body(reader), now);
+    case FrameType::want: return take_want(peer, offer.want, frame, now);
     case FrameType::unwant: return offers_.unwanted(offer.want);
     default: break;
   }
   if (to_all) throw DecodeError("a frame that is not for everybody");
   if (frame.type == FrameType::decline) return offers_.declined(offer);
   if (frame.type == FrameType::take) return take_offer(peer, from, frame);
+  if (frame.type == FrameType::echo) return say(peer, {.type = FrameType::echo, .number = frame.number});
   NodeLease* const lease = peer.link.lease_of(frame);
   if (lease == nullptr) return;
   const std::shared_ptr<Held> held = peer.held.at(frame.lease);
@@ -123,8 +121,7 @@ void NodeCore::take_offer(Peer& peer, std::uint64_t manager, const Frame& frame)
   const TakeBody body = get_take_body(reader);
   const std::uint64_t id = frame.lease;
   if (const auto known = peer.held.find(id); known != peer.held.end()) {  // said twice
-    if (Access::record(known->second->local))
-      say(peer, {.type = FrameType::grant, .lease = id, .number = frame.number});
+    if (Access::record(known->second->local)) grant(peer, id);
     return;
   }
   if (!offers_.taken({.want = {.manager = manager, .id = id}, .id = frame.number})) {
@@ -132,8 +129,10 @@ void NodeCore::take_offer(Peer& peer, std::uint64_t manager, const Frame& frame)
   }
   LeaseLimits limits = options_.limits;
   limits.max_part = std::min(limits.max_part, bus_->max_payload() / 2);
+  limits.window = std::min(limits.window, static_cast<std::size_t>(body.window));
   const auto lease = peer.link.leases.try_emplace(id, id, limits, body.durations, scheduler_->now()).first;
-  peer.held.emplace(id, std::make_shared<Held>(*this, lease->second));
+  const auto held = std::make_shared<Held>(*this, lease->second, body);
+  peer.held.emplace(id, held);
   // This node ends it in time, also by the manager's own grace.
   (void)manager_->acquire({.owner = body.owner,
                            .lease_duration = Duration::max(),
@@ -152,7 +151,7 @@ void NodeCore::acquired(std::uint64_t manager, std::uint64_t id, Result<Executor
   if (held == peer->second.held.end()) return;  // ended meanwhile: the local lease goes with this
   if (lease) {
     held->second->local = std::move(*lease);
-    say(peer->second, {.type = FrameType::grant, .lease = id});
+    grant(peer->second, id);
   } else {
     end_lease(peer->second, id);
     (void)peer->second.link.lease_of({.type = FrameType::end, .lease = id});
@@ -160,13 +159,42 @@ void NodeCore::acquired(std::uint64_t manager, std::uint64_t id, Result<Executor
   pump_soon();
 }
 
-void NodeCore::say(const Peer& peer, const Frame& frame) noexcept {
-  try {
-    MessageWriter message(instance_, peer.link.peer());
-    message.add(frame);
-    (void)bus_->publish(peer.address, message.bytes());
-  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): as if it was lost
+void NodeCore::grant(const Peer& peer, std::uint64_t id) noexcept {
+  const ManagerOptions& own = manager_->options();
+  say(peer, {.type = FrameType::grant, .lease = id}, [&](Bytes& body) {
+    put(body, GrantBody{.build = build_,
+                        .catalogue = catalogue_hash(),
+                        .workers = own.workers_per_pool,
+                        .window = options_.limits.window,
+                        .max_payload = options_.limits.max_payload});
+  });
+}
+
+// Who does not wait hears at once that there is nothing, and who has it.
+void NodeCore::take_want(const Peer& peer, const Offers::Want& want, const Frame& frame, TimePoint now) {
+  ByteReader reader(frame.body);
+  const WantBody body = get_want_body(reader);
+  if (body.build != 0 && body.build != build_) return;
+  offers_.wanted(want, body, now);
+  if (body.waits || (!draining_ && free_pools() > 0)) return;
+  say(peer, {.type = FrameType::busy, .lease = want.id}, [&](Bytes& out) { put(out, who_has_pools(now)); });
+}
+
+BusyBody NodeCore::who_has_pools(TimePoint now) const {
+  BusyBody busy{.node = options_.name, .leases = leases(), .holders = {}};
+  for (const auto& [manager, peer] : peers_) {
+    for (const auto& [id, held] : peer.held) {
+      busy.holders.push_back({.owner = held->owner(), .age = now - held->since()});
+    }
   }
+  std::ranges::sort(busy.holders, std::ranges::greater(), &BusyBody::Holder::age);
+  if (busy.holders.size() > BusyBody::kMostHolders) busy.holders.resize(BusyBody::kMostHolders);
+  return busy;
+}
+
+std::size_t NodeCore::free_pools() const noexcept {
+  const std::size_t most = manager_->options().max_pools;
+  return most - std::min(leases() + offers_.on_offer(), most);
 }
 
 void NodeCore::end_lease(Peer& peer, std::uint64_t id) noexcept {
@@ -189,13 +217,12 @@ std::size_t NodeCore::leases() const noexcept {
 void NodeCore::offer_pools() {
   if (draining_ || bus_ == nullptr || bus_->state() != nats::BusState::connected) return;
   const TimePoint now = scheduler_->now();
-  const std::size_t most = manager_->options().max_pools;
   for (;;) {
-    const std::size_t used = leases() + offers_.on_offer();
-    const auto offer = offers_.next_offer(most - std::min(used, most), now);
+    const auto offer = offers_.next_offer(free_pools(), now);
     if (!offer) return;
     if (const auto peer = peers_.find(offer->want.manager); peer != peers_.end()) {
-      say(peer->second, {.type = FrameType::offer, .lease = offer->want.id, .number = offer->id});
+      say(peer->second, {.type = FrameType::offer, .lease = offer->want.id, .number = offer->id},
+          [this](Bytes& out) { put(out, OfferBody{.node = options_.name}); });
     } else {
       offers_.declined(*offer);
     }

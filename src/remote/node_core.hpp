@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,6 +15,8 @@
 #include "loop/kept_timer.hpp"
 #include "loop/scheduler.hpp"
 #include "nats/bus.hpp"
+#include "remote/acquire_bodies.hpp"
+#include "remote/frame.hpp"
 #include "remote/link.hpp"
 #include "remote/node_lease.hpp"
 #include "remote/offers.hpp"
@@ -30,11 +33,6 @@ struct NodeOptions {
   // A manager that was not heard for so long has ended, and what it had is killed.
   Duration manager_timeout = std::chrono::seconds(10);
 };
-
-// Where managers look for pools; wants.hpp says what level and bucket are.
-[[nodiscard]] std::string want_subject(const NodeOptions& options, unsigned level, std::uint64_t bucket);
-// Where managers of a cluster listen begins so.
-[[nodiscard]] std::string managers_prefix(const NodeOptions& options);
 
 // Loop thread only. The bus and the manager outlive its close().
 class NodeCore final : public nats::BusOwner, public std::enable_shared_from_this<NodeCore> {
@@ -76,9 +74,27 @@ class NodeCore final : public nats::BusOwner, public std::enable_shared_from_thi
   void take_message(const nats::BusMessage& message, bool to_all);
   void take_frame(Peer& peer, std::uint64_t from, const Frame& frame, bool to_all);
   [[nodiscard]] Peer* peer_of(std::uint64_t manager, std::string_view address);
+  void take_want(const Peer& peer, const Offers::Want& want, const Frame& frame, TimePoint now);
   void take_offer(Peer& peer, std::uint64_t manager, const Frame& frame);
+  void grant(const Peer& peer, std::uint64_t id) noexcept;
+  [[nodiscard]] BusyBody who_has_pools(TimePoint now) const;
+  [[nodiscard]] std::size_t free_pools() const noexcept;
   void acquired(std::uint64_t manager, std::uint64_t id, Result<ExecutorLease> lease);
-  void say(const Peer& peer, const Frame& frame) noexcept;
+  void say(const Peer& peer, const Frame& frame) noexcept {
+    say(peer, frame, [](Bytes&) {});
+  }
+  template <class PutBody>
+  void say(const Peer& peer, Frame frame, PutBody put_body) noexcept {
+    try {
+      Bytes body;
+      put_body(body);
+      frame.body = body.view();
+      MessageWriter message(instance_, peer.link.peer());
+      message.add(frame);
+      (void)bus_->publish(peer.address, message.bytes());
+    } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): as if it was lost
+    }
+  }
   void end_lease(Peer& peer, std::uint64_t id) noexcept;
   void offer_pools();
   void look_after(Peer& peer, TimePoint now);
@@ -94,6 +110,7 @@ class NodeCore final : public nats::BusOwner, public std::enable_shared_from_thi
   const NodeOptions options_;
   const std::uint64_t instance_;
   nats::Bus* bus_ = nullptr;
+  std::uint64_t build_ = 0;  // of its functions
   Offers offers_;
   std::map<std::uint64_t, Peer> peers_;  // by instance
   std::uint64_t refused_ = 0;

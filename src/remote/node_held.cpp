@@ -7,8 +7,7 @@
 namespace leasepool::detail::remote {
 
 void NodeCore::Held::call_came(std::uint64_t call, const CallHead& head, std::span<const std::byte> arguments) {
-  auto job =
-      std::make_unique<RawJob>(weak_from_this(), call, head.function, arguments, node_->options_.limits.max_payload);
+  auto job = std::make_unique<RawJob>(weak_from_this(), call, head, arguments, most_result_);
   if (record() == nullptr) {  // an honest manager waits for the grant
     throw DecodeError("a call on a lease that is not granted yet");
   }
@@ -18,6 +17,12 @@ void NodeCore::Held::call_came(std::uint64_t call, const CallHead& head, std::sp
   job->state.id = record()->new_call_id();
   ids_.emplace(call, job->state.id);
   record()->submit(std::move(job), settings);
+}
+
+void NodeCore::Held::lend_came(const LendBody& lending) {
+  owner_ = lending.owner;
+  since_ = node_->scheduler_->now();
+  if (record() != nullptr) record()->owner = owner_;
 }
 
 void NodeCore::Held::cancel_came(std::uint64_t call) {

@@ -30,6 +30,11 @@ void NodeLease::receive(const Frame& frame, TimePoint now, NodeLeaseSink& sink) 
       session_.push(FrameType::extended, Bytes());
       return;
     }
+    case FrameType::lend: {
+      const LendBody lending = get_lend_body(reader);
+      set_durations(lending.durations, now);
+      return sink.lend_came(lending);
+    }
     default: throw DecodeError("a manager sends no such item");
   }
 }

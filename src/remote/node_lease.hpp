@@ -24,6 +24,8 @@ class NodeLeaseSink {
   // May have ended meanwhile.
   virtual void cancel_came(std::uint64_t call) = 0;
   virtual void extension_came(const ExtendBody& extension) = 0;
+  // What follows is of this owner's lease.
+  virtual void lend_came(const LendBody& lending) = 0;
   // The manager is done with it: what runs is to be killed, and the lease forgotten. May come again.
   virtual void end_came() = 0;
 

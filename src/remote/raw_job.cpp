@@ -6,19 +6,13 @@
 #include <utility>
 
 #include "leasepool/detail/keep_result.hpp"
+#include "remote/failure.hpp"
 #include "shared/exception_codec.hpp"
 #include "shared/registry.hpp"
 
 namespace leasepool::detail::remote {
 
 namespace {
-
-Error unknown_function(FunctionId function) {
-  return Error::make(Errc::unregistered_function, [&] {
-    return "the node has no function with the id " + std::to_string(function) +
-           ": register it there, too, with LEASEPOOL_REGISTER";
-  });
-}
 
 Error has_descriptors(std::string_view function) {
   return Error::make(Errc::not_serializable, [&] {
@@ -28,9 +22,13 @@ Error has_descriptors(std::string_view function) {
 
 }  // namespace
 
-RawJob::RawJob(std::weak_ptr<RawJobSink> sink, std::uint64_t call, FunctionId function,
+RawJob::RawJob(std::weak_ptr<RawJobSink> sink, std::uint64_t call, const CallHead& head,
                std::span<const std::byte> arguments, std::size_t max_payload)
-    : sink_(std::move(sink)), call_(call), function_(function), max_payload_(max_payload) {
+    : sink_(std::move(sink)),
+      call_(call),
+      function_(head.function),
+      signature_(head.signature),
+      max_payload_(max_payload) {
   arguments_.append(arguments);
 }
 
@@ -39,10 +37,31 @@ std::string_view RawJob::function_name() const {
   return known == nullptr ? std::string_view("an unknown function") : known->name;
 }
 
-void RawJob::run() noexcept {
+// Null where this node has none with the name, or it has other types here.
+const RegisteredFunction* RawJob::function() const noexcept {
   const RegisteredFunction* const known = find_function_by_id(function_);
+  return known != nullptr && known->signature.load() == signature_ ? known : nullptr;
+}
+
+Error RawJob::cannot_run() const {
+  const RegisteredFunction* const known = find_function_by_id(function_);
+  return known == nullptr
+             ? Error::make(Errc::unregistered_function,
+                           [] {
+                             return std::string("it has no function of that name; register it there, too, with "
+                                                "LEASEPOOL_REGISTER");
+                           })
+             : Error::make(Errc::bad_payload, [&] {
+                 return "its " + std::string(known->name) +
+                        " has other parameters or another result; build both of the same source, with the "
+                        "same compiler";
+               });
+}
+
+void RawJob::run() noexcept {
+  const RegisteredFunction* const known = function();
   const auto invoke = known == nullptr ? nullptr : known->invoke.load();
-  if (invoke == nullptr) return fail(unknown_function(function_));
+  if (invoke == nullptr) return fail(Access::not_run(cannot_run()));
   ByteWriter result(result_, max_payload_);
   DescriptorWriter descriptors;
   Invocation invocation{.arguments = arguments_.view(), .result = &result, .result_descriptors = &descriptors};
@@ -60,7 +79,7 @@ void RawJob::run() noexcept {
 }
 
 Result<FunctionId> RawJob::encode(Bytes& out, Descriptors& /*descriptors*/, std::size_t limit) const {
-  if (find_function_by_id(function_) == nullptr) return std::unexpected(unknown_function(function_));
+  if (function() == nullptr) return std::unexpected(cannot_run());
   if (arguments_.size() > limit) {
     return std::unexpected(payload_too_large_error(function_name(), "the arguments", arguments_.size(), limit));
   }
@@ -72,6 +91,9 @@ Result<FunctionId> RawJob::encode(Bytes& out, Descriptors& /*descriptors*/, std:
 void RawJob::accept(std::span<const std::byte> result, std::span<Fd> descriptors,
                     const DecodeLimits& /*limits*/) noexcept {
   if (!descriptors.empty()) return fail(has_descriptors(function_name()));
+  if (result.size() > max_payload_) {
+    return fail(payload_too_large_error(function_name(), "the result", result.size(), max_payload_));
+  }
   try {
     result_.append(result);
   } catch (const std::bad_alloc&) {
@@ -96,9 +118,9 @@ void RawJob::tell(const Error& error) {
   try {
     error.raise();
   } catch (const LeasePoolError&) {
-    encode_failure(bytes, static_cast<Errc>(error.code().value()), error.message(), error.may_have_run());
+    put_failure(bytes, error);
   } catch (const std::bad_alloc&) {
-    encode_failure(bytes, Errc::cancelled, "the node is out of memory: " + error.message(), error.may_have_run());
+    put_failure(bytes, error);
   } catch (...) {
     head.kind = OutcomeKind::exception;
     encode_current_exception(bytes, report_limit(max_payload_));

@@ -24,8 +24,8 @@ class RawJobSink {
 
 class RawJob final : public Job {
  public:
-  // The most bytes of a result that is made here, on a thread.
-  RawJob(std::weak_ptr<RawJobSink> sink, std::uint64_t call, FunctionId function, std::span<const std::byte> arguments,
+  // The most bytes of a result that the manager takes.
+  RawJob(std::weak_ptr<RawJobSink> sink, std::uint64_t call, const CallHead& head, std::span<const std::byte> arguments,
          std::size_t max_payload);
 
   void run() noexcept override;
@@ -42,12 +42,15 @@ class RawJob final : public Job {
   [[nodiscard]] std::string_view function_name() const override;
 
  private:
+  [[nodiscard]] const RegisteredFunction* function() const noexcept;
+  [[nodiscard]] Error cannot_run() const;
   void tell(OutcomeHead head, std::span<const std::byte> bytes);
   void tell(const Error& error);
 
   std::weak_ptr<RawJobSink> sink_;
   std::uint64_t call_;
   FunctionId function_;
+  std::uint64_t signature_;
   std::size_t max_payload_;
   Bytes arguments_;
   Bytes result_;

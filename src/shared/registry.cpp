@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -18,11 +19,13 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "base/clock.hpp"
 #include "leasepool/detail/decode_limits.hpp"
 #include "leasepool/detail/job.hpp"
 #include "leasepool/detail/keep_result.hpp"
+#include "shared/build_id.hpp"
 #include "shared/symbols.hpp"
 
 namespace leasepool::detail {
@@ -61,6 +64,15 @@ class Registry {
   [[nodiscard]] const KnownFunction* behind_entry(FunctionAddress address) const noexcept;
   [[nodiscard]] const KnownFunction* with_id(FunctionId id) const noexcept;
   [[nodiscard]] CallFrame frame_in_call(std::string_view function, FunctionAddress begin) const noexcept;
+
+  template <class Action>
+  void for_each_live(const Action& action) const {
+    for (const auto& chain : functions_) {
+      for (const KnownFunction* known = chain.load(); known != nullptr; known = known->next) {
+        if (known->is_live()) action(*known);
+      }
+    }
+  }
 
   std::atomic<bool> carries_descriptors{false};
 
@@ -162,6 +174,7 @@ CallFrame Registry::frame_in_call(std::string_view function, FunctionAddress beg
 void Registry::take_from(KnownFunction& known, const FunctionDescription& function) noexcept {
   known.invoke.store(function.invoke);
   known.caller.store(function.caller);
+  known.signature.store(function.signature);
 }
 
 void Registry::add(Registration& registration) {
@@ -294,6 +307,29 @@ const RegisteredFunction* find_function_by_id(FunctionId id) noexcept { return r
 
 CallFrame frame_in_call(std::string_view function, FunctionAddress begin) noexcept {
   return registry().frame_in_call(function, begin);
+}
+
+// The order of the chains is that of their making, which may differ.
+std::uint64_t catalogue_hash() noexcept {
+  std::uint64_t hash = 0;
+  registry().for_each_live([&](const KnownFunction& known) {
+    constexpr std::uint64_t kMix = 0x9e3779b97f4a7c15U;
+    const std::uint64_t mixed = (known.id.load() ^ std::rotl(known.signature.load() * kMix, 31)) * kMix;
+    hash += mixed ^ (mixed >> 29U);
+  });
+  return hash;
+}
+
+std::uint64_t functions_build() noexcept {
+  try {
+    std::vector<std::uintptr_t> functions;
+    registry().for_each_live([&](const KnownFunction& known) {
+      functions.push_back(reinterpret_cast<std::uintptr_t>(known.address.load()));
+    });
+    return build_of(functions);
+  } catch (const std::bad_alloc&) {
+    return 0;
+  }
 }
 
 void check_registry() { registry().check(); }

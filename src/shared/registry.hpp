@@ -12,6 +12,14 @@ namespace leasepool::detail {
 // Null if this process does not know the id. Any thread; needs no memory and takes no lock.
 const RegisteredFunction* find_function_by_id(FunctionId id) noexcept;
 
+// A hash of all functions that are registered now, with their types: equal where two processes have the same ones. Any
+// thread.
+std::uint64_t catalogue_hash() noexcept;
+
+// A hash of the build ids of the files that registered functions are in, of the program's own where there are none; 0
+// where one has no build id, or there is no memory to find out. Any thread.
+std::uint64_t functions_build() noexcept;
+
 // Throws LeasePoolError naming both functions when two share an id or an address, std::bad_alloc when there was no
 // memory to register all. After it there may be workers, which have what was registered until then: what is registered
 // again later is another function to them, and gets another id.

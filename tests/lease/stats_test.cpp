@@ -182,6 +182,25 @@ TEST_CASE("the text, JSON and Prometheus forms say the same, and escape what mus
   CHECK_THAT(to_text(times), ContainsSubstring("  loop            on epoll\n"));
   CHECK_THAT(to_json(times), ContainsSubstring(R"("engine":"epoll",)"));
   CHECK_THAT(to_prometheus(times), ContainsSubstring("engine=\"epoll\"} 1\n"));
+  CHECK_THAT(to_json(times), ContainsSubstring(R"("nodes":[])"));
+  CHECK_THAT(to_prometheus(times), !ContainsSubstring("node_leases"));
+  times.nodes.push_back({.node = "here",
+                         .build = "00ff",
+                         .round_trip = 80us,
+                         .last_heard = 250ms,
+                         .leases = 2,
+                         .calls_in_doubt = 3,
+                         .resends = 4});
+  times.nodes.push_back({.node = "there"});
+  CHECK_THAT(to_text(times),
+             ContainsSubstring("  node here of build 00ff, 2 leased, 3 calls in doubt, round trip 80 us, "
+                               "heard 250 ms ago, 4 resends\n  node there, 0 leased"));
+  CHECK_THAT(to_json(times),
+             ContainsSubstring(R"({"node":"here","build":"00ff","round_trip":0.00008,"last_heard":0.25,)"
+                               R"("leases":2,"calls_in_doubt":3,"resends":4},)"
+                               R"({"node":"there","build":"","round_trip":null,)"));
+  CHECK_THAT(to_prometheus(times), ContainsSubstring("node=\"here\"} 2\n"));
+  CHECK_THAT(to_prometheus(times), ContainsSubstring("leasepool_node_round_trip_seconds"));
   times.worker_memory_bound = MemoryBound::both;
   CHECK_THAT(to_text(times), ContainsSubstring("  memory limit    each worker: of its address space and cgroup\n"));
 

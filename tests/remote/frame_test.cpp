@@ -2,12 +2,18 @@
 #include "remote/frame.hpp"
 
 #include <cstddef>
+#include <memory>
 #include <random>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "catch.hpp"
+#include "leasepool/crash.hpp"
+#include "leasepool/error.hpp"
+#include "remote/acquire_bodies.hpp"
+#include "remote/failure.hpp"
 #include "remote/lease_bodies.hpp"
 #include "remote/manager_lease.hpp"
 #include "remote/node_lease.hpp"
@@ -15,10 +21,15 @@
 namespace remote_frames {
 
 using leasepool::Duration;
+using leasepool::Errc;
+using leasepool::Error;
 using leasepool::TimePoint;
+using leasepool::WorkerCrash;
+using leasepool::detail::Access;
 using leasepool::detail::ByteReader;
 using leasepool::detail::Bytes;
 using leasepool::detail::DecodeError;
+using leasepool::detail::ErrorDetails;
 using namespace leasepool::detail::remote;
 
 std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
@@ -27,6 +38,7 @@ struct NoNode final : NodeLeaseSink {
   void call_came(std::uint64_t, const CallHead&, std::span<const std::byte>) override { ++calls; }
   void cancel_came(std::uint64_t) override {}
   void extension_came(const ExtendBody&) override {}
+  void lend_came(const LendBody&) override {}
   void end_came() override {}
   int calls = 0;
 };
@@ -72,7 +84,7 @@ TEST_CASE("N8: what is no message, or ends too early, is refused", "[remote]") {
     CHECK_THROWS_AS(reader.next(), DecodeError);
   }
   std::vector<std::byte> of_unknown_type(writer.bytes().begin(), writer.bytes().end());
-  for (const int type : {0, 19, 255}) {
+  for (const int type : {0, static_cast<int>(kLastFrameType) + 1, 255}) {
     of_unknown_type[kMessageHeaderSize + 4] = static_cast<std::byte>(type);
     MessageReader reader(of_unknown_type);
     CHECK_THROWS_AS(reader.next(), DecodeError);
@@ -99,8 +111,69 @@ TEST_CASE("N8: bodies are what was put into them, and nothing else", "[remote]")
   refused({7, 4, 1, 1}, get_outcome_head);
   refused({7, 1, 1, UINT64_MAX}, get_outcome_head);  // a negative duration
   refused({7, 1, 1}, get_outcome_head);
-  refused({1, UINT64_MAX, 4}, get_call_head);
+  refused({1, 2, UINT64_MAX, 4}, get_call_head);
   refused({5, 0}, get_closed_body);
+}
+
+TEST_CASE("N8: what a node says of itself is what was put, and nothing else", "[remote]") {
+  using namespace remote_frames;
+  Bytes bytes;
+  put(bytes, GrantBody{.build = 1, .catalogue = 2, .workers = 3, .window = 4, .max_payload = 5});
+  put(bytes, BusyBody{.node = "here", .leases = 9, .holders = {{.owner = "one", .age = Duration(7)}}});
+  put(bytes, LendBody{.durations = {.until_soft = Duration(1), .grace = Duration(2)}, .owner = std::string(300, 'x')});
+  ByteReader reader(bytes.view());
+  const GrantBody grant = get_grant_body(reader);
+  CHECK(grant.format == GrantBody::kFormat);
+  CHECK(grant.build == 1);
+  CHECK(grant.max_payload == 5);
+  const BusyBody busy = get_busy_body(reader);
+  CHECK(busy.node == "here");
+  CHECK(busy.leases == 9);
+  REQUIRE(busy.holders.size() == 1);
+  CHECK(busy.holders.front().owner == "one");
+  CHECK(busy.holders.front().age == Duration(7));
+  CHECK(get_lend_body(reader).owner == std::string(kMaxName, 'x'));
+  CHECK(reader.left() == 0);
+
+  Bytes many;
+  put_text(many, "here");
+  for (const std::uint64_t number : {0U, 9U}) put_number(many, number);
+  ByteReader of_many(many.view());
+  CHECK_THROWS_AS(get_busy_body(of_many), DecodeError);
+}
+
+TEST_CASE("N3: a failure crosses with all that is known of it, and what is none is refused", "[remote]") {
+  using namespace remote_frames;
+  WorkerCrash crash{.signal = 11, .function = "f", .call_id = 3, .owner = "o", .ran_for = Duration(5), .pid = 77};
+  crash.stack.push_back({.address = 1, .module = "m", .offset = 2, .function = "g"});
+  crash.stderr_tail = "last words";
+  const Error error = Access::with_details(Error(Errc::worker_crashed, "it died"),
+                                           std::make_shared<const ErrorDetails>(ErrorDetails{.crash = crash}));
+  Bytes bytes;
+  put_failure(bytes, error);
+  const Error got = get_failure(bytes.view());
+  CHECK(got == error);
+  CHECK(got.may_have_run());
+  REQUIRE(got.crash() != nullptr);
+  CHECK(got.crash()->signal == 11);
+  CHECK_FALSE(got.crash()->exit_code.has_value());
+  CHECK(got.crash()->pid == 77);
+  CHECK(got.crash()->stderr_tail == "last words");
+  REQUIRE(got.stack().size() == 1);
+  CHECK(got.stack().front().function == "g");
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    CHECK_THROWS_AS(get_failure(bytes.view().first(size)), DecodeError);
+  }
+
+  Bytes of_timeout;
+  put_failure(of_timeout, Access::not_run(Error(Errc::timed_out, "late")));
+  CHECK_FALSE(get_failure(of_timeout.view()).may_have_run());
+  Bytes unknown;
+  for (const std::uint64_t number : {99U, 1U, 0U, 0U}) put_number(unknown, number);
+  CHECK_THROWS_AS(get_failure(unknown.view()), DecodeError);
+  Bytes of_memory;
+  put_failure(of_memory, Error::out_of_memory());
+  CHECK(get_failure(of_memory.view()).code() == Errc::cancelled);
 }
 
 // Each end gets frames that are well formed as such, with random numbers and bodies, among some that are right: it
@@ -128,7 +201,7 @@ TEST_CASE("N8: neither end of a lease breaks by what the other sends", "[remote]
         std::vector<std::byte> body(pick(2) == 0 ? 32 + pick(60) : pick(600));
         for (std::byte& byte : body) byte = static_cast<std::byte>(pick(3) == 0 ? pick(256) : pick(2));
         for (std::size_t at = 7; at < body.size(); at += 8) body[at] = std::byte{0};  // small numbers
-        const Frame frame{.type = static_cast<FrameType>(1 + pick(10)),
+        const Frame frame{.type = static_cast<FrameType>(pick(8) == 0 ? 1 + pick(kLastFrameType) : 1 + pick(10)),
                           .lease = 1,
                           .number = pick(3) == 0 ? pick(1000) : next++,
                           .body = body};

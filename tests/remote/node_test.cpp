@@ -16,10 +16,13 @@
 #include "leasepool/detail/serialize.hpp"
 #include "loop/loop_core.hpp"
 #include "nats/memory_bus.hpp"
+#include "remote/failure.hpp"
 #include "remote/manager_lease.hpp"
 #include "remote/node_core.hpp"
+#include "remote/subjects.hpp"
 #include "remote/wants.hpp"
 #include "shared/exception_codec.hpp"
+#include "shared/registry.hpp"
 #include "support/with_manager.hpp"
 
 namespace remote_node {
@@ -43,6 +46,11 @@ std::uint64_t sleeps(std::uint64_t milliseconds) {
 constexpr std::uint64_t kNode = 0x1234567890abcdef;
 constexpr std::uint64_t kManager = 77;
 const std::string kInbox = "lp.v1.default.c.tester.77";
+
+CallHead head_of(std::uint64_t function) {
+  const RegisteredFunction* const known = find_function_by_id(function);
+  return {.function = function, .signature = known == nullptr ? 0 : known->signature.load()};
+}
 
 struct Came {
   OutcomeHead head;
@@ -82,7 +90,7 @@ struct Tester final : nats::BusOwner, ManagerLeaseSink {
   void want() {
     Bytes body;
     put(body, WantBody{.lasts = 10s});
-    say(want_subject({}, 0, 0), 0, {.type = FrameType::want, .lease = kLease}, body);
+    say(want_subject("default", "default", 0, 0), 0, {.type = FrameType::want, .lease = kLease}, body);
   }
   void take_it(Duration hard_expiry) {
     Bytes body;
@@ -95,7 +103,7 @@ struct Tester final : nats::BusOwner, ManagerLeaseSink {
     ByteWriter writer(arguments, SIZE_MAX / 2);
     DescriptorWriter descriptors;
     encode(writer, descriptors, argument);
-    const std::uint64_t number = lease->push({.function = function}, arguments.view());
+    const std::uint64_t number = lease->push(head_of(function), arguments.view());
     flush();
     return number;
   }
@@ -189,7 +197,7 @@ LEASEPOOL_REGISTER(remote_node::throws);
 LEASEPOOL_REGISTER(remote_node::dies);
 LEASEPOOL_REGISTER(remote_node::sleeps);
 
-TEST_CASE("N1: a node lends its pool, runs calls, and has it back", "[remote]") {
+TEST_CASE("N1: a node lends its pool, runs calls, and has it back", "[remote][N1]") {
   using namespace remote_node;
   const auto backend = GENERATE(ExecutorBackend::thread, ExecutorBackend::process);
   const auto body = [](Stage& stage) -> Task<> {
@@ -212,7 +220,7 @@ TEST_CASE("N1: a node lends its pool, runs calls, and has it back", "[remote]") 
     (void)tester.call(12345, 7);
     co_await until(stage.loop, [&] { return tester.outcomes.size() == 102; });
     const Came& unknown = tester.outcomes.back();
-    CHECK(decode_failure(unknown.bytes).code() == Errc::unregistered_function);
+    CHECK(get_failure(unknown.bytes).code() == Errc::unregistered_function);
     CHECK_FALSE(unknown.head.may_have_run);
 
     tester.lease->end();
@@ -223,7 +231,7 @@ TEST_CASE("N1: a node lends its pool, runs calls, and has it back", "[remote]") 
   on_node(body, backend);
 }
 
-TEST_CASE("N3: a worker that crashes fails the call that it ran", "[remote]") {
+TEST_CASE("N3: a worker that crashes fails the call that it ran", "[remote][N3]") {
   using namespace remote_node;
   on_node([](Stage& stage) -> Task<> {
     Tester& tester = stage.tester;
@@ -235,14 +243,14 @@ TEST_CASE("N3: a worker that crashes fails the call that it ran", "[remote]") {
       if (outcome.head.kind == OutcomeKind::value) {
         CHECK(tester.number_in(outcome) == 42);
       } else {
-        CHECK(decode_failure(outcome.bytes).code() == Errc::worker_crashed);
+        CHECK(get_failure(outcome.bytes).code() == Errc::worker_crashed);
         CHECK(outcome.head.may_have_run);
       }
     }
   });
 }
 
-TEST_CASE("N5: a node kills at its own hard expiry, and says of each call whether it may have run", "[remote]") {
+TEST_CASE("N5: a node kills at its own hard expiry, and says of each call whether it may have run", "[remote][N5]") {
   using namespace remote_node;
   on_node([](Stage& stage) -> Task<> {
     Tester& tester = stage.tester;
@@ -258,7 +266,7 @@ TEST_CASE("N5: a node kills at its own hard expiry, and says of each call whethe
   });
 }
 
-TEST_CASE("N3: a manager that is not heard any more has ended: what it had is killed", "[remote]") {
+TEST_CASE("N3: a manager that is not heard any more has ended: what it had is killed", "[remote][N3]") {
   using namespace remote_node;
   const auto body = [](Stage& stage) -> Task<> {
     Tester& tester = stage.tester;
@@ -271,7 +279,7 @@ TEST_CASE("N3: a manager that is not heard any more has ended: what it had is ki
   on_node(body, ExecutorBackend::process, 300ms);
 }
 
-TEST_CASE("N1: a call is taken back, a lease extended, and a pool goes to the next who wants it", "[remote]") {
+TEST_CASE("N1: a call is taken back, a lease extended, and a pool goes to the next who wants it", "[remote][N1]") {
   using namespace remote_node;
   on_node([](Stage& stage) -> Task<> {
     Tester& tester = stage.tester;
@@ -295,7 +303,7 @@ TEST_CASE("N1: a call is taken back, a lease extended, and a pool goes to the ne
     tester.flush();
     co_await until(stage.loop, [&] { return tester.outcomes.size() == 2; });
     for (const Came& outcome : tester.outcomes) {
-      CHECK(decode_failure(outcome.bytes).code() == Errc::cancelled);
+      CHECK(get_failure(outcome.bytes).code() == Errc::cancelled);
       CHECK(outcome.head.may_have_run == (outcome.head.call == 2));
     }
     co_await stage.loop.sleep(400ms);  // past the first expiry
@@ -304,7 +312,7 @@ TEST_CASE("N1: a call is taken back, a lease extended, and a pool goes to the ne
   });
 }
 
-TEST_CASE("N4: calls and outcomes outlive a server that restarts", "[remote]") {
+TEST_CASE("N4: calls and outcomes outlive a server that restarts", "[remote][N4]") {
   using namespace remote_node;
   on_node([](Stage& stage) -> Task<> {
     Tester& tester = stage.tester;

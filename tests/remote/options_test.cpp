@@ -35,7 +35,7 @@ std::string refused_remote(Change change) {
 
 }  // namespace remote_options
 
-TEST_CASE("N1: options of a remote manager that make no sense are refused", "[remote]") {
+TEST_CASE("N1: options of a remote manager that make no sense are refused", "[remote][N1]") {
   using namespace remote_options;
   CHECK(refused([](auto&) {}).empty());
   CHECK(refused([](auto& o) { o.min_pools = 0; }).empty());
@@ -76,7 +76,7 @@ TEST_CASE("N1: options of a remote manager that make no sense are refused", "[re
         "leasepool: RemoteOptions::match = 9 must be signatures or build");
 }
 
-TEST_CASE("N1: what workers are is the node's to say, and refused on a remote manager", "[remote]") {
+TEST_CASE("N1: what workers are is the node's to say, and refused on a remote manager", "[remote][N1]") {
   using namespace remote_options;
   const std::string is_the_nodes = "the workers of a remote backend are the node's; set it in the options of the node";
   const auto says_so = [&](const std::string& text, const std::string& field) {

@@ -39,6 +39,7 @@ struct Pair final : NodeLeaseSink, ManagerLeaseSink {
   }
   void cancel_came(std::uint64_t call) override { cancelled.push_back(call); }
   void extension_came(const ExtendBody&) override {}
+  void lend_came(const LendBody&) override {}
   void end_came() override { ended = true; }
   void outcome_came(const OutcomeHead& head, std::span<const std::byte> bytes) override {
     outcomes.push_back(head);

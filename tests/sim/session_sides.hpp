@@ -128,6 +128,7 @@ class SimNodeSide final : public std::enable_shared_from_this<SimNodeSide> {
     void call_came(std::uint64_t call, const remote::CallHead& head, std::span<const std::byte> arguments) override;
     void cancel_came(std::uint64_t call) override;
     void extension_came(const remote::ExtendBody&) override {}
+    void lend_came(const remote::LendBody&) override {}
     void end_came() override { ended = true; }
 
     SimNodeSide& node;

@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "pool/run_times.hpp"
 #include "pool/worker_port.hpp"
-#include "processes/run_times.hpp"
 #include "processes/sent_calls.hpp"
 #include "sim_scheduler.hpp"
 

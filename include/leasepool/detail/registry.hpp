@@ -45,6 +45,7 @@ struct FunctionDescription {
   std::string_view name;
   void (*invoke)(Invocation&) = nullptr;  // null when a type of its signature cannot be encoded
   FunctionAddress caller = nullptr;       // the frame below the function's own, and where it may have been inlined
+  std::uint64_t signature = 0;            // a hash of the types of its parameters and its result
   std::source_location where;
 };
 
@@ -56,6 +57,7 @@ struct RegisteredFunction {
   std::string_view name;
   std::atomic<void (*)(Invocation&)> invoke{nullptr};
   std::atomic<FunctionAddress> caller{nullptr};
+  std::atomic<std::uint64_t> signature{0};
 };
 
 // One LEASEPOOL_REGISTER: a static object, so that it ends when its program or library does. Where there is no memory

@@ -1,0 +1,187 @@
+// How a manager gets pools of nodes: whom it asks, which offer it takes, and what it is told where there is none.
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <utility>
+
+#include "base/clock.hpp"
+#include "remote/cluster_client.hpp"
+#include "remote/subjects.hpp"
+
+namespace leasepool::detail::remote {
+
+namespace {
+
+// Who does not wait has an answer by then.
+constexpr Duration kLongestAnswer = std::chrono::milliseconds(100);
+
+// Nodes that are known at a time; those that lend nothing are forgotten first.
+constexpr std::size_t kMaxPeers = 10'000;
+
+// Bytes of wants in one message, about.
+constexpr std::size_t kWantsTogether = std::size_t{32} << 10;
+
+}  // namespace
+
+std::optional<Duration> ClusterClient::longest_answer() const noexcept { return kLongestAnswer; }
+
+void ClusterClient::seek(Borrower& borrower) {
+  const TimePoint now = scheduler_->now();
+  const std::uint64_t id = next_id();
+  seeking_.emplace(id, Seeking{.borrower = &borrower, .since = now});
+  try {
+    wants_.want(id, now);
+  } catch (const std::bad_alloc&) {
+    seeking_.erase(id);
+    throw;
+  }
+  pump_soon();
+}
+
+void ClusterClient::forget(const Borrower& borrower) noexcept {
+  const auto sought =
+      std::ranges::find_if(seeking_, [&](const auto& seeking) { return seeking.second.borrower == &borrower; });
+  if (sought != seeking_.end()) {
+    const std::uint64_t id = sought->first;
+    seeking_.erase(sought);
+    const Wants::Over over = wants_.unwant(id);
+    tell_asked(id, over.asked);
+    const auto taken_from = peers_.find(over.taken_from);
+    if (taken_from != peers_.end() && connected()) say(taken_from->second, {.type = FrameType::end, .lease = id});
+    return pump_soon();
+  }
+  for (auto& [node, peer] : peers_) {
+    const auto has_it = std::ranges::find_if(peer.borrowers, [&](const auto& one) { return one.second == &borrower; });
+    if (has_it == peer.borrowers.end()) continue;
+    if (const auto lease = peer.link.leases.find(has_it->first); lease != peer.link.leases.end()) lease->second.end();
+    peer.borrowers.erase(has_it);
+    return pump_soon();
+  }
+}
+
+// Those that still remember the want.
+void ClusterClient::tell_asked(std::uint64_t want, const std::vector<Ask>& asked) noexcept {
+  if (!connected()) return;
+  for (const Ask& ask : asked) {
+    say(want_subject(options_.cluster, options_.pool, ask.level, ask.bucket), 0,
+        {.type = FrameType::unwant, .lease = want}, address_ + "some", [](Bytes&) {});
+  }
+}
+
+ClusterClient::Peer& ClusterClient::peer_of(std::uint64_t node, const std::string& name) {
+  if (const auto known = peers_.find(node); known != peers_.end()) return known->second;
+  for (auto& [other, peer] : peers_) {
+    if (peer.name == name) lose_peer(peer, "another process has its place");
+  }
+  if (peers_.size() >= kMaxPeers) {
+    std::erase_if(peers_, [](const auto& peer) { return peer.second.link.leases.empty(); });
+  }
+  const TimePoint now = scheduler_->now();
+  Peer peer{.name = name,
+            .subject = node_subject(options_.cluster, name, node),
+            .reply = address_ + std::to_string(node),
+            .link = Link<ManagerLease>(instance_, node, Liveness(options_.node_timeout, options_.reconnect_grace, now),
+                                       options_.heartbeat, now),
+            .borrowers = {},
+            .about = {},
+            .round_trip = {},
+            .busy = {},
+            .last_heard = now};
+  nobody_listens_ = false;
+  return peers_.emplace(node, std::move(peer)).first->second;
+}
+
+void ClusterClient::take_offer(std::uint64_t from, const Frame& frame) {
+  ByteReader reader(frame.body);
+  const OfferBody body = get_offer_body(reader);
+  if (!is_token(body.node)) throw DecodeError("a node's name that is no token of a subject");
+  Peer& peer = peer_of(from, body.node);
+  peer.busy.reset();
+  const TimePoint now = scheduler_->now();
+  if (!peer.fits || !wants_.take(frame.lease, from, frame.number, now)) {
+    return say(peer, {.type = FrameType::decline, .lease = frame.lease, .number = frame.number});
+  }
+  // Until it is lent it lasts as long as this manager is heard.
+  say(peer.subject, from, {.type = FrameType::take, .lease = frame.lease, .number = frame.number}, peer.reply,
+      [this](Bytes& out) {
+        put(out, TakeBody{.durations = {.until_soft = Duration::max(), .grace = {}},
+                          .owner = manager_,
+                          .window = options_.window,
+                          .max_payload = max_payload_});
+      });
+}
+
+void ClusterClient::take_grant(Peer& peer, const Frame& frame) {
+  ByteReader reader(frame.body);
+  const GrantBody about = get_grant_body(reader);
+  const std::uint64_t node = peer.link.peer();
+  const TimePoint now = scheduler_->now();
+  if (peer.link.leases.contains(frame.lease)) return;  // said twice
+  if (about.format != GrantBody::kFormat || (build_ != 0 && about.build != build_)) {
+    peer.fits = false;
+    say(peer, {.type = FrameType::end, .lease = frame.lease});
+    const auto seeking = seeking_.find(frame.lease);
+    if (seeking == seeking_.end()) return;
+    return renew(seeking);
+  }
+  const auto asked = wants_.granted(frame.lease, node);
+  const auto seeking = seeking_.find(frame.lease);
+  if (!asked || seeking == seeking_.end()) return say(peer, {.type = FrameType::end, .lease = frame.lease});
+  tell_asked(frame.lease, *asked);
+  if (peer.link.leases.empty()) {
+    peer.link.liveness.heard(now);
+    peer.link.beat_now();
+  }
+  const LeaseLimits limits{.window = std::min(options_.window, static_cast<std::size_t>(about.window)),
+                           .max_payload = max_payload_,
+                           .max_part = std::min(kMaxPart, bus_->max_payload() / 2)};
+  const auto lease = peer.link.leases.try_emplace(frame.lease, frame.lease, limits).first;
+  Borrower& borrower = *seeking->second.borrower;
+  peer.borrowers.emplace(frame.lease, &borrower);
+  peer.about = about;
+  seeking_.erase(seeking);
+  borrower.granted({.lease = lease->second, .node = peer.name, .about = *peer.about});
+}
+
+// What is wanted now, in one message to those who listen to one subject.
+void ClusterClient::ask(TimePoint now) {
+  std::map<std::pair<unsigned, std::uint64_t>, MessageWriter> messages;
+  const auto publish = [this](const std::pair<unsigned, std::uint64_t>& to, const MessageWriter& message) {
+    const auto& [level, bucket] = to;
+    (void)bus_->publish(want_subject(options_.cluster, options_.pool, level, bucket), message.bytes(),
+                        address_ + (level == 0 ? "all" : "some"));
+  };
+  wants_.set_nodes(peers_.size());
+  for (const Ask& ask : wants_.due(now)) {
+    Bytes body;
+    put(body, WantBody{.age = now - seeking_.at(ask.want).since,
+                       .lasts = ask.lasts,
+                       .waits = now >= hurry_until_,
+                       .build = build_});
+    const auto message = messages.try_emplace({ask.level, ask.bucket}, instance_, 0).first;
+    message->second.add({.type = FrameType::want, .lease = ask.want, .body = body.view()});
+    if (message->second.size() < kWantsTogether) continue;
+    publish(message->first, message->second);
+    messages.erase(message);
+  }
+  for (const auto& [to, message] : messages) publish(to, message);
+}
+
+// A node that does not answer may have handed the pool over all the same: that lease is ended, and another one wanted.
+void ClusterClient::renew_overdue(TimePoint now) {
+  for (const std::uint64_t id : wants_.overdue(now)) renew(seeking_.find(id));
+}
+
+void ClusterClient::renew(std::map<std::uint64_t, Seeking>::iterator seeking) {
+  const auto [old, sought] = *seeking;
+  const std::uint64_t id = next_id();
+  seeking_.emplace(id, sought);
+  wants_.want(id, sought.since);
+  seeking_.erase(seeking);
+  const Wants::Over over = wants_.unwant(old);
+  tell_asked(old, over.asked);
+  const auto taken_from = peers_.find(over.taken_from);
+  if (taken_from != peers_.end()) say(taken_from->second, {.type = FrameType::end, .lease = old});
+}
+
+}  // namespace leasepool::detail::remote
