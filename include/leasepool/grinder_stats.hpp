@@ -59,6 +59,9 @@ struct GrinderStats {
   Duration item_wait_sum{};
   std::vector<std::pair<Duration, std::uint64_t>> item_total_buckets{};
   Duration item_total_sum{};
+
+  /// Times that an item was put back into the queue, as its node was lost before it ran.
+  std::uint64_t items_put_back = 0;
 };
 
 /// A readable table.

@@ -42,6 +42,20 @@ class BatchQueue {
     return last_id_;
   }
 
+  // Puts one that was taken back to where it was: its id and its time are those of its add(). Throws std::bad_alloc,
+  // and then the item is left where it was.
+  template <class I>
+  void put_back(I&& item, std::uint64_t id, TimePoint since, int priority) {
+    auto& waiting = lines_[priority].waiting;
+    const auto place = std::ranges::lower_bound(waiting, id, {}, &Waiting::id);
+    check(place == waiting.end() || place->id != id, "an item that is put back is not there");
+    const auto added = waiting.emplace(place);
+    added->id = id;
+    added->since = since;
+    added->item.emplace(std::forward<I>(item));
+    ++size_;
+  }
+
   [[nodiscard]] Item remove(std::uint64_t id, int priority) noexcept {
     const auto place = lines_.find(priority);
     check(place != lines_.end(), "an item that is removed from the queue is in a line of its priority");

@@ -1,6 +1,8 @@
 // The end of a batch function's call: results handed out one by one, failures shared or narrowed down.
 #include "leasepool/detail/batch_call.hpp"
 
+#include <algorithm>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -21,6 +23,24 @@ void BatchCall::failed(WorkItems items, const Error& error) const {
   if (core && function->options.isolate_failures && core->split(*this, items, error)) return;
   for (auto& item : items) item->fail(error);
   succeeded(std::move(items));
+}
+
+bool BatchCall::may_put_back(const WorkItems& items) const noexcept {
+  const auto core = grinder.lock();
+  return core && std::ranges::all_of(items, [&](const auto& item) { return core->may_put_back(*item->state); });
+}
+
+// Where there is no memory to put one back, it fails as the call did.
+void BatchCall::put_back(WorkItems items, const Error& error) const noexcept {
+  const auto core = grinder.lock();
+  for (auto& item : items) {
+    try {
+      core->put_back(item);
+    } catch (const std::bad_alloc&) {
+      item->fail(error);
+      core->deliver(std::move(item));
+    }
+  }
 }
 
 Error BatchCall::wrong_length(std::size_t items, std::size_t results) const noexcept {

@@ -13,6 +13,13 @@
 
 namespace leasepool::detail {
 
+namespace {
+
+// How often an item whose node was lost before it ran is tried again.
+constexpr std::uint8_t kMostTimesBack = 3;
+
+}  // namespace
+
 // After every change: as many leases are asked for as batches are due and may be in flight.
 void GrinderCore::pump() {
   if (phase_ == Phase::stopped) return;
@@ -195,7 +202,7 @@ bool GrinderCore::split(const BatchCall& call, WorkItems& items, const Error& er
     case Errc::bad_payload:
     case Errc::payload_too_large: break;
     case Errc::timed_out:
-      if (backend_ == ExecutorBackend::process) break;
+      if (backend_ != ExecutorBackend::thread) break;
       return false;         // a thread still runs it
     default: return false;  // it is not the items' doing
   }
@@ -230,6 +237,35 @@ void GrinderCore::item_ended(ItemState& item, const Error* error) {
   check(batch->second.items > 0, "a batch ends with its last item");
   if (--batch->second.items > 0) return;
   batches_.erase(batch);  // gives the lease back
+  pump();
+}
+
+bool GrinderCore::may_put_back(const ItemState& item) const noexcept {
+  return !shut_down_ && item.phase == ItemPhase::in_flight && item.times_put_back < kMostTimesBack &&
+         batches_.contains(item.batch);
+}
+
+void GrinderCore::put_back(std::unique_ptr<WorkItem>& item) {
+  const std::shared_ptr<ItemState> state = item->state;
+  check(may_put_back(*state), "an item that is put back was in flight");
+  items_.put_back(std::move(item), state->id, state->submitted, state->settings.priority);
+  change_phase(*state, ItemPhase::waiting);
+  ++state->times_put_back;
+  ++totals_.put_back;
+  check(totals_.in_flight > 0, "items in flight are counted");
+  --totals_.in_flight;
+  Batch& batch = batches_.at(std::exchange(state->batch, 0));
+  state->call = 0;
+  check(batch.items > 0, "a batch ends with its last item");
+  --batch.items;
+  has_empty_batches_ = has_empty_batches_ || batch.items == 0;
+  if (auto queued = ends_empty_batches_.to_queue(shared_from_this())) scheduler_->defer(std::move(queued));
+}
+
+// Later, as it gives leases back, and asks for others.
+void GrinderCore::end_empty_batches() {
+  if (std::exchange(has_empty_batches_, false))
+    std::erase_if(batches_, [](const auto& one) { return one.second.items == 0; });
   pump();
 }
 

@@ -84,7 +84,7 @@ ItemSettings make_item_settings(const ItemOptions& options) {
   return {.owner = std::string(options.owner), .priority = options.priority, .timeout = options.timeout};
 }
 
-bool needs_encoding(const GrinderCore& grinder) { return grinder.backend() == ExecutorBackend::process; }
+bool needs_encoding(const GrinderCore& grinder) { return grinder.backend() != ExecutorBackend::thread; }
 
 void submit_item(const std::shared_ptr<GrinderCore>& grinder, std::unique_ptr<WorkItem> item,
                  WithoutRoom without_room) {
@@ -101,6 +101,45 @@ Error with_owner(const ItemState& item, Error error) noexcept {
   if (item.settings.owner.empty() || thrown_by_function) return error;
   return Access::with_message(error,
                               [&] { return "item of " + quoted_owner(item.settings.owner) + ": " + error.message(); });
+}
+
+namespace {
+
+// One whose job was made before.
+class ReturnedItem final : public WorkItem {
+ public:
+  ReturnedItem(std::shared_ptr<ItemState> item_state, std::unique_ptr<Job>& job)
+      : WorkItem(std::move(item_state)), job_(std::move(job)) {}
+  void fail(Error error) override { job_->fail(std::move(error)); }
+  void deliver() override { job_->deliver(); }
+  std::unique_ptr<Job> take_job() override {
+    job_->state.renew();
+    return std::move(job_);
+  }
+  [[nodiscard]] const std::shared_ptr<BatchFunction>* batch_function() const noexcept override { return nullptr; }
+  [[nodiscard]] std::string_view function_name() const override { return job_->function_name(); }
+
+ private:
+  std::unique_ptr<Job> job_;
+};
+
+}  // namespace
+
+bool put_back(const std::shared_ptr<ItemState>& item, std::unique_ptr<Job>& job) noexcept {
+  const auto grinder = item->grinder.lock();
+  if (!grinder || !grinder->may_put_back(*item)) return false;
+  try {
+    auto returned = std::make_unique<ReturnedItem>(item, job);
+    std::unique_ptr<WorkItem> placed = std::move(returned);
+    try {
+      grinder->put_back(placed);
+      return true;
+    } catch (const std::bad_alloc&) {
+      job = placed->take_job();
+    }
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): it fails then
+  }
+  return false;
 }
 
 void item_ended(ItemState& item, const Error* error) {

@@ -287,7 +287,8 @@ GrinderStats GrinderCore::stats() const {
                      .item_wait_buckets = totals_.wait.buckets.list(),
                      .item_wait_sum = totals_.wait.buckets.sum(),
                      .item_total_buckets = totals_.total.buckets.list(),
-                     .item_total_sum = totals_.total.buckets.sum()};
+                     .item_total_sum = totals_.total.buckets.sum(),
+                     .items_put_back = totals_.put_back};
   for (const auto& [size, batches] : totals_.batch_sizes) {
     if (batches != 0) stats.batch_sizes.emplace_back(size, batches);
   }
@@ -301,7 +302,7 @@ void GrinderCore::check_consistency() const noexcept {
   if (shut_down_) return;  // what was in flight ends by itself
   std::size_t in_flight = 0;
   for (const auto& [id, batch] : batches_) {
-    check(batch.items > 0, "a batch ends with its last item");
+    check(batch.items > 0 || has_empty_batches_, "a batch ends with its last item");
     in_flight += batch.items;
   }
   check(in_flight == totals_.in_flight, "items in flight are those of batches");

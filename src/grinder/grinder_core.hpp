@@ -51,6 +51,11 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   // An item of this grinder has its outcome, which is about to be delivered.
   void item_ended(ItemState& item, const Error* error);
 
+  // An item of this grinder has certainly not run, as its node was lost: it waits again, where it was in the queue.
+  [[nodiscard]] bool may_put_back(const ItemState& item) const noexcept;
+  // Throws std::bad_alloc, and then it is left.
+  void put_back(std::unique_ptr<WorkItem>& item);
+
   // A call of a batch function has failed: calls it again for each half of the items. False, and they are left, if that
   // makes no sense or there is no memory.
   bool split(const BatchCall& call, WorkItems& items, const Error& error);
@@ -113,6 +118,7 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   void run_on(Batch& batch, std::uint64_t batch_id, WorkItems items);
   [[nodiscard]] std::unique_ptr<Job> bind_group(std::uint64_t batch_id, WorkItems& items, std::size_t first) noexcept;
   void arm_age_limit(TimePoint now);
+  void end_empty_batches();
 
   const std::shared_ptr<Scheduler> scheduler_;
   const std::weak_ptr<ManagerCore> manager_;
@@ -132,6 +138,8 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   DoneNotices stop_callbacks_;
   DoneNotices start_callbacks_;  // asked for while it stops
   GrinderTotals totals_;
+  bool has_empty_batches_ = false;  // all of whose items were put back
+  DeferredMember<GrinderCore, &GrinderCore::end_empty_batches> ends_empty_batches_;
 };
 
 }  // namespace leasepool::detail

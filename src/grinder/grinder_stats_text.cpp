@@ -102,10 +102,11 @@ std::string to_text(const GrinderStats& stats) {
   text += line("items", number(stats.items_submitted) + " submitted, " + number(stats.items_completed) +
                             " completed, " + number(stats.items_failed) + " failed, " + number(stats.items_cancelled) +
                             " cancelled; " + number(stats.items_refused) + " refused");
-  text += line("batches", number(stats.batches_flushed) + " flushed: " + number(stats.flushed_by_size) + " by size, " +
-                              number(stats.flushed_by_age) + " by age, " + number(stats.flushed_by_stop) +
-                              " by stop; " + number(stats.batches_without_lease) + " got no lease, " +
-                              number(stats.batches_split) + " split");
+  text +=
+      line("batches", number(stats.batches_flushed) + " flushed: " + number(stats.flushed_by_size) + " by size, " +
+                          number(stats.flushed_by_age) + " by age, " + number(stats.flushed_by_stop) + " by stop; " +
+                          number(stats.batches_without_lease) + " got no lease, " + number(stats.batches_split) +
+                          " split, " + number(stats.items_put_back) + " items put back");
   text += line("batch size", sizes_in_short(stats));
   text += line("item wait", in_short(stats.item_wait));
   text += line("item total", in_short(stats.item_total));
@@ -147,6 +148,7 @@ std::string to_json(const GrinderStats& stats) {
       .add("flushed_by_stop", stats.flushed_by_stop)
       .add("batches_without_lease", stats.batches_without_lease)
       .add("batches_split", stats.batches_split)
+      .add("items_put_back", stats.items_put_back)
       .raw("batch_sizes", json_array(stats.batch_sizes,
                                      [](const auto& size) {
                                        return JsonObject().add("items", size.first).add("batches", size.second).text();
@@ -182,6 +184,8 @@ std::string to_prometheus(const GrinderStats& stats) {
   out.sample("grinder_batches_total", number(stats.flushed_by_age), "reason=\"age\"");
   out.sample("grinder_batches_total", number(stats.flushed_by_stop), "reason=\"stop\"");
   out.counter("grinder_batches_without_lease_total", stats.batches_without_lease, "Batches whose acquire failed.");
+  out.counter("grinder_items_put_back_total", stats.items_put_back,
+              "Times that an item was put back, as its node was lost before it ran.");
   out.counter("grinder_batches_split_total", stats.batches_split, "Failed calls of batch functions that were halved.");
   size_histogram(out, stats);
   time_histogram(out, "grinder_item_wait_seconds", stats.item_wait_buckets, stats.item_wait_sum,

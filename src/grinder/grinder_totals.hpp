@@ -21,6 +21,7 @@ struct GrinderTotals {
   std::uint64_t flushed_by_stop = 0;
   std::uint64_t without_lease = 0;
   std::uint64_t split = 0;
+  std::uint64_t put_back = 0;
   std::size_t in_flight = 0;
   std::map<std::size_t, std::uint64_t> batch_sizes;
   struct Times {

@@ -119,6 +119,14 @@ void LeaseRecord::fail_now(std::unique_ptr<Job> job, const Error& error) noexcep
   call_stats_->count_failure(error);
   job->state.lease.reset();
   job->fail(Access::not_run(error));
+  hand_out(std::move(job));
+}
+
+// What has certainly not run, as the pool was lost, may be wanted back by whoever submitted it.
+void LeaseRecord::hand_out(std::unique_ptr<Job> job) noexcept {
+  const Error* const error = job->error();
+  const bool is_free = error != nullptr && error->code() == Errc::node_lost && !error->may_have_run();
+  if (is_free && job->take_back(job)) return;
   scheduler->deliver(std::move(job));
 }
 
@@ -276,7 +284,7 @@ void LeaseRecord::job_ended(std::unique_ptr<Job> job) {
   } else if (!job->state.delivered) {
     add_lease_context(*job);
     count(*job);
-    scheduler->deliver(std::move(job));
+    hand_out(std::move(job));
   }
   if (idle() && state_ == LeaseState::released && observer_ != nullptr) observer_->lease_drained(*this);
 }

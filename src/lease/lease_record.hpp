@@ -174,6 +174,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void watch_run(Job& job, TimePoint started) noexcept;
   void run_nearly_time_out(std::uint64_t job_id);
   void run_time_out(std::uint64_t job_id);
+  void hand_out(std::unique_ptr<Job> job) noexcept;
   void fail_now(std::unique_ptr<Job> job, const Error& error) noexcept;
   void queue_early_outcome(Job& job, const Error& error) noexcept;
   void deliver_early_outcomes();

@@ -194,3 +194,21 @@ TEST_CASE("whatever is added, removed and taken, a batch has the items that come
     REQUIRE(queue.oldest() == (waiting.empty() ? kNever : oldest->since));
   }
 }
+
+TEST_CASE("what is put back is where it was, by its priority and its time", "[G1]") {
+  auto queue = queue_of(2, 50ms);
+  const auto first = queue.add(1, kStart, 0);
+  const auto second = queue.add(2, kStart + 1ms, 0);
+  queue.add(3, kStart + 2ms, 0);
+  CHECK(queue.take() == std::vector<int>{1, 2});
+  CHECK(queue.deadline() == kStart + 52ms);
+  queue.put_back(2, second, kStart + 1ms, 0);
+  queue.put_back(1, first, kStart, 0);
+  CHECK(queue.size() == 3);
+  CHECK(queue.deadline() == kStart + 50ms);
+  CHECK(queue.take() == std::vector<int>{1, 2});
+  CHECK(queue.take() == std::vector<int>{3});
+  queue.put_back(2, second, kStart + 1ms, 0);  // into a line that is gone
+  CHECK(queue.remove(second, 0) == 2);
+  CHECK(queue.empty());
+}

@@ -10,6 +10,7 @@
 #include <span>
 #include <stdexcept>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -35,6 +36,10 @@ struct LEASEPOOL_EXPORT BatchCall {
   void succeeded(WorkItems items) const;
   // Fails them, or calls again with halves.
   void failed(WorkItems items, const Error& error) const;
+  // It has certainly not run, as its node was lost: puts the items, which have their arguments again, back to their
+  // places in the queue. False, and they are left, where one of them has been put back often enough, or cannot be.
+  [[nodiscard]] bool may_put_back(const WorkItems& items) const noexcept;
+  void put_back(WorkItems items, const Error& error) const noexcept;
   // The function returned so many results.
   [[nodiscard]] Error wrong_length(std::size_t items, std::size_t results) const noexcept;
 };
@@ -69,6 +74,11 @@ class BatchItem : public WorkItem {
     } catch (...) {  // from its move
       outcome.emplace(std::unexpect, thrown_error());
     }
+  }
+  void set_argument(Arg&& item_argument) noexcept
+    requires std::is_nothrow_move_constructible_v<Arg>
+  {
+    argument.emplace(std::move(item_argument));
   }
   void fail(Error error) override { outcome.emplace(std::unexpect, std::move(error)); }
   std::unique_ptr<Job> take_job() override { return nullptr; }
@@ -112,6 +122,17 @@ class BatchReceiver {
       static_cast<BatchItem<Arg, R>&>(*items_[i]).set_result(std::move((*results)[i]));
     }
     call_.succeeded(std::move(items_));
+  }
+  [[nodiscard]] bool take_back(std::unique_ptr<Job>& job, std::tuple<std::vector<Arg>>& arguments) noexcept
+    requires std::is_nothrow_move_constructible_v<Arg> && (!std::same_as<Arg, bool>)
+  {
+    if (!call_.may_put_back(items_)) return false;
+    auto& kept = std::get<0>(arguments);
+    for (std::size_t i = 0; i < items_.size(); ++i) {
+      static_cast<BatchItem<Arg, R>&>(*items_[i]).set_argument(std::move(kept[i]));
+    }
+    call_.put_back(std::move(items_), *job->error());
+    return true;
   }
 
  private:

@@ -189,6 +189,14 @@ class BoundJob final : public Job {
     if (receiver) (*receiver)(Result<R>(std::unexpect, std::move(error)));
   }
 
+  [[nodiscard]] bool take_back([[maybe_unused]] std::unique_ptr<Job>& self) noexcept override {
+    if constexpr (requires { receiver_->take_back(self, *arguments_); }) {
+      return receiver_ && arguments_ && receiver_->take_back(self, *arguments_);
+    } else {
+      return false;
+    }
+  }
+
   [[nodiscard]] const Error* error() const noexcept override {
     return outcome_ && !*outcome_ ? &outcome_->error() : nullptr;
   }

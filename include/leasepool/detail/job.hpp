@@ -80,6 +80,17 @@ struct JobState {
   Job* early_next = nullptr;                             // of those whose callers are to be told before they end
   Error early_outcome = Access::make_no_error<Error>();  // while it is among them
 
+  // As of a job that was never submitted: for one that is submitted again. Nobody watches it any more.
+  void renew() noexcept {
+    started.store(TimePoint{}, std::memory_order_relaxed);
+    ended.store(TimePoint{}, std::memory_order_relaxed);
+    waits_in_pool = delivered = false;
+    lost_starts = 0;
+    id = timer = 0;
+    lease.reset();
+    cancellation.reset();
+  }
+
   // Of its lease; empty for an initializer.
   [[nodiscard]] std::string_view owner() const noexcept { return lease ? lease->lease_owner() : std::string_view(); }
 };
@@ -125,6 +136,10 @@ class Job : public Deliverable {
 
   // Takes the receiver out, while the function may still be running on a thread, and hands it `error`. Loop thread.
   virtual void deliver_early(Error error) = 0;
+
+  // It has certainly not run, as its pool was lost: whoever submitted it may want to do so again. True: it is not to be
+  // delivered, and goes where `self` was moved to, or nowhere.
+  [[nodiscard]] virtual bool take_back(std::unique_ptr<Job>& /*self*/) noexcept { return false; }
 
   // Why it failed; null if it did not. Only of a job that has ended.
   [[nodiscard]] virtual const Error* error() const noexcept = 0;

@@ -46,6 +46,7 @@ struct ItemState {
   TimePoint submitted{};
   std::uint64_t batch = 0;  // once it is in flight
   std::uint64_t call = 0;   // its job; 0 when it shares one
+  std::uint8_t times_put_back = 0;
 };
 
 // Tells the grinder what came of an item, before its receiver hears of it.
@@ -53,6 +54,10 @@ LEASEPOOL_EXPORT void item_ended(ItemState& item, const Error* error);
 
 // What befell an item with its batch, with its owner, if it has one: the lease that the error names is the batch's.
 LEASEPOOL_EXPORT Error with_owner(const ItemState& item, Error error) noexcept;
+
+// Puts an item whose job has certainly not run, as its node was lost, back to its place in the queue, with the job.
+// False where it has been put back often enough, or cannot be.
+LEASEPOOL_EXPORT bool put_back(const std::shared_ptr<ItemState>& item, std::unique_ptr<Job>& job) noexcept;
 
 // Takes an item back where it is; what comes of it is Errc::cancelled, unless it has ended.
 LEASEPOOL_EXPORT void cancel_item(const std::shared_ptr<ItemState>& item);
@@ -70,6 +75,10 @@ class ItemReceiver {
     }
     item_ended(*item_, result ? nullptr : &result.error());
     receiver_(std::move(result));
+  }
+  template <class Arguments>
+  [[nodiscard]] bool take_back(std::unique_ptr<Job>& job, Arguments& /*arguments*/) noexcept {
+    return put_back(item_, job);
   }
 
  private:
