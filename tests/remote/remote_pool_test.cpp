@@ -174,9 +174,9 @@ TEST_CASE("N1: min_pools is sought in the background, kept ready, and fetched an
 
 TEST_CASE("N1: a lease runs as many calls at once as the smaller workers_per_pool of the two says", "[remote][N1]") {
   const auto running_at_once = [](std::size_t of_manager, std::size_t of_node) {
+    std::size_t running = 0;
     SimCluster cluster;
     const auto node = cluster.add_node("one", 1, of_node);
-    std::size_t running = 0;
     node->world.next_run_time = [&] {
       ++running;
       return 1h;
@@ -455,12 +455,12 @@ TEST_CASE("N7: a function that a node does not have, or has with other types, ha
 }
 
 TEST_CASE("N2: a call runs once, however often messages are lost or repeated", "[remote][N2]") {
+  std::uint64_t trip = 0;
   SimCluster cluster;
   const auto node = cluster.add_node("one");
   const auto manager = cluster.add_manager("m", SimCluster::options(1));
   const auto want = manager->acquire("tester");
   cluster.run();
-  std::uint64_t trip = 0;
   cluster.server.fate = [&](const auto&) {
     ++trip;
     if (trip % 5 == 0) return std::vector<Duration>{};
