@@ -126,10 +126,10 @@ struct ManagerOptions {
   /// Positive. A load() of the type's own is not interrupted.
   TimeSpan decode_timeout = std::chrono::seconds(10);
   /// Where the pools of the remote backend are. max_pools is then what this manager holds at once, and min_pools, which
-  /// may be 0, what it keeps; a lease runs as many calls at once as the smaller workers_per_pool of manager and node.
-  /// What workers are and may do says the node: worker_limits, worker_cgroup, max_calls_per_worker, worker_reuse,
-  /// spare_workers, max_worker_age, max_worker_rss, initializer and sandbox are refused here. worker_start_timeout is
-  /// how long start() waits for the server.
+  /// may be 0, what it keeps ready, and nobody else gets meanwhile; a lease runs as many calls at once as the smaller
+  /// workers_per_pool of manager and node. What workers are and may do says the node: worker_limits, worker_cgroup,
+  /// max_calls_per_worker, worker_reuse, spare_workers, max_worker_age, max_worker_rss, initializer and sandbox are
+  /// refused here. worker_start_timeout is how long start() waits for the server.
   RemoteOptions remote{};
 };
 

@@ -63,6 +63,8 @@ bool ClusterClient::open(std::move_only_function<void(Result<void>)> ready) {
   start_timer_.keep();
   bus_ = make_bus_(*this, manager_);
   (void)bus_->subscribe(address_ + "*", [this](const nats::BusMessage& message) { take_message(message); });
+  (void)bus_->subscribe(join_subject(options_.cluster, options_.pool),
+                        [this](const nats::BusMessage& message) { take_join(message); });
   opening_ = std::move(notice);
   last_reason_.reset();
   start_timer_.set(deadline_after(scheduler_->now(), start_timeout_), [this] { start_timed_out(); });
@@ -128,6 +130,8 @@ void ClusterClient::bus_disconnected(const Error& reason) {
 
 // Without its own subject it hears nothing, and without those of nodes it finds none.
 void ClusterClient::bus_refused(const Error& reason) {
+  const bool of_join = reason.message().find(join_subject(options_.cluster, options_.pool)) != std::string::npos;
+  if (of_join) return;  // a node that comes is found when it is asked, then
   finish_open(std::unexpected(Access::with_message(reason, [&] {
     return "the NATS server's configuration does not let this manager reach nodes: " + reason.message();
   })));
@@ -190,6 +194,7 @@ void ClusterClient::take_frame(std::uint64_t from, const Frame& frame) {
 }
 
 void ClusterClient::take_lease_frame(Peer& peer, const Frame& frame) {
+  if (seeking_.contains(frame.lease)) return;  // its grant is still on its way
   ManagerLease* const lease = peer.link.lease_of(frame);
   if (lease == nullptr) return;
   const auto borrower = peer.borrowers.find(frame.lease);

@@ -99,6 +99,7 @@ class ClusterClient final : public PoolSource,
   void forget_idle_peers(TimePoint now) noexcept;
 
   // How pools are got.
+  void take_join(const nats::BusMessage& message);
   void take_offer(std::uint64_t from, const Frame& frame);
   void take_grant(Peer& peer, const Frame& frame);
   [[nodiscard]] Peer& peer_of(std::uint64_t node, const std::string& name);

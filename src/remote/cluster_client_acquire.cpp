@@ -18,6 +18,9 @@ constexpr Duration kLongestAnswer = std::chrono::milliseconds(100);
 // Nodes that are known at a time; those that lend nothing are forgotten first.
 constexpr std::size_t kMaxPeers = 10'000;
 
+// Of what is wanted a node that comes is told no more than so many, the oldest.
+constexpr std::size_t kToldAtOnce = 64;
+
 // Bytes of wants in one message, about.
 constexpr std::size_t kWantsTogether = std::size_t{32} << 10;
 
@@ -89,6 +92,33 @@ ClusterClient::Peer& ClusterClient::peer_of(std::uint64_t node, const std::strin
             .last_heard = now};
   nobody_listens_ = false;
   return peers_.emplace(node, std::move(peer)).first->second;
+}
+
+// A node has come: it hears at once what is wanted.
+void ClusterClient::take_join(const nats::BusMessage& message) {
+  try {
+    MessageReader reader(message.payload);
+    const auto frame = reader.next();
+    if (!frame || frame->type != FrameType::join) throw DecodeError("no node that comes");
+    ByteReader body(frame->body);
+    const OfferBody joined = get_offer_body(body);
+    if (!is_token(joined.node)) throw DecodeError("a node's name that is no token of a subject");
+    const Peer& peer = peer_of(reader.from(), joined.node);
+    const TimePoint now = scheduler_->now();
+    for (const std::uint64_t want : wants_.untaken(kToldAtOnce)) {
+      say(peer.subject, reader.from(), {.type = FrameType::want, .lease = want}, peer.reply, [&](Bytes& out) {
+        put(out, WantBody{.age = now - seeking_.at(want).since,
+                          .lasts = Wants::kRepeat,
+                          .waits = now >= hurry_until_,
+                          .build = build_});
+      });
+    }
+  } catch (const DecodeError&) {
+    ++refused_;
+  } catch (const std::bad_alloc&) {
+    ++refused_;  // as one that was lost
+  }
+  pump_soon();
 }
 
 void ClusterClient::take_offer(std::uint64_t from, const Frame& frame) {

@@ -50,8 +50,10 @@ enum class FrameType : std::uint32_t {
   busy = 19,     // node: it has no free pool for a want that does not wait; BusyBody
   // How long the way is.
   echo = 20,  // manager; and the node returns it as it is
+  // That there is one more to ask.
+  join = 23,  // node, to all managers: it lends pools from now on; OfferBody
 };
-inline constexpr std::uint32_t kLastFrameType = 20;
+inline constexpr std::uint32_t kLastFrameType = 23;
 
 inline constexpr std::size_t kMessageHeaderSize = 24;
 inline constexpr std::size_t kFrameHeaderSize = 24;

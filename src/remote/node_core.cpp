@@ -47,8 +47,22 @@ void NodeCore::attach(nats::Bus& bus) {
 }
 
 void NodeCore::bus_connected() {
+  announce();
   for (auto& [manager, peer] : peers_) peer.link.send_again();
   pump_soon();
+}
+
+// Who waits for a pool need not wait for the next time that it asks.
+void NodeCore::announce() noexcept {
+  if (draining_) return;
+  try {
+    Bytes body;
+    put(body, OfferBody{.node = options_.name});
+    MessageWriter message(instance_, 0);
+    message.add({.type = FrameType::join, .body = body.view()});
+    (void)bus_->publish(join_subject(options_.cluster, options_.pool), message.bytes());
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): as if it was lost
+  }
 }
 
 void NodeCore::bus_disconnected(const Error& /*reason*/) {

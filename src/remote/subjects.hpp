@@ -21,6 +21,11 @@ namespace leasepool::detail::remote {
   return "lp.v1." + cluster + ".n." + name + "." + std::to_string(instance);
 }
 
+// Where managers hear of a node that comes.
+[[nodiscard]] inline std::string join_subject(const std::string& cluster, const std::string& pool) {
+  return "lp.v1." + cluster + "." + pool + ".join";
+}
+
 // Where managers of a cluster listen begins so.
 [[nodiscard]] inline std::string managers_prefix(const std::string& cluster) { return "lp.v1." + cluster + ".c."; }
 

@@ -60,6 +60,15 @@ void Wants::start_over(State& want, TimePoint now) noexcept {
   want.asked_next = kAskedFirst;
 }
 
+std::vector<std::uint64_t> Wants::untaken(std::size_t most) const {
+  std::vector<std::uint64_t> ids;
+  for (const auto& [id, want] : wants_) {
+    if (ids.size() == most) break;
+    if (want.taken_from == 0) ids.push_back(id);
+  }
+  return ids;
+}
+
 std::vector<Ask> Wants::due(TimePoint now) {
   std::vector<Ask> asks;
   for (auto& [id, want] : wants_) {

@@ -76,6 +76,9 @@ class Wants {
   // The offer does not stand any more: others are asked at once.
   void refused(std::uint64_t id, std::uint64_t node, std::uint64_t offer, TimePoint now) noexcept;
 
+  // Some of those that have no offer, as so many.
+  [[nodiscard]] std::vector<std::uint64_t> untaken(std::size_t most) const;
+
   // What is to be asked now.
   [[nodiscard]] std::vector<Ask> due(TimePoint now);
   // Wants whose node has not answered in time. Who still needs a pool wants it anew, by another id, after unwant().

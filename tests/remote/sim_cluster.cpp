@@ -9,7 +9,7 @@ using namespace std::chrono_literals;
 
 SimCluster::Node::Node(SimCluster& cluster, const std::string& name, std::size_t pools, std::size_t workers,
                        std::uint64_t instance) {
-  world.next_run_time = [] { return 1ms; };
+  world.next_run_time = [run_time = cluster.run_time] { return run_time; };
   ManagerOptions options{.backend = ExecutorBackend::process, .max_pools = pools, .workers_per_pool = workers};
   options.name_prefix = name;
   options.log = [](const LogRecord&) {};

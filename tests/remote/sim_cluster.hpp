@@ -73,6 +73,11 @@ class SimCluster {
     [[nodiscard]] const std::string& message() const { return got->error().message(); }
   };
 
+  SimCluster() = default;
+  SimCluster(const SimCluster&) = delete;
+  SimCluster& operator=(const SimCluster&) = delete;
+  ~SimCluster() { scheduler->run_until_idle(); }  // what is queued keeps what it is about
+
   static ManagerOptions options(std::size_t max_pools = 4, std::size_t min_pools = 0, std::size_t workers = 2);
 
   std::unique_ptr<Node> add_node(const std::string& name, std::size_t pools = 1, std::size_t workers = 2) {
@@ -97,6 +102,7 @@ class SimCluster {
   void run() { scheduler->advance(std::chrono::milliseconds(1)); }
   void advance(Duration by) { scheduler->advance(by); }
 
+  Duration run_time = std::chrono::milliseconds(1);  // of a call on nodes to come
   std::shared_ptr<SimScheduler> scheduler = std::make_shared<SimScheduler>();
   detail::nats::MemoryServer server{*scheduler};
 

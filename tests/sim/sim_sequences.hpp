@@ -13,7 +13,7 @@
 namespace leasepool::test {
 
 template <class Run>
-void run_sequences(Run run) {
+void run_sequences(Run run, std::uint64_t usual = 100'000) {
   const auto run_seed = [&run](std::uint64_t seed) {
     try {
       run(seed);
@@ -22,7 +22,7 @@ void run_sequences(Run run) {
     }
   };
   if (std::getenv("LEASEPOOL_SIM_SEED") != nullptr) return run_seed(number_from("LEASEPOOL_SIM_SEED", 0));
-  const std::uint64_t sequences = number_from("LEASEPOOL_SIM_SEQUENCES", 100'000);
+  const std::uint64_t sequences = number_from("LEASEPOOL_SIM_SEQUENCES", usual);
   auto last_line = std::chrono::steady_clock::now();
   for (std::uint64_t seed = 1; seed <= sequences; ++seed) {
     run_seed(seed);
