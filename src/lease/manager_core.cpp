@@ -68,6 +68,10 @@ void ManagerCore::keep_timers() {
 void ManagerCore::begin_start() {
   enter(Phase::starting);
   try {
+    source_->set_log([weak = weak_from_this()](LogLevel level, const std::string& text) {
+      const auto self = weak.lock();
+      if (self && !self->shut_down_) self->log(level, [&] { return text; });
+    });
     const bool is_open = source_->open([weak = weak_from_this()](const Result<void>& result) {
       const auto self = weak.lock();
       if (self && !self->shut_down_ && self->phase_ == Phase::starting) self->source_opened(result);

@@ -9,6 +9,7 @@
 
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
+#include "leasepool/log.hpp"
 #include "leasepool/options.hpp"
 #include "leasepool/stats.hpp"
 #include "loop/scheduler.hpp"
@@ -46,6 +47,11 @@ class PoolSource {
   [[nodiscard]] virtual std::string why_none() const { return {}; }
 
   virtual void add_to(ManagerStats& /*stats*/) const {}
+
+  // Where it says what a manager's user should know; set before it is opened, and not called inside a call of the
+  // source.
+  using Say = std::function<void(LogLevel level, const std::string& text)>;
+  virtual void set_log(Say /*say*/) {}
 };
 
 using PoolFactory = std::function<std::shared_ptr<Pool>(PoolOptions options)>;

@@ -22,6 +22,8 @@ class Borrower : public ManagerLeaseSink {
   virtual void granted(const Loan& loan) = 0;
   // All that came in one message was told: lease.begun() may have moved.
   virtual void message_taken() = 0;
+  // The node stops when its leases have ended. May come again.
+  virtual void node_drains() = 0;
   // The lease is over; nothing of it runs any more, or nobody can say. It stays where it is until this returns.
   virtual void lost(const Error& why) = 0;
 

@@ -96,6 +96,7 @@ void ClusterClient::close() noexcept {
   } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): then nodes are not told
   }
   opening_.reset();
+  was_connected_ = false;
   timer_.disarm();
   start_timer_.disarm();
   std::exchange(bus_, nullptr)->close();
@@ -108,6 +109,9 @@ std::shared_ptr<Pool> ClusterClient::make_pool(PoolOptions options) {
 
 void ClusterClient::bus_connected() {
   const TimePoint now = scheduler_->now();
+  if (std::exchange(was_connected_, true)) {
+    tell(LogLevel::info, [] { return std::string("the connection to a NATS server is there again"); });
+  }
   last_reason_.reset();
   for (auto& [node, peer] : peers_) {
     peer.link.send_again();
@@ -122,6 +126,9 @@ void ClusterClient::bus_connected() {
 void ClusterClient::bus_disconnected(const Error& reason) {
   const bool was_connected = !last_reason_.has_value();
   last_reason_ = reason;
+  if (was_connected && was_connected_) {
+    tell(LogLevel::warning, [&] { return "the connection is lost: " + reason.message() + "; it is tried again"; });
+  }
   for (auto& [node, peer] : peers_) {
     peer.link.send_again();
     if (was_connected) peer.link.liveness.disconnected(scheduler_->now());
@@ -131,6 +138,7 @@ void ClusterClient::bus_disconnected(const Error& reason) {
 // Without its own subject it hears nothing, and without those of nodes it finds none.
 void ClusterClient::bus_refused(const Error& reason) {
   const bool of_join = reason.message().find(join_subject(options_.cluster, options_.pool)) != std::string::npos;
+  tell(LogLevel::warning, [&] { return reason.message(); });
   if (of_join) return;  // a node that comes is found when it is asked, then
   finish_open(std::unexpected(Access::with_message(reason, [&] {
     return "the NATS server's configuration does not let this manager reach nodes: " + reason.message();
@@ -182,6 +190,9 @@ void ClusterClient::take_frame(std::uint64_t from, const Frame& frame) {
   Peer& peer = known->second;
   switch (frame.type) {
     case FrameType::grant: return take_grant(peer, frame);
+    case FrameType::drain:
+      for (auto at = peer.borrowers.begin(); at != peer.borrowers.end();) (at++)->second->node_drains();
+      return;
     case FrameType::refuse: return wants_.refused(frame.lease, from, frame.number, scheduler_->now());
     case FrameType::echo: {
       const Duration since_start = scheduler_->now().time_since_epoch();

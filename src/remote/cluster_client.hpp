@@ -48,6 +48,7 @@ class ClusterClient final : public PoolSource,
   void hurry(TimePoint until) noexcept override { hurry_until_ = std::max(hurry_until_, until); }
   [[nodiscard]] std::string why_none() const override;
   void add_to(ManagerStats& stats) const override;
+  void set_log(Say say) override { say_ = std::move(say); }
 
   // Wants a pool for who then hears of it, until forget(). Throws std::bad_alloc.
   void seek(Borrower& borrower);
@@ -88,6 +89,14 @@ class ClusterClient final : public PoolSource,
   };
   using Peers = std::map<std::uint64_t, Peer>;
 
+  template <class MakeText>
+  void tell(LogLevel level, MakeText make_text) const noexcept {
+    if (!say_) return;
+    try {
+      say_(level, make_text());
+    } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): then nothing is said
+    }
+  }
   void finish_open(const Result<void>& result);
   void start_timed_out();
 
@@ -147,7 +156,9 @@ class ClusterClient final : public PoolSource,
   std::shared_ptr<nats::Bus> bus_;
   std::unique_ptr<Notice<void>> opening_;
   std::optional<Error> last_reason_;  // why it is not connected
-  bool nobody_listens_ = false;       // on the subject of all nodes
+  Say say_;
+  bool was_connected_ = false;
+  bool nobody_listens_ = false;  // on the subject of all nodes
   Wants wants_;
   std::map<std::uint64_t, Seeking> seeking_;  // by want
   Peers peers_;                               // by instance

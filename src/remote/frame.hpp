@@ -52,8 +52,10 @@ enum class FrameType : std::uint32_t {
   echo = 20,  // manager; and the node returns it as it is
   // That there is one more to ask.
   join = 23,  // node, to all managers: it lends pools from now on; OfferBody
+  // That it stops when its leases have ended.
+  drain = 24,  // node, with each heartbeat: pools that are only kept ready are to be given back
 };
-inline constexpr std::uint32_t kLastFrameType = 23;
+inline constexpr std::uint32_t kLastFrameType = 24;
 
 inline constexpr std::size_t kMessageHeaderSize = 24;
 inline constexpr std::size_t kFrameHeaderSize = 24;

@@ -288,6 +288,7 @@ void NodeCore::pump_once() {
     look_after(peer, now);
     const bool has_something = peer.link.has_unknown() || !peer.link.leases.empty();
     if (!connected || !has_something) continue;
+    if (draining_ && now >= peer.link.next_beat()) say(peer, {.type = FrameType::drain});
     peer.link.write(now, limit, [&](std::span<const std::byte> message) {
       return bus_->publish(peer.address, message) == nats::Published::taken;
     });
@@ -320,6 +321,7 @@ void NodeCore::set_timer(TimePoint deadline) noexcept {
 
 void NodeCore::drain(std::move_only_function<void()> drained) {
   draining_ = true;
+  for (auto& [manager, peer] : peers_) peer.link.beat_now();
   drained_ = std::move(drained);
   pump_soon();
 }

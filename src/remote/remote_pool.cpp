@@ -49,6 +49,7 @@ void RemotePool::report_ready() {
 
 void RemotePool::lease_began(std::string_view owner, const LeaseTerms& terms) {
   if (lease_ == nullptr) return;  // lost, of which the manager is about to hear
+  is_lent_ = true;
   lease_->lend({.durations = {.until_soft = terms.until_soft, .grace = terms.grace}, .owner = std::string(owner)});
   client_->pump_soon();
 }
@@ -86,6 +87,14 @@ void RemotePool::lease_closed(CloseReason reason) {
     case CloseReason::ended: break;
   }
   lost(because(Errc::node_lost, "does not have the lease any more: it had not heard of this manager for long"));
+}
+
+// One that is lent goes back by itself.
+void RemotePool::node_drains() {
+  if (phase_ != Phase::held || is_lent_) return;
+  const Error why = Error::make(Errc::node_lost, [this] { return "node " + node_ + " drains"; });
+  client_->forget(*this);
+  lost(why);
 }
 
 void RemotePool::lost(const Error& why) {

@@ -53,6 +53,7 @@ class RemotePool final : public Pool, public Borrower, public std::enable_shared
 
   void granted(const Loan& loan) override;
   void message_taken() override;
+  void node_drains() override;
   void lost(const Error& why) override;
   void outcome_came(const OutcomeHead& head, std::span<const std::byte> bytes) override;
   void extension_holds() override;
@@ -96,6 +97,7 @@ class RemotePool final : public Pool, public Borrower, public std::enable_shared
   const PoolOptions options_;
   Phase phase_ = Phase::made;
   bool closing_ = false;
+  bool is_lent_ = false;
   ManagerLease* lease_ = nullptr;  // while it is held
   std::string node_;
   std::uint64_t build_ = 0;

@@ -87,10 +87,10 @@ struct Tester final : nats::BusOwner, ManagerLeaseSink {
     CHECK(bus->publish(subject, writer.bytes(), kInbox) == nats::Published::taken);
   }
   void say_to_node(const Frame& frame, const Bytes& body = {}) { say(node_subject, kNode, frame, body); }
-  void want() {
+  void want(std::uint64_t build = 0, std::uint64_t id = kLease) {
     Bytes body;
-    put(body, WantBody{.lasts = 10s});
-    say(want_subject("default", "default", 0, 0), 0, {.type = FrameType::want, .lease = kLease}, body);
+    put(body, WantBody{.lasts = 10s, .build = build});
+    say(want_subject("default", "default", 0, 0), 0, {.type = FrameType::want, .lease = id}, body);
   }
   void take_it(Duration hard_expiry) {
     Bytes body;
@@ -351,6 +351,20 @@ TEST_CASE("N6: a node that drains offers nothing, and is done when its last leas
     tester.want();
     co_await until(stage.loop, [&] { return stage.node.offers().wants() == 1; });
     CHECK(tester.offer == 0);
+  });
+}
+
+TEST_CASE("N7: a node offers nothing to who wants another build", "[remote][N7]") {
+  using namespace remote_node;
+  on_node([](Stage& stage) -> Task<> {
+    Tester& tester = stage.tester;
+    const std::uint64_t build = functions_build();
+    CHECK(build != 0);
+    tester.want(build + 1, 99);  // else the only pool would be offered to this one
+    tester.want(build);
+    co_await until(stage.loop, [&] { return tester.offer != 0; });
+    CHECK(stage.node.offers().on_offer() == 1);
+    CHECK(stage.node.offers().wants() == 0);
   });
 }
 

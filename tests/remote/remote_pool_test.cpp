@@ -453,6 +453,47 @@ TEST_CASE("N7: a function that a node does not have, or has with other types, ha
   CHECK_THAT(other_types->message(), ContainsSubstring("of_a_plug_in has other parameters or another result"));
 }
 
+TEST_CASE("N1: a node that drains has back what is only kept ready, and what is lent when it is given back",
+          "[remote][N1]") {
+  SimCluster cluster;
+  const auto one = cluster.add_node("one", 2);
+  const auto manager = cluster.add_manager("m", SimCluster::options(3, 2));
+  cluster.run();
+  REQUIRE(manager->manager->available() == 2);
+  const auto want = manager->acquire("tester");
+  cluster.run();
+  CHECK(manager->manager->available() == 1);
+  bool drained = false;
+  one->core->drain([&] { drained = true; });
+  cluster.run();
+  CHECK(manager->manager->available() == 0);
+  CHECK(one->core->leases() == 1);
+  const auto call = SimCluster::call(want->lease(), twice, 4);
+  cluster.advance(1s);
+  CHECK(call->has_value(8));
+  CHECK_FALSE(drained);
+  want->lease().release();
+  cluster.run();
+  CHECK(drained);
+  const auto two = cluster.add_node("two", 2);
+  CHECK(manager->manager->available() == 2);
+}
+
+TEST_CASE("N4: that the connection is lost, and there again, is logged once", "[remote][N4]") {
+  SimCluster cluster;
+  const auto manager = cluster.add_manager("m");
+  CHECK(manager->log.empty());
+  cluster.server.set_down();
+  cluster.advance(1s);
+  cluster.server.set_up();
+  cluster.advance(1s);
+  const std::vector<std::string> expected = {
+      "m: the connection is lost: m: the server has gone; it is tried again",
+      "m: the connection to a NATS server is there again",
+  };
+  CHECK(manager->log == expected);
+}
+
 TEST_CASE("N2: a call runs once, however often messages are lost or repeated", "[remote][N2]") {
   std::uint64_t trip = 0;
   SimCluster cluster;
