@@ -292,7 +292,7 @@ void LeaseRecord::job_ended(std::unique_ptr<Job> job) {
 // The layers below know the function and what happened to it, not the lease.
 void LeaseRecord::add_lease_context(Job& job) const noexcept {
   const Error* const error = job.error();
-  if (error == nullptr) return;
+  if (error == nullptr || is_lent_on) return;
   const auto code = errc_of(error->code());
   switch (code) {
     case Errc::worker_crashed:

@@ -107,6 +107,9 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   // At hard expiry the callers of what still runs are told, too, where it cannot be ended.
   bool gives_up_at_expiry = false;
 
+  // Its calls are a manager's elsewhere, which says itself whose they are.
+  bool is_lent_on = false;
+
   // Starts a call, or has it fail; its outcome is delivered later in any case.
   void submit(std::unique_ptr<Job> job, const CallSettings& settings);
 

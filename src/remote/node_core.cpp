@@ -165,6 +165,7 @@ void NodeCore::acquired(std::uint64_t manager, std::uint64_t id, Result<Executor
   if (held == peer->second.held.end()) return;  // ended meanwhile: the local lease goes with this
   if (lease) {
     held->second->local = std::move(*lease);
+    Access::record(held->second->local)->is_lent_on = true;
     grant(peer->second, id);
   } else {
     end_lease(peer->second, id);

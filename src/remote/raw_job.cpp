@@ -16,7 +16,8 @@ namespace {
 
 Error has_descriptors(std::string_view function) {
   return Error::make(Errc::not_serializable, [&] {
-    return "the result of " + std::string(function) + " has descriptors, which do not go to another machine";
+    return "the result of " + std::string(function) +
+           " has descriptors (Fd or SharedBuffer), which do not go to another machine; send the bytes themselves";
   });
 }
 

@@ -102,7 +102,7 @@ void RemotePool::lost(const Error& why) {
   enter(Phase::lost);
   lost_ = why;
   end_sent(why);
-  end_waiting(why);
+  end_waiting(never_ran(why));
   lease_ = nullptr;
   if (closing_) return finish_if_empty();
   if (auto queued = reports_lost_.to_queue(shared_from_this())) client_->scheduler().defer(std::move(queued));
@@ -112,16 +112,20 @@ void RemotePool::report_lost() {
   if (!closing_) options_.lost(*lost_);
 }
 
+Error RemotePool::never_ran(const Error& why) noexcept {
+  return Access::with_message(why, [&] { return why.message() + "; the call has not run"; });
+}
+
 // With the code that the loss has.
 void RemotePool::end_sent(const Error& error) noexcept {
+  const Error never = never_ran(error);
+  const Error perhaps = Access::with_message(error, [&] {
+    return error.message() +
+           "; the call may have run, and what runs there ends at the lease's hard expiry at the latest";
+  });
   for (auto& [number, sent] : std::exchange(sent_, {})) {
     const bool may_have_run = lease_ == nullptr || lease_->may_have_run(number);
-    const Error told = Access::with_message(error, [&] {
-      return error.message() + (may_have_run ? "; the call may have run, and what runs there ends at the lease's hard "
-                                               "expiry at the latest"
-                                             : "; the call has not run");
-    });
-    may_have_run ? end_at_lease(std::move(sent.job), told) : end_before_run(std::move(sent.job), told);
+    may_have_run ? end_at_lease(std::move(sent.job), perhaps) : end_before_run(std::move(sent.job), never);
   }
 }
 
@@ -174,15 +178,19 @@ void RemotePool::leave() noexcept {
 }
 
 void RemotePool::kill() {
-  end_sent(Error::make(Errc::cancelled, [&] { return options_.name + " was closed while the call ran"; }));
+  end_all_sent(Error::make(Errc::cancelled, [&] { return options_.name + " was closed while the call ran"; }));
   finish_if_empty();
+}
+
+void RemotePool::end_all_sent(const Error& error) noexcept {
+  for (auto& [number, sent] : std::exchange(sent_, {})) end_at_lease(std::move(sent.job), error);
 }
 
 void RemotePool::close_now(TimePoint /*deadline*/) noexcept {
   const auto self = shared_from_this();
   closed_ = nullptr;
   drain(closed_before_begun(options_.name));
-  end_sent(Error::make(Errc::cancelled, [&] { return options_.name + " was closed while the call ran"; }));
+  end_all_sent(Error::make(Errc::cancelled, [&] { return options_.name + " was closed while the call ran"; }));
   leave();
 }
 

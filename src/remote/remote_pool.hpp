@@ -85,8 +85,10 @@ class RemotePool final : public Pool, public Borrower, public std::enable_shared
   void set_outcome(Job& job, const OutcomeHead& head, std::span<const std::byte> bytes) const;
   [[nodiscard]] Error named(const Error& error) const noexcept;
   void end_waiting(const Error& error) noexcept;
-  // Of those that were sent; each with whether it may have run.
+  // Those that were sent, as the lease is lost: each with whether it may have run.
   void end_sent(const Error& error) noexcept;
+  void end_all_sent(const Error& error) noexcept;
+  [[nodiscard]] static Error never_ran(const Error& why) noexcept;
   void finish_if_empty() noexcept;
   void leave() noexcept;
   void report_ready();

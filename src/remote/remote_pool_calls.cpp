@@ -47,7 +47,7 @@ void RemotePool::submit_batch(IntrusiveQueue<Job> jobs) {
 
 void RemotePool::queue(std::unique_ptr<Job> job) noexcept {
   check(!closing_, "a closing pool gets no jobs");
-  if (phase_ == Phase::lost) return end_before_run(std::move(job), *lost_);
+  if (phase_ == Phase::lost) return end_before_run(std::move(job), never_ran(*lost_));
   check(phase_ == Phase::held, "a pool gets jobs once it has started");
   job->state.waits_in_pool = true;
   queue_.push_back(std::move(job));

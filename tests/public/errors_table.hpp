@@ -81,6 +81,14 @@ inline bool needs_own_process(const ErrorRow& row) {
   return std::ranges::any_of(kParts, [&](auto part) { return row.text.find(part) != std::string::npos; });
 }
 
+// Whether it takes a node to bring it about: tests/remote/errors_test.cpp holds these texts against their rows.
+inline bool needs_node(const ErrorRow& row) {
+  constexpr std::string_view kParts[] = {"node {node}",      "max_pools = {limit} ({reason})", "of a NATS server",
+                                         "to a NATS server", "and wait = false; of max_pools", "is over: {reason}"};
+  return !row.marked &&
+         std::ranges::any_of(kParts, [&](auto part) { return row.text.find(part) != std::string::npos; });
+}
+
 // Rows look like: | `text` | when | what to do |, with a dagger behind the text of those that no test brings about.
 // The manager, the grinder and the owner are the test's; braces that belong to C++ in a text are not placeholders.
 inline std::vector<ErrorRow> read_errors_table(const std::string& file, const std::string& manager,

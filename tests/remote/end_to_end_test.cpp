@@ -1,5 +1,5 @@
 // Calls through a real NATS server: a remote manager, and a node with worker processes.
-#include <unistd.h>
+#include <fcntl.h>
 #include <leasepool/leasepool.hpp>
 
 #include <chrono>
@@ -145,7 +145,8 @@ TEST_CASE("N1: what a function throws, a crash, a time-out and a refused argumen
         CHECK(late.error().may_have_run());
 
         std::optional<Error> refused;
-        lease.run_async(takes_fd, Fd(::dup(0)), [&](Result<std::uint64_t> result) { refused = result.error(); });
+        lease.run_async(takes_fd, Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)),
+                        [&](Result<std::uint64_t> result) { refused = result.error(); });
         auto refusal = test::until_holds(loop, [&] { return refused.has_value(); });
         co_await refusal;
         CHECK(refused->code() == Errc::not_serializable);

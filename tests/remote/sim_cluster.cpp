@@ -23,6 +23,7 @@ SimCluster::Node::Node(SimCluster& cluster, const std::string& name, std::size_t
   cluster.scheduler->run_until_idle();
   detail::remote::NodeOptions of_node;
   of_node.name = name;
+  of_node.manager_timeout = cluster.manager_timeout;
   core = std::make_shared<detail::remote::NodeCore>(cluster.scheduler, manager, of_node, instance);
   bus = cluster.server.connect(name, *core);
   core->attach(*bus);

@@ -102,7 +102,8 @@ class SimCluster {
   void run() { scheduler->advance(std::chrono::milliseconds(1)); }
   void advance(Duration by) { scheduler->advance(by); }
 
-  Duration run_time = std::chrono::milliseconds(1);  // of a call on nodes to come
+  Duration manager_timeout = std::chrono::seconds(10);  // of nodes to come
+  Duration run_time = std::chrono::milliseconds(1);     // of a call on nodes to come
   std::shared_ptr<SimScheduler> scheduler = std::make_shared<SimScheduler>();
   detail::nats::MemoryServer server{*scheduler};
 
