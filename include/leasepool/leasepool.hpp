@@ -23,6 +23,8 @@
 #include "leasepool/loop.hpp"
 #include "leasepool/loop_engine.hpp"
 #include "leasepool/manager.hpp"
+#include "leasepool/node.hpp"
+#include "leasepool/node_stats.hpp"
 #include "leasepool/options.hpp"
 #include "leasepool/pending.hpp"
 #include "leasepool/remote_options.hpp"

@@ -39,11 +39,16 @@ void NodeCore::attach(nats::Bus& bus) {
   bus_ = &bus;
   build_ = functions_build();
   for (unsigned level = 0; level <= kMaxLevel; ++level) {
-    (void)bus.subscribe(want_subject(options_.cluster, options_.pool, level, bucket_of(instance_, level)),
-                        [this](const nats::BusMessage& message) { take_message(message, true); });
+    want_subscriptions_.push_back(
+        bus.subscribe(want_subject(options_.cluster, options_.pool, level, bucket_of(instance_, level)),
+                      [this](const nats::BusMessage& message) { take_message(message, true); }));
   }
-  (void)bus.subscribe(node_subject(options_.cluster, options_.name, instance_),
-                      [this](const nats::BusMessage& message) { take_message(message, false); });
+  (void)bus.subscribe(address(), [this](const nats::BusMessage& message) { take_message(message, false); });
+}
+
+void NodeCore::lend() {
+  lends_ = true;
+  pump_soon();
 }
 
 void NodeCore::bus_connected() {
@@ -144,11 +149,21 @@ void NodeCore::take_offer(Peer& peer, std::uint64_t manager, const Frame& frame)
   LeaseLimits limits = options_.limits;
   limits.max_part = std::min(limits.max_part, bus_->max_payload() / 2);
   limits.window = std::min(limits.window, static_cast<std::size_t>(body.window));
-  const auto lease = peer.link.leases.try_emplace(id, id, limits, body.durations, scheduler_->now()).first;
-  const auto held = std::make_shared<Held>(*this, lease->second, body);
-  peer.held.emplace(id, held);
-  // This node ends it in time, also by the manager's own grace.
-  (void)manager_->acquire({.owner = body.owner,
+  const TimePoint now = scheduler_->now();
+  const auto lease = peer.link.leases.try_emplace(id, id, limits, body.durations, now).first;
+  try {
+    peer.held.emplace(id, std::make_shared<Held>(*this, lease->second, body));
+    acquire(manager, id, body.owner);
+  } catch (const std::bad_alloc&) {
+    peer.held.erase(id);
+    peer.link.leases.erase(lease);
+    throw;
+  }
+}
+
+// This node ends it in time, also by the manager's own grace.
+void NodeCore::acquire(std::uint64_t manager, std::uint64_t id, const std::string& owner) {
+  (void)manager_->acquire({.owner = owner,
                            .lease_duration = Duration::max(),
                            .wait = true,
                            .timeout = std::nullopt,
@@ -166,6 +181,7 @@ void NodeCore::acquired(std::uint64_t manager, std::uint64_t id, Result<Executor
   if (lease) {
     held->second->local = std::move(*lease);
     Access::record(held->second->local)->is_lent_on = true;
+    ++granted_;
     grant(peer->second, id);
   } else {
     end_lease(peer->second, id);
@@ -189,9 +205,10 @@ void NodeCore::grant(const Peer& peer, std::uint64_t id) noexcept {
 void NodeCore::take_want(const Peer& peer, const Offers::Want& want, const Frame& frame, TimePoint now) {
   ByteReader reader(frame.body);
   const WantBody body = get_want_body(reader);
+  ++wants_heard_;
   if (body.build != 0 && body.build != build_) return;
   offers_.wanted(want, body, now);
-  if (body.waits || (!draining_ && free_pools() > 0)) return;
+  if (body.waits || free_pools() > 0) return;
   say(peer, {.type = FrameType::busy, .lease = want.id}, [&](Bytes& out) { put(out, who_has_pools(now)); });
 }
 
@@ -209,7 +226,7 @@ BusyBody NodeCore::who_has_pools(TimePoint now) const {
 
 std::size_t NodeCore::free_pools() const noexcept {
   const std::size_t most = manager_->options().max_pools;
-  return most - std::min(leases() + offers_.on_offer(), most);
+  return lends_ ? most - std::min(leases() + offers_.on_offer(), most) : 0;
 }
 
 void NodeCore::end_lease(Peer& peer, std::uint64_t id) noexcept {
@@ -218,6 +235,7 @@ void NodeCore::end_lease(Peer& peer, std::uint64_t id) noexcept {
   held->second->detach();
   held->second->abort(Errc::cancelled, "the lease was ended");
   peer.held.erase(held);  // gives the local lease back
+  resent_before_ += peer.link.leases.at(id).resent();
   peer.link.leases.erase(id);
 }
 
@@ -230,7 +248,7 @@ std::size_t NodeCore::leases() const noexcept {
 }
 
 void NodeCore::offer_pools() {
-  if (draining_ || bus_ == nullptr || bus_->state() != nats::BusState::connected) return;
+  if (!lends_ || bus_ == nullptr || bus_->state() != nats::BusState::connected) return;
   const TimePoint now = scheduler_->now();
   for (;;) {
     const auto offer = offers_.next_offer(free_pools(), now);
@@ -320,20 +338,39 @@ void NodeCore::set_timer(TimePoint deadline) noexcept {
   });
 }
 
+// Managers that want a pool are not heard any more, so that the server can tell them that nobody is there.
 void NodeCore::drain(std::move_only_function<void()> drained) {
+  check(drained_ == nullptr, "a node drains once");
+  drained_ = std::make_unique<DeferredFunction>(std::move(drained));
+  lends_ = false;
+  offers_.withdraw_all();
+  if (bus_ != nullptr) {
+    for (const nats::SubscriptionId wants : std::exchange(want_subscriptions_, {})) bus_->unsubscribe(wants);
+  }
   draining_ = true;
   for (auto& [manager, peer] : peers_) peer.link.beat_now();
-  drained_ = std::move(drained);
   pump_soon();
 }
 
-void NodeCore::finish_drain() {
-  if (!draining_ || !drained_ || leases() + offers_.on_offer() != 0) return;
-  scheduler_->defer(std::make_unique<DeferredFunction>(std::exchange(drained_, nullptr)));
+void NodeCore::end_leases() noexcept {
+  for (auto& [manager, peer] : peers_) {
+    for (const auto& [id, held] : peer.held) {
+      if (!held->closes) held->closes = CloseReason::stopped;
+    }
+  }
+  pump_soon();
+}
+
+void NodeCore::finish_drain() noexcept {
+  if (!drained_) return;
+  const bool holds_some = std::ranges::any_of(peers_, [](const auto& peer) { return !peer.second.held.empty(); });
+  if (!holds_some) scheduler_->defer(std::exchange(drained_, nullptr));
 }
 
 void NodeCore::close() noexcept {
   bus_ = nullptr;
+  lends_ = false;
+  drained_ = nullptr;
   timer_.disarm();
   for (auto& [manager, peer] : peers_) {
     while (!peer.held.empty()) end_lease(peer, peer.held.begin()->first);

@@ -9,8 +9,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lease/manager_core.hpp"
+#include "leasepool/node_stats.hpp"
 #include "loop/deferred.hpp"
 #include "loop/kept_timer.hpp"
 #include "loop/scheduler.hpp"
@@ -21,6 +23,7 @@
 #include "remote/node_lease.hpp"
 #include "remote/offers.hpp"
 #include "remote/raw_job.hpp"
+#include "remote/subjects.hpp"
 
 namespace leasepool::detail::remote {
 
@@ -43,20 +46,30 @@ class NodeCore final : public nats::BusOwner, public std::enable_shared_from_thi
   NodeCore& operator=(const NodeCore&) = delete;
   ~NodeCore() { close(); }
 
-  // The manager has started. Throws std::bad_alloc.
+  // Listens on the bus. Throws std::bad_alloc.
   void attach(nats::Bus& bus);
+  // Offers pools from now on: the manager has started.
+  void lend();
 
-  // Gives no more leases; `drained` is called, later, when the last has ended.
+  // Gives no more leases; `drained` is called, later, when there is none, and its manager has heard so. Once.
   void drain(std::move_only_function<void()> drained);
+  // While it drains: leases take no more calls, and end when those that they have end, as the local manager that stops
+  // sees to.
+  void end_leases() noexcept;
 
   // Lets go of everything: what runs is killed, and managers find out by themselves.
   void close() noexcept;
 
+  // Those that take calls.
   [[nodiscard]] std::size_t leases() const noexcept;
+  [[nodiscard]] std::size_t free_pools() const noexcept;
+  // What stats() of a node has of it.
+  void add_stats(NodeStats& stats) const;
   [[nodiscard]] const Offers& offers() const noexcept { return offers_; }
   // Messages that were none of ours, or broke the protocol.
   [[nodiscard]] std::uint64_t refused_messages() const noexcept { return refused_; }
   [[nodiscard]] std::uint64_t instance() const noexcept { return instance_; }
+  [[nodiscard]] std::string address() const { return node_subject(options_.cluster, options_.name, instance_); }
 
   void bus_connected() override;
   void bus_disconnected(const Error& reason) override;
@@ -76,9 +89,9 @@ class NodeCore final : public nats::BusOwner, public std::enable_shared_from_thi
   [[nodiscard]] Peer* peer_of(std::uint64_t manager, std::string_view address);
   void take_want(const Peer& peer, const Offers::Want& want, const Frame& frame, TimePoint now);
   void take_offer(Peer& peer, std::uint64_t manager, const Frame& frame);
+  void acquire(std::uint64_t manager, std::uint64_t id, const std::string& owner);
   void grant(const Peer& peer, std::uint64_t id) noexcept;
   [[nodiscard]] BusyBody who_has_pools(TimePoint now) const;
-  [[nodiscard]] std::size_t free_pools() const noexcept;
   void acquired(std::uint64_t manager, std::uint64_t id, Result<ExecutorLease> lease);
   void say(const Peer& peer, const Frame& frame) noexcept {
     say(peer, frame, [](Bytes&) {});
@@ -104,7 +117,7 @@ class NodeCore final : public nats::BusOwner, public std::enable_shared_from_thi
   void pump_once();
   void arm();
   void set_timer(TimePoint deadline) noexcept;
-  void finish_drain();
+  void finish_drain() noexcept;
 
   const std::shared_ptr<Scheduler> scheduler_;
   const std::shared_ptr<ManagerCore> manager_;
@@ -114,10 +127,15 @@ class NodeCore final : public nats::BusOwner, public std::enable_shared_from_thi
   std::uint64_t build_ = 0;  // of its functions
   Offers offers_;
   std::map<std::uint64_t, Peer> peers_;  // by instance
+  std::vector<nats::SubscriptionId> want_subscriptions_;
   std::uint64_t refused_ = 0;
+  std::uint64_t wants_heard_ = 0;
+  std::uint64_t granted_ = 0;
+  std::uint64_t resent_before_ = 0;  // of leases that are gone
   KeptTimer timer_{*scheduler_};
+  bool lends_ = false;
   bool draining_ = false;
-  std::move_only_function<void()> drained_;
+  std::unique_ptr<DeferredFunction> drained_;  // until it is called
   DeferredMember<NodeCore, &NodeCore::pump> pumps_;
 };
 

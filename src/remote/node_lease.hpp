@@ -61,6 +61,7 @@ class NodeLease {
   [[nodiscard]] bool finished() const noexcept { return closed_ && session_.all_acknowledged(); }
 
   [[nodiscard]] std::size_t open_calls() const noexcept { return open_; }
+  [[nodiscard]] std::size_t resent() const noexcept { return session_.resent(); }
 
   [[nodiscard]] bool wants_to_write() const noexcept { return session_.wants_to_write(); }
   void write(MessageWriter& message, std::size_t limit) { session_.write(message, limit); }

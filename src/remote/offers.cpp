@@ -48,6 +48,12 @@ bool Offers::taken(const Offer& offer) noexcept {
   return true;
 }
 
+void Offers::withdraw_all() noexcept {
+  wants_.clear();
+  by_age_.clear();
+  offers_.clear();
+}
+
 void Offers::expire(TimePoint now) noexcept {
   while (!offers_.empty() && offers_.begin()->second.until <= now) offers_.erase(offers_.begin());
   for (auto want = wants_.begin(); want != wants_.end();) {

@@ -45,6 +45,9 @@ class Offers {
   [[nodiscard]] bool taken(const Offer& offer) noexcept;
   void declined(const Offer& offer) noexcept { (void)taken(offer); }
 
+  // Nothing is offered any more, nor wanted: what was on offer is refused.
+  void withdraw_all() noexcept;
+
   // Forgets what is over. Pools that were on offer are free again.
   void expire(TimePoint now) noexcept;
   [[nodiscard]] TimePoint next_expiry() const noexcept;

@@ -135,7 +135,7 @@ const std::vector<SystemCall>& table() {
        {SYS_close},
        {},
        {},
-       " close closedir munmap getpid getppid gettid getresuid getresgid sigprocmask sigaction _exit "},
+       " close closedir munmap uname getpid getppid gettid getresuid getresgid sigprocmask sigaction _exit "},
   };
   return rows;
 }

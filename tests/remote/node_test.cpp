@@ -17,8 +17,8 @@
 #include "loop/loop_core.hpp"
 #include "nats/memory_bus.hpp"
 #include "remote/failure.hpp"
-#include "remote/manager_lease.hpp"
 #include "remote/node_core.hpp"
+#include "remote/played_manager.hpp"
 #include "remote/subjects.hpp"
 #include "remote/wants.hpp"
 #include "shared/exception_codec.hpp"
@@ -44,98 +44,8 @@ std::uint64_t sleeps(std::uint64_t milliseconds) {
 }
 
 constexpr std::uint64_t kNode = 0x1234567890abcdef;
-constexpr std::uint64_t kManager = 77;
-const std::string kInbox = "lp.v1.default.c.tester.77";
 
-CallHead head_of(std::uint64_t function) {
-  const RegisteredFunction* const known = find_function_by_id(function);
-  return {.function = function, .signature = known == nullptr ? 0 : known->signature.load()};
-}
-
-struct Came {
-  OutcomeHead head;
-  std::vector<std::byte> bytes;
-};
-
-// What a manager does, by hand.
-struct Tester final : nats::BusOwner, ManagerLeaseSink {
-  void bus_connected() override { connected = true; }
-  void bus_disconnected(const Error&) override { connected = false; }
-  void bus_has_room() override {}
-  void bus_refused(const Error&) override {}
-
-  void outcome_came(const OutcomeHead& head, std::span<const std::byte> bytes) override {
-    outcomes.push_back({.head = head, .bytes = {bytes.begin(), bytes.end()}});
-  }
-  void extension_holds() override { extended = true; }
-  void lease_closed(CloseReason reason) override { closed = reason; }
-
-  void take(const nats::BusMessage& message) {
-    MessageReader reader(message.payload);
-    while (const auto frame = reader.next()) {
-      types.push_back(frame->type);
-      if (frame->type == FrameType::offer) offer = frame->number;
-      if (frame->type == FrameType::grant) granted = true;
-      if (frame->type == FrameType::refuse) refused = true;
-      if (lease && frame->lease == kLease) lease->receive(*frame, std::chrono::steady_clock::now(), *this);
-    }
-    flush();
-  }
-  void say(const std::string& subject, std::uint64_t to, const Frame& frame, const Bytes& body = {}) {
-    MessageWriter writer(kManager, to);
-    writer.add(frame, body.view());
-    CHECK(bus->publish(subject, writer.bytes(), kInbox) == nats::Published::taken);
-  }
-  void say_to_node(const Frame& frame, const Bytes& body = {}) { say(node_subject, kNode, frame, body); }
-  void want(std::uint64_t build = 0, std::uint64_t id = kLease) {
-    Bytes body;
-    put(body, WantBody{.lasts = 10s, .build = build});
-    say(want_subject("default", "default", 0, 0), 0, {.type = FrameType::want, .lease = id}, body);
-  }
-  void take_it(Duration hard_expiry) {
-    Bytes body;
-    put(body, TakeBody{.durations = {.until_soft = hard_expiry}, .owner = "tester"});
-    lease.emplace(kLease, LeaseLimits{});
-    say_to_node({.type = FrameType::take, .lease = kLease, .number = offer}, body);
-  }
-  std::uint64_t call(std::uint64_t function, std::uint64_t argument) {
-    Bytes arguments;
-    ByteWriter writer(arguments, SIZE_MAX / 2);
-    DescriptorWriter descriptors;
-    encode(writer, descriptors, argument);
-    const std::uint64_t number = lease->push(head_of(function), arguments.view());
-    flush();
-    return number;
-  }
-  void flush() {
-    while (lease && lease->wants_to_write()) {
-      MessageWriter writer(kManager, kNode);
-      lease->write(writer, std::size_t{100'000});
-      if (connected) (void)bus->publish(node_subject, writer.bytes(), kInbox);
-    }
-  }
-  [[nodiscard]] std::uint64_t number_in(const Came& outcome) const {
-    REQUIRE(outcome.head.kind == OutcomeKind::value);
-    std::uint64_t value = 0;
-    ByteReader reader(outcome.bytes);
-    DescriptorReader descriptors({});
-    decode(reader, descriptors, value);
-    return value;
-  }
-
-  static constexpr std::uint64_t kLease = 5;
-  std::string node_subject = "lp.v1.default.n.here." + std::to_string(kNode);
-  std::shared_ptr<nats::MemoryBus> bus;
-  std::optional<ManagerLease> lease;
-  std::vector<FrameType> types;
-  std::vector<Came> outcomes;
-  std::uint64_t offer = 0;
-  bool connected = false;
-  bool granted = false;
-  bool refused = false;
-  bool extended = false;
-  std::optional<CloseReason> closed;
-};
+using Tester = test::PlayedManager;
 
 Task<> until(Loop& loop, auto holds) {
   for (int i = 0; i < 100'000 && !holds(); ++i) co_await loop.sleep(200us);
@@ -149,6 +59,7 @@ struct Stage {
   NodeCore& node;
   nats::MemoryBus& node_bus;
   Tester& tester;
+  nats::MemoryBus& tester_bus;
 };
 
 // Runs `body(stage)` on a node with one pool of two worker processes, to which a manager is connected.
@@ -167,15 +78,18 @@ void on_node(Body body, ExecutorBackend backend = ExecutorBackend::process, Dura
         core, Access::core(manager), NodeOptions{.name = "here", .manager_timeout = manager_timeout}, kNode);
     const auto node_bus = server.connect("node", *node);
     node->attach(*node_bus);
+    node->lend();
     Tester tester;
-    tester.bus = server.connect("tester", tester);
-    (void)tester.bus->subscribe(kInbox, [&](const nats::BusMessage& message) { tester.take(message); });
+    tester.node = kNode;
+    tester.node_subject = node->address();
+    const auto tester_bus = server.connect("tester", tester);
+    tester.attach(*tester_bus);
     co_await until(loop, [&] { return tester.connected && node_bus->state() == nats::BusState::connected; });
-    Stage stage{loop, manager, server, *node, *node_bus, tester};
+    Stage stage{loop, manager, server, *node, *node_bus, tester, *tester_bus};
     co_await body(stage);
     node->close();
     node_bus->close();
-    tester.bus->close();
+    tester_bus->close();
   };
   loop.block_on(test::with_manager(loop, options, run));
 }
@@ -207,24 +121,23 @@ TEST_CASE("N1: a node lends its pool, runs calls, and has it back", "[remote][N1
     for (std::uint64_t i = 0; i < 100; ++i) (void)tester.call(id_of("remote_node::twice"), i);
     co_await until(stage.loop, [&] { return tester.outcomes.size() == 100; });
     std::uint64_t sum = 0;
-    for (const Came& outcome : tester.outcomes) sum += tester.number_in(outcome);
+    for (const Tester::Outcome& outcome : tester.outcomes) sum += tester.number_in(outcome);
     CHECK(sum == 9900);
 
     const std::uint64_t call = tester.call(id_of("remote_node::throws"), 7);
     co_await until(stage.loop, [&] { return tester.outcomes.size() == 101; });
-    const Came& thrown = tester.outcomes.back();
+    const Tester::Outcome& thrown = tester.outcomes.back();
     CHECK(thrown.head.call == call);
     REQUIRE(thrown.head.kind == OutcomeKind::exception);
     CHECK_THROWS_AS(decode_exception("throws", thrown.bytes).raise(), std::out_of_range);
 
     (void)tester.call(12345, 7);
     co_await until(stage.loop, [&] { return tester.outcomes.size() == 102; });
-    const Came& unknown = tester.outcomes.back();
+    const Tester::Outcome& unknown = tester.outcomes.back();
     CHECK(get_failure(unknown.bytes).code() == Errc::unregistered_function);
     CHECK_FALSE(unknown.head.may_have_run);
 
-    tester.lease->end();
-    tester.flush();
+    tester.end_lease();
     co_await until(stage.loop, [&] { return tester.lease->finished() && stage.manager.leased_count() == 0; });
     CHECK(stage.node.leases() == 0);
   };
@@ -239,7 +152,7 @@ TEST_CASE("N3: a worker that crashes fails the call that it ran", "[remote][N3]"
     (void)tester.call(id_of("remote_node::dies"), 1);
     (void)tester.call(id_of("remote_node::twice"), 21);
     co_await until(stage.loop, [&] { return tester.outcomes.size() == 2; });
-    for (const Came& outcome : tester.outcomes) {
+    for (const Tester::Outcome& outcome : tester.outcomes) {
       if (outcome.head.kind == OutcomeKind::value) {
         CHECK(tester.number_in(outcome) == 42);
       } else {
@@ -260,7 +173,7 @@ TEST_CASE("N5: a node kills at its own hard expiry, and says of each call whethe
     CHECK(tester.closed == CloseReason::expired);
     REQUIRE(tester.outcomes.size() == 3);
     int not_run = 0;
-    for (const Came& outcome : tester.outcomes) not_run += outcome.head.may_have_run ? 0 : 1;
+    for (const Tester::Outcome& outcome : tester.outcomes) not_run += outcome.head.may_have_run ? 0 : 1;
     CHECK(not_run == 1);  // for which there was no worker
     co_await until(stage.loop, [&] { return stage.manager.leased_count() == 0 && stage.node.leases() == 0; });
   });
@@ -272,7 +185,7 @@ TEST_CASE("N3: a manager that is not heard any more has ended: what it had is ki
     Tester& tester = stage.tester;
     co_await get_lease(stage);
     (void)tester.call(id_of("remote_node::sleeps"), 100'000);
-    tester.bus->set_cut_off(true);
+    stage.tester_bus.set_cut_off(true);
     co_await until(stage.loop, [&] { return stage.node.leases() == 0 && stage.manager.leased_count() == 0; });
     CHECK(tester.outcomes.empty());
   };
@@ -302,7 +215,7 @@ TEST_CASE("N1: a call is taken back, a lease extended, and a pool goes to the ne
     tester.lease->cancel(4);  // waits
     tester.flush();
     co_await until(stage.loop, [&] { return tester.outcomes.size() == 2; });
-    for (const Came& outcome : tester.outcomes) {
+    for (const Tester::Outcome& outcome : tester.outcomes) {
       CHECK(get_failure(outcome.bytes).code() == Errc::cancelled);
       CHECK(outcome.head.may_have_run == (outcome.head.call == 2));
     }
@@ -334,7 +247,7 @@ TEST_CASE("N4: calls and outcomes outlive a server that restarts", "[remote][N4]
   });
 }
 
-TEST_CASE("N6: a node that drains offers nothing, and is done when its last lease is", "[remote]") {
+TEST_CASE("N6: a node that drains offers nothing, and is done when its last lease is", "[remote][N6]") {
   using namespace remote_node;
   on_node([](Stage& stage) -> Task<> {
     Tester& tester = stage.tester;
@@ -344,13 +257,13 @@ TEST_CASE("N6: a node that drains offers nothing, and is done when its last leas
     (void)tester.call(id_of("remote_node::twice"), 4);
     co_await until(stage.loop, [&] { return tester.outcomes.size() == 1; });
     CHECK_FALSE(drained);
-    tester.lease->end();
-    tester.flush();
+    tester.end_lease();
     co_await until(stage.loop, [&] { return drained; });
     tester.offer = 0;
     tester.want();
-    co_await until(stage.loop, [&] { return stage.node.offers().wants() == 1; });
+    co_await until(stage.loop, [&] { return tester.nobody_listened == 1; });
     CHECK(tester.offer == 0);
+    CHECK(stage.node.offers().wants() == 0);
   });
 }
 

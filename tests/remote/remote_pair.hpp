@@ -40,6 +40,7 @@ class TestNode {
     node_ = std::make_shared<detail::remote::NodeCore>(loop_core, detail::Access::core(manager_), options, instance_);
     bus_ = detail::nats::Connection::make(loop_core, {.servers = servers_, .name = name_}, *node_);
     node_->attach(*bus_);
+    node_->lend();
   }
   // As its process dies: nobody is told.
   void close() noexcept {

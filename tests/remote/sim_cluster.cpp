@@ -27,6 +27,7 @@ SimCluster::Node::Node(SimCluster& cluster, const std::string& name, std::size_t
   core = std::make_shared<detail::remote::NodeCore>(cluster.scheduler, manager, of_node, instance);
   bus = cluster.server.connect(name, *core);
   core->attach(*bus);
+  core->lend();
 }
 
 SimCluster::Node::~Node() { die(); }

@@ -1,0 +1,68 @@
+// Node in a build without OpenSSL: what it can say is that it is missing.
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "base/check.hpp"
+#include "base/leak.hpp"
+#include "lease/options_check.hpp"
+#include "leasepool/node.hpp"
+#include "loop/deferred.hpp"
+#include "loop/loop_core.hpp"
+
+namespace leasepool {
+
+namespace detail {
+
+class NodeService {
+ public:
+  explicit NodeService(std::shared_ptr<LoopCore> loop) noexcept : loop_(std::move(loop)) {}
+  [[nodiscard]] LoopCore& loop() const noexcept { return *loop_; }
+
+ private:
+  const std::shared_ptr<LoopCore> loop_;
+};
+
+void check_node_thread(const NodeService& node, const char* verb) { node.loop().check_thread(verb); }
+
+void start_node(const std::shared_ptr<NodeService>& node, DoneCallback done) {
+  check_node_thread(*node, "start");
+  auto notice = std::make_unique<Notice<void>>(std::move(done));
+  notice->set(failure(Errc::unsupported,
+                      "this leasepool was built without nodes: they need OpenSSL 3, and the build option remote"));
+  node->loop().defer(std::move(notice));
+}
+
+void stop_node(const std::shared_ptr<NodeService>& node, bool /*force*/, DoneCallback done) {
+  check_node_thread(*node, "stop");
+  auto notice = std::make_unique<Notice<void>>(std::move(done));
+  notice->set({});
+  node->loop().defer(std::move(notice));
+}
+
+}  // namespace detail
+
+Node::Node(Loop& loop, RemoteOptions /*remote*/, ManagerOptions local)
+    : loop_(detail::Access::core(loop)),
+      manager_(loop, std::move(local)),
+      core_(std::make_shared<detail::NodeService>(loop_)) {}
+
+Node::~Node() = default;
+
+void Node::start_async(detail::DoneCallback done) {
+  detail::check_callback("start_async", done != nullptr);
+  detail::start_node(core_, std::move(done));
+}
+
+void Node::stop_async(bool force, detail::DoneCallback done) {
+  detail::check_callback("stop_async", done != nullptr);
+  detail::stop_node(core_, force, std::move(done));
+}
+
+NodeStats Node::stats() const {
+  NodeStats stats;
+  stats.local = manager_.stats();
+  return stats;
+}
+
+}  // namespace leasepool

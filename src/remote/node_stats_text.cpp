@@ -1,0 +1,109 @@
+// NodeStats as a table for people and as JSON.
+#include <string>
+#include <string_view>
+
+#include "lease/stats_format.hpp"
+#include "lease/text.hpp"
+#include "leasepool/node_stats.hpp"
+
+namespace leasepool {
+
+namespace {
+
+using stats_format::json_array;
+using stats_format::JsonObject;
+using stats_format::line;
+
+std::string number(std::uint64_t value) { return std::to_string(value); }
+
+std::string_view name_of(NodeState state) {
+  switch (state) {
+    case NodeState::stopped: return "stopped";
+    case NodeState::starting: return "starting";
+    case NodeState::running: return "running";
+    case NodeState::draining: return "draining";
+    case NodeState::stopping: break;
+  }
+  return "stopping";
+}
+
+std::string expiry(Duration left) {
+  if (left == Duration::max()) return "never";
+  return left < Duration::zero() ? detail::in_words(-left) + " ago" : "in " + detail::in_words(left);
+}
+
+std::string text_of(const NodeLeaseStats& lease) {
+  return "  lease " + number(lease.lease_id) + " of " + detail::quoted(lease.manager) + "  " +
+         detail::quoted_owner(lease.owner) + ", held " + detail::in_words(lease.age) + ", hard expiry " +
+         expiry(lease.until_hard_expiry) + ", " + number(lease.calls) + " calls, " + number(lease.resends) +
+         " sent again" + (lease.closing ? ", closing" : "") + "\n";
+}
+
+std::string json_of(const NodeLeaseStats& lease) {
+  return JsonObject()
+      .add("lease_id", number(lease.lease_id))
+      .add("owner", lease.owner)
+      .add("manager", lease.manager)
+      .add("age", lease.age)
+      .add("until_hard_expiry", lease.until_hard_expiry)
+      .add("calls", std::uint64_t{lease.calls})
+      .add("resends", lease.resends)
+      .add("closing", lease.closing)
+      .text();
+}
+
+std::string indented(const std::string& text) {
+  std::string result;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size() - 1) + 1;
+    result.append("  ").append(text, at, end - at);
+    at = end;
+  }
+  return result;
+}
+
+}  // namespace
+
+std::string to_text(const NodeStats& stats) {
+  std::string text = "node " + stats.name + " of cluster " + stats.cluster + ", pool " + stats.pool + ": " +
+                     std::string(name_of(stats.state)) + "\n";
+  text += line("server", (stats.connected ? "connected to one of " : "not connected to any of ") + stats.servers +
+                             "; lost " + number(stats.disconnects) + " times" +
+                             (stats.last_problem.empty() ? "" : ", last problem: " + stats.last_problem));
+  if (!stats.address.empty()) text += line("address", stats.address);
+  text += line("lends", number(stats.pools) + " pools at most: " + number(stats.pools_free) + " free, " +
+                            number(stats.pools_on_offer) + " on offer, " + number(stats.leases.size()) + " lent");
+  text += line("managers", number(stats.managers) + " known, " + number(stats.wants) + " wants waiting, " +
+                               number(stats.wants_heard) + " heard, " + number(stats.leases_granted) + " granted");
+  text += line("messages", number(stats.refused_messages) + " refused, " + number(stats.resends) + " items sent again");
+  for (const NodeLeaseStats& lease : stats.leases) text += text_of(lease);
+  return text + indented(to_text(stats.local));
+}
+
+std::string to_json(const NodeStats& stats) {
+  return JsonObject()
+      .add("name", stats.name)
+      .add("cluster", stats.cluster)
+      .add("pool", stats.pool)
+      .add("state", name_of(stats.state))
+      .add("instance", number(stats.instance))
+      .add("address", stats.address)
+      .add("servers", stats.servers)
+      .add("connected", stats.connected)
+      .add("last_problem", stats.last_problem)
+      .add("disconnects", stats.disconnects)
+      .add("pools", std::uint64_t{stats.pools})
+      .add("pools_free", std::uint64_t{stats.pools_free})
+      .add("pools_on_offer", std::uint64_t{stats.pools_on_offer})
+      .add("managers", std::uint64_t{stats.managers})
+      .add("wants", std::uint64_t{stats.wants})
+      .add("wants_heard", stats.wants_heard)
+      .add("leases_granted", stats.leases_granted)
+      .add("refused_messages", stats.refused_messages)
+      .add("resends", stats.resends)
+      .raw("leases", json_array(stats.leases, [](const NodeLeaseStats& lease) { return json_of(lease); }))
+      .raw("local", to_json(stats.local))
+      .text();
+}
+
+}  // namespace leasepool

@@ -1,0 +1,301 @@
+// The life of a node on a virtual clock: a server in memory, imaginary workers, and a manager that the test plays.
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+#include "leasepool/detail/registry.hpp"
+#include "leasepool/node_stats.hpp"
+#include "nats/memory_bus.hpp"
+#include "remote/failure.hpp"
+#include "remote/node_service.hpp"
+#include "remote/played_manager.hpp"
+#include "sim/sim_pool.hpp"
+#include "sim/sim_scheduler.hpp"
+
+namespace node_service {
+
+using namespace std::chrono_literals;
+using namespace leasepool;
+using detail::remote::CloseReason;
+using detail::remote::ProblemLog;
+using test::PlayedManager;
+
+std::uint64_t works(std::uint64_t value) { return value; }
+
+// A node with one pool of two workers, its server, and a manager.
+struct Stage {
+  explicit Stage(ManagerOptions options = {}) {
+    options.max_pools = 1;
+    options.workers_per_pool = 2;
+    options.worker_start_timeout = 3s;
+    options.stop_timeout = 5s;
+    options.log = [this](const LogRecord& record) { lines.emplace_back(record.text); };
+    world.next_run_time = [this] { return run_time; };
+    manager = std::make_shared<detail::ManagerCore>(scheduler, options, [this](const auto&) {
+      auto pool = std::make_shared<test::SimPool>(*scheduler, world, 2);
+      world.pools.push_back(pool);
+      return pool;
+    });
+    node = std::make_shared<detail::NodeService>(
+        scheduler, manager, RemoteOptions{.servers = "nats://memory"}, "here",
+        [this](detail::nats::BusOwner& owner) { return node_bus = server.connect("node", owner); });
+  }
+  Stage(const Stage&) = delete;
+  Stage& operator=(const Stage&) = delete;
+  ~Stage() {
+    node->shut_down();
+    node.reset();
+    manager->shut_down();
+    if (tester_bus) tester_bus->close();
+    scheduler->run_until_idle();
+  }
+
+  void start() {
+    node->start([this](const Result<void>& result) { started = result; });
+  }
+  void stop(bool force = false) {
+    node->stop(force, [this](const Result<void>& result) { stopped = result; });
+  }
+  void start_and_lease(Duration hard_expiry = 1h) {
+    start();
+    tester_bus = server.connect("tester", tester);
+    tester.attach(*tester_bus);
+    scheduler->advance(10ms);
+    REQUIRE(started.has_value());
+    REQUIRE(started->has_value());
+    tester.node_subject = node->stats().address;
+    tester.node = node->stats().instance;
+    tester.want();
+    scheduler->advance(10ms);
+    REQUIRE(tester.offer != 0);
+    tester.take_it(hard_expiry);
+    scheduler->advance(10ms);
+    REQUIRE(tester.granted);
+  }
+  // A manager that is there says so now and then.
+  void advance(Duration by) {
+    for (Duration done{}; done < by; done += 100ms) {
+      if (tester.lease) tester.lease->want_marks();
+      tester.flush();
+      scheduler->advance(100ms);
+    }
+  }
+  [[nodiscard]] NodeState state() const { return node->stats().state; }
+  [[nodiscard]] std::size_t lines_with(const std::string& text) const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(lines, [&](const std::string& line) { return line.find(text) != std::string::npos; }));
+  }
+
+  std::shared_ptr<test::SimScheduler> scheduler = std::make_shared<test::SimScheduler>();
+  Duration run_time = 1ms;
+  test::SimWorld world;
+  std::vector<std::string> lines;
+  detail::nats::MemoryServer server{*scheduler};
+  std::shared_ptr<detail::nats::MemoryBus> node_bus;
+  std::shared_ptr<detail::ManagerCore> manager;
+  std::shared_ptr<detail::NodeService> node;
+  PlayedManager tester;
+  std::shared_ptr<detail::nats::MemoryBus> tester_bus;
+  std::optional<Result<void>> started;
+  std::optional<Result<void>> stopped;
+};
+
+}  // namespace node_service
+
+LEASEPOOL_REGISTER(node_service::works);
+
+TEST_CASE("N6: a node that starts says what its server is wrong with, leaves nothing, and can start again",
+          "[remote][N6]") {
+  using namespace node_service;
+  Stage stage;
+  stage.server.set_down();
+  stage.start();
+  stage.scheduler->advance(2900ms);
+  CHECK_FALSE(stage.started.has_value());
+  stage.scheduler->advance(200ms);
+  REQUIRE(stage.started.has_value());
+  REQUIRE_FALSE(stage.started->has_value());
+  CHECK(stage.started->error().code() == Errc::pool_broken);
+  CHECK(stage.started->error().message() ==
+        "node here: no server has taken it in within worker_start_timeout = 3 s: node: no server answers");
+  CHECK(stage.state() == NodeState::stopped);
+  CHECK(stage.manager->total() == 0);
+  CHECK(stage.scheduler->nothing_comes());
+  CHECK(stage.lines_with("no server answers") == 1);  // for many attempts
+
+  stage.server.set_up();
+  stage.started.reset();
+  stage.start_and_lease();
+  CHECK(stage.state() == NodeState::running);
+  CHECK(stage.node->stats().leases.size() == 1);
+}
+
+TEST_CASE("N6: a node that is stopped while it starts has its start fail", "[remote][N6]") {
+  using namespace node_service;
+  Stage stage;
+  stage.world.next_start_delay = [] { return Duration(1s); };
+  const bool server_is_there = GENERATE(false, true);
+  if (!server_is_there) stage.server.set_down();
+  stage.start();
+  stage.scheduler->advance(500ms);
+  CHECK(stage.state() == NodeState::starting);
+  stage.stop();
+  stage.scheduler->advance(5s);
+  REQUIRE(stage.started.has_value());
+  REQUIRE_FALSE(stage.started->has_value());
+  CHECK(stage.started->error().code() == Errc::cancelled);
+  REQUIRE(stage.stopped.has_value());
+  CHECK(stage.scheduler->nothing_comes());
+}
+
+TEST_CASE("N6: workers that cannot be made fail the start of a node", "[remote][N6]") {
+  using namespace node_service;
+  Stage stage;
+  stage.world.next_start_fails = [] { return true; };
+  stage.start();
+  stage.scheduler->advance(1s);
+  REQUIRE(stage.started.has_value());
+  REQUIRE_FALSE(stage.started->has_value());
+  CHECK(stage.started->error().message() == "simulated");
+  CHECK(stage.state() == NodeState::stopped);
+  CHECK(stage.node_bus->state() == detail::nats::BusState::closed);
+}
+
+TEST_CASE("N6: a node drains: it lends no more, and stops when its last lease has ended", "[remote][N6]") {
+  using namespace node_service;
+  Stage stage;
+  const auto how = GENERATE(0, 1, 2);
+  stage.start_and_lease(how == 1 ? 10s : 1h);
+  stage.stop();
+  stage.advance(5s);
+  CHECK(stage.state() == NodeState::draining);
+  CHECK_FALSE(stage.stopped.has_value());
+  (void)stage.tester.call(detail::function_id("node_service::works"), 1);
+  stage.advance(1s);
+  CHECK(stage.tester.outcomes.size() == 1);
+  if (how == 0) stage.tester.end_lease();             // its manager gives it back
+  if (how == 2) stage.tester_bus->set_cut_off(true);  // or is not heard any more
+  stage.advance(12s);
+  REQUIRE(stage.stopped.has_value());
+  CHECK(stage.state() == NodeState::stopped);
+  CHECK(stage.manager->total() == 0);
+  CHECK(stage.lines_with("1 are left") == 1);
+}
+
+TEST_CASE("N6: a node that is stopped by force gives what runs stop_timeout, and tells how each call ended",
+          "[remote][N6]") {
+  using namespace node_service;
+  Stage stage;
+  stage.start_and_lease();
+  stage.run_time = GENERATE(Duration(1s), Duration(1h));
+  const bool ends_in_time = stage.run_time < 1min;
+  for (int i = 0; i < 3; ++i) (void)stage.tester.call(detail::function_id("node_service::works"), 1);
+  stage.advance(100ms);
+  if (GENERATE(false, true)) {
+    stage.stop();
+    stage.advance(200ms);
+  }
+  stage.stop(true);
+  stage.advance(4500ms);
+  CHECK(stage.stopped.has_value() == ends_in_time);
+  stage.advance(2s);
+  REQUIRE(stage.stopped.has_value());
+  CHECK(stage.tester.closed == CloseReason::stopped);
+  REQUIRE(stage.tester.outcomes.size() == 3);
+  int cancelled = 0;
+  for (const auto& outcome : stage.tester.outcomes) {
+    if (outcome.head.kind == detail::remote::OutcomeKind::value) continue;
+    ++cancelled;
+    CHECK(detail::remote::get_failure(outcome.bytes).code() == Errc::cancelled);
+  }
+  CHECK(cancelled == (ends_in_time ? 1 : 3));  // there was no worker for one of them
+}
+
+TEST_CASE("N6: a forced stop ends also where nobody says that he has heard it", "[remote][N6]") {
+  using namespace node_service;
+  Stage stage;
+  stage.start_and_lease();
+  stage.run_time = 1h;
+  (void)stage.tester.call(detail::function_id("node_service::works"), 1);
+  stage.advance(100ms);
+  stage.tester_bus->set_cut_off(true);
+  stage.stop(true);
+  stage.scheduler->advance(6500ms);  // stop_timeout and what is given to managers
+  REQUIRE(stage.stopped.has_value());
+  CHECK(stage.state() == NodeState::stopped);
+}
+
+TEST_CASE("N6: a node that is started while it stops starts anew, as another instance", "[remote][N6]") {
+  using namespace node_service;
+  Stage stage;
+  stage.start_and_lease();
+  const std::uint64_t before = stage.node->stats().instance;
+  stage.stop();
+  stage.started.reset();
+  stage.start();
+  stage.advance(200ms);
+  CHECK_FALSE(stage.started.has_value());
+  stage.tester.end_lease();
+  stage.advance(200ms);
+  REQUIRE(stage.stopped.has_value());
+  REQUIRE(stage.started.has_value());
+  CHECK(stage.started->has_value());
+  CHECK(stage.node->stats().instance != before);
+}
+
+TEST_CASE("N4: a node logs that its server is lost and there again, once for many attempts", "[remote]") {
+  using namespace node_service;
+  Stage stage;
+  stage.start_and_lease();
+  stage.server.set_down();
+  stage.scheduler->advance(4s);
+  CHECK_FALSE(stage.node->stats().connected);
+  stage.server.set_up();
+  stage.scheduler->advance(1s);
+  const NodeStats stats = stage.node->stats();
+  CHECK(stats.connected);
+  CHECK(stats.disconnects == 1);
+  CHECK(stats.leases.size() == 1);
+  CHECK(stage.lines_with("node: no server answers") == 1);
+  CHECK(stage.lines_with("there again") == 1);
+}
+
+TEST_CASE("problems are news once a minute, and no more of them are remembered than there is room for", "[remote]") {
+  using namespace node_service;
+  ProblemLog log;
+  const TimePoint start{1h};
+  CHECK(log.is_news("refused", start));
+  CHECK(log.is_news("silent", start + 1s));
+  CHECK_FALSE(log.is_news("refused", start + 59s));
+  CHECK(log.is_news("refused", start + 60s));
+  CHECK_FALSE(log.is_news("silent", start + 60s));
+  for (std::size_t i = 0; i < ProblemLog::kMost; ++i) CHECK(log.is_news(std::to_string(i), start + 61s));
+  CHECK(log.is_news("refused", start + 61s));  // forgotten for the others
+}
+
+TEST_CASE("N6: what a node says of itself, as values, for people and as JSON", "[remote][N6]") {
+  using namespace node_service;
+  Stage stage;
+  stage.start_and_lease();
+  const NodeStats stats = stage.node->stats();
+  CHECK(stats.name == "here");
+  CHECK(stats.wants_heard == 1);
+  CHECK(stats.leases_granted == 1);
+  CHECK(stats.pools == 1);
+  CHECK(stats.pools_free == 0);
+  REQUIRE(stats.leases.size() == 1);
+  CHECK(stats.leases[0].owner == "tester");
+  CHECK(stats.leases[0].manager == "tester.77");
+  CHECK(stats.leases[0].lease_id == PlayedManager::kLease);
+  const std::string text = to_text(stats);
+  CHECK(text.starts_with("node here of cluster default, pool default: running\n"));
+  CHECK(text.find("1 pools at most: 0 free, 0 on offer, 1 lent") != std::string::npos);
+  CHECK(text.find("  lease 5 of \"tester.77\"  \"tester\", held") != std::string::npos);
+  const std::string json = to_json(stats);
+  CHECK(json.starts_with(R"({"name":"here","cluster":"default","pool":"default","state":"running","instance":")"));
+  CHECK(json.find(R"("leases":[{"lease_id":"5","owner":"tester","manager":"tester.77",)") != std::string::npos);
+  CHECK(json.find(R"("local":{"manager":"leasepool")") != std::string::npos);
+}
