@@ -1,0 +1,4 @@
+// toml++, as this program uses it.
+#pragma once
+
+#include <toml++/toml.h>
