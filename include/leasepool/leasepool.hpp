@@ -24,6 +24,7 @@
 #include "leasepool/loop_engine.hpp"
 #include "leasepool/manager.hpp"
 #include "leasepool/node.hpp"
+#include "leasepool/node_info.hpp"
 #include "leasepool/node_stats.hpp"
 #include "leasepool/options.hpp"
 #include "leasepool/pending.hpp"

@@ -50,6 +50,9 @@ enum class FrameType : std::uint32_t {
   busy = 19,     // node: it has no free pool for a want that does not wait; BusyBody
   // How long the way is.
   echo = 20,  // manager; and the node returns it as it is
+  // Which nodes there are.
+  who = 21,   // anybody, to all nodes
+  here = 22,  // node: NodeInfo (info_body.hpp)
   // That there is one more to ask.
   join = 23,  // node, to all managers: it lends pools from now on; OfferBody
   // That it stops when its leases have ended.

@@ -13,8 +13,8 @@
 #include "base/leak.hpp"
 #include "lease/options_check.hpp"
 #include "loop/loop_core.hpp"
-#include "nats/connection.hpp"
 #include "pool/pool.hpp"
+#include "remote/connection_options.hpp"
 #include "remote/node_service.hpp"
 
 namespace leasepool {
@@ -38,16 +38,6 @@ std::string node_name() {
       },
       '-');
   return host + "-" + std::to_string(::getpid());
-}
-
-nats::ConnectionOptions connection_options(const RemoteOptions& options, const std::string& name) {
-  return {.servers = options.servers,
-          .user = options.user,
-          .credentials_file = options.credentials_file,
-          .ca_file = options.ca_file,
-          .cert_file = options.cert_file,
-          .key_file = options.key_file,
-          .name = "leasepool node " + name};
 }
 
 void check_on_thread(const NodeService& node, const char* verb) {
@@ -95,7 +85,8 @@ Node::Node(Loop& loop, RemoteOptions remote, ManagerOptions local)
   const std::string name = detail::node_name();
   core_ = std::make_shared<detail::NodeService>(
       loop_, detail::Access::core(manager_), remote, name,
-      [loop_core = loop_.get(), options = detail::connection_options(remote, name)](detail::nats::BusOwner& owner) {
+      [loop_core = loop_.get(),
+       options = detail::remote::connection_options(remote, "node " + name)](detail::nats::BusOwner& owner) {
         return detail::nats::Connection::make(loop_core->shared_from_this(), options, owner);
       });
   loop_->attach(*core_);

@@ -69,6 +69,8 @@ class NodeCore final : public nats::BusOwner, public std::enable_shared_from_thi
   // Messages that were none of ours, or broke the protocol.
   [[nodiscard]] std::uint64_t refused_messages() const noexcept { return refused_; }
   [[nodiscard]] std::uint64_t instance() const noexcept { return instance_; }
+  // Of the functions, as functions_build() has it.
+  [[nodiscard]] std::uint64_t build() const noexcept { return build_; }
   [[nodiscard]] std::string address() const { return node_subject(options_.cluster, options_.name, instance_); }
 
   void bus_connected() override;

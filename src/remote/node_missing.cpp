@@ -2,17 +2,28 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/check.hpp"
 #include "base/leak.hpp"
 #include "lease/options_check.hpp"
 #include "leasepool/node.hpp"
+#include "leasepool/node_info.hpp"
 #include "loop/deferred.hpp"
 #include "loop/loop_core.hpp"
 
 namespace leasepool {
 
 namespace detail {
+
+namespace {
+
+std::unexpected<Error> missing() {
+  return failure(Errc::unsupported,
+                 "this leasepool was built without nodes: they need OpenSSL 3, and the build option remote");
+}
+
+}  // namespace
 
 class NodeService {
  public:
@@ -28,8 +39,7 @@ void check_node_thread(const NodeService& node, const char* verb) { node.loop().
 void start_node(const std::shared_ptr<NodeService>& node, DoneCallback done) {
   check_node_thread(*node, "start");
   auto notice = std::make_unique<Notice<void>>(std::move(done));
-  notice->set(failure(Errc::unsupported,
-                      "this leasepool was built without nodes: they need OpenSSL 3, and the build option remote"));
+  notice->set(missing());
   node->loop().defer(std::move(notice));
 }
 
@@ -40,7 +50,25 @@ void stop_node(const std::shared_ptr<NodeService>& node, bool /*force*/, DoneCal
   node->loop().defer(std::move(notice));
 }
 
+void check_ask_nodes(const LoopCore& loop, const RemoteOptions& /*remote*/, Duration /*wait*/) {
+  loop.check_thread("ask_nodes");
+}
+
+void ask_nodes(const std::shared_ptr<LoopCore>& loop, const RemoteOptions& /*remote*/, Duration /*wait*/,
+               NodesCallback done) {
+  auto notice = std::make_unique<Notice<std::vector<NodeInfo>>>(std::move(done));
+  notice->set(missing());
+  loop->defer(std::move(notice));
+}
+
 }  // namespace detail
+
+void ask_nodes_async(Loop& loop, const RemoteOptions& remote, TimeSpan wait, detail::NodesCallback done) {
+  const auto& core = detail::Access::core(loop);
+  detail::check_ask_nodes(*core, remote, wait);
+  detail::check_callback("ask_nodes_async", done != nullptr);
+  detail::ask_nodes(core, remote, wait, std::move(done));
+}
 
 Node::Node(Loop& loop, RemoteOptions /*remote*/, ManagerOptions local)
     : loop_(detail::Access::core(loop)),

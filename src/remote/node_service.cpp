@@ -9,6 +9,8 @@
 #include "base/check.hpp"
 #include "base/clock.hpp"
 #include "base/in_words.hpp"
+#include "shared/build_id.hpp"
+#include "shared/registry.hpp"
 
 namespace leasepool::detail {
 
@@ -97,6 +99,8 @@ void NodeService::connect() {
         scheduler_, manager_, node_options(remote_, name_, manager_->options().max_payload), new_instance());
     bus_ = make_bus_(*this);
     node_->attach(*bus_);
+    presence_ = std::make_unique<remote::Presence>(*scheduler_, *bus_, remote_.cluster, remote_.pool, node_->instance(),
+                                                   [this] { return info(); });
   } catch (const std::bad_alloc&) {
     start_failed(Error::out_of_memory());
   } catch (const std::exception& failed) {  // no random number, no thread
@@ -131,6 +135,7 @@ void NodeService::workers_started(const Result<void>& result) {
   if (state_ != NodeState::starting) return;  // it was stopped meanwhile
   if (!result) return start_failed(result.error());
   enter(NodeState::running);
+  started_ = scheduler_->now();
   node_->lend();
   log(LogLevel::info, [this] { return "lends its pools; managers reach it at " + node_->address(); });
   start_callbacks_.tell(*scheduler_, {});
@@ -214,6 +219,7 @@ void NodeService::close_bus() noexcept {
   connected_ = false;
   if (node_) node_->close();
   if (bus_) bus_->close();
+  presence_.reset();
   node_.reset();
   bus_.reset();
 }
@@ -291,8 +297,34 @@ NodeStats NodeService::stats() const {
   stats.disconnects = disconnects_;
   stats.pools = manager_->options().max_pools;
   if (node_) node_->add_stats(stats);
+  if (presence_) stats.refused_messages += presence_->refused();
   stats.local = manager_->stats();
   return stats;
+}
+
+NodeInfo NodeService::info() const {
+  const ManagerOptions& own = manager_->options();
+  NodeStats stats;
+  if (node_) node_->add_stats(stats);
+  NodeInfo info{.name = name_,
+                .instance = stats.instance,
+                .version = LEASEPOOL_VERSION,
+                .build = node_ && node_->build() != 0 ? build_text(node_->build()) : std::string(),
+                .state = state_,
+                .up_for = state_ == NodeState::starting ? Duration{} : scheduler_->now() - started_,
+                .backend = own.backend,
+                .pools = own.max_pools,
+                .pools_free = stats.pools_free,
+                .workers_per_pool = own.workers_per_pool,
+                .wants = stats.wants,
+                .catalogue = catalogue_hash(),
+                .functions = function_names(),
+                .leases_count = stats.leases.size()};
+  info.functions_count = info.functions.size();
+  for (NodeLeaseStats& lease : stats.leases) {
+    info.leases.push_back({.owner = std::move(lease.owner), .manager = std::move(lease.manager), .age = lease.age});
+  }
+  return info;
 }
 
 }  // namespace leasepool::detail

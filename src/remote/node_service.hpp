@@ -11,6 +11,7 @@
 
 #include "base/log.hpp"
 #include "lease/manager_core.hpp"
+#include "leasepool/node_info.hpp"
 #include "leasepool/node_stats.hpp"
 #include "leasepool/remote_options.hpp"
 #include "loop/deferred.hpp"
@@ -20,6 +21,7 @@
 #include "nats/bus.hpp"
 #include "pool/log_queue.hpp"
 #include "remote/node_core.hpp"
+#include "remote/presence.hpp"
 #include "remote/problem_log.hpp"
 
 namespace leasepool::detail {
@@ -45,6 +47,8 @@ class NodeService final : public nats::BusOwner, public LoopClient, public std::
   void loop_closing() noexcept override { shut_down(); }
 
   [[nodiscard]] NodeStats stats() const;
+  // What it answers to who asks which nodes there are.
+  [[nodiscard]] NodeInfo info() const;
   [[nodiscard]] Scheduler& scheduler() const noexcept { return *scheduler_; }
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
@@ -88,6 +92,8 @@ class NodeService final : public nats::BusOwner, public LoopClient, public std::
   NodeState state_ = NodeState::stopped;
   std::shared_ptr<remote::NodeCore> node_;  // while it is not stopped
   std::shared_ptr<nats::Bus> bus_;
+  std::unique_ptr<remote::Presence> presence_;  // while there is the bus
+  TimePoint started_{};
   bool connected_ = false;
   bool was_connected_ = false;  // since the start
   bool manager_stopped_ = false;

@@ -1,10 +1,10 @@
 // NodeStats as a table for people and as JSON.
 #include <string>
-#include <string_view>
 
 #include "lease/stats_format.hpp"
 #include "lease/text.hpp"
 #include "leasepool/node_stats.hpp"
+#include "remote/node_state_name.hpp"
 
 namespace leasepool {
 
@@ -15,17 +15,6 @@ using stats_format::JsonObject;
 using stats_format::line;
 
 std::string number(std::uint64_t value) { return std::to_string(value); }
-
-std::string_view name_of(NodeState state) {
-  switch (state) {
-    case NodeState::stopped: return "stopped";
-    case NodeState::starting: return "starting";
-    case NodeState::running: return "running";
-    case NodeState::draining: return "draining";
-    case NodeState::stopping: break;
-  }
-  return "stopping";
-}
 
 std::string expiry(Duration left) {
   if (left == Duration::max()) return "never";
@@ -66,7 +55,7 @@ std::string indented(const std::string& text) {
 
 std::string to_text(const NodeStats& stats) {
   std::string text = "node " + stats.name + " of cluster " + stats.cluster + ", pool " + stats.pool + ": " +
-                     std::string(name_of(stats.state)) + "\n";
+                     std::string(detail::remote::name_of(stats.state)) + "\n";
   text += line("server", (stats.connected ? "connected to one of " : "not connected to any of ") + stats.servers +
                              "; lost " + number(stats.disconnects) + " times" +
                              (stats.last_problem.empty() ? "" : ", last problem: " + stats.last_problem));
@@ -85,7 +74,7 @@ std::string to_json(const NodeStats& stats) {
       .add("name", stats.name)
       .add("cluster", stats.cluster)
       .add("pool", stats.pool)
-      .add("state", name_of(stats.state))
+      .add("state", detail::remote::name_of(stats.state))
       .add("instance", number(stats.instance))
       .add("address", stats.address)
       .add("servers", stats.servers)

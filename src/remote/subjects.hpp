@@ -26,6 +26,11 @@ namespace leasepool::detail::remote {
   return "lp.v1." + cluster + "." + pool + ".join";
 }
 
+// Where nodes hear who asks which there are.
+[[nodiscard]] inline std::string who_subject(const std::string& cluster, const std::string& pool) {
+  return "lp.v1." + cluster + "." + pool + ".who";
+}
+
 // Where managers of a cluster listen begins so.
 [[nodiscard]] inline std::string managers_prefix(const std::string& cluster) { return "lp.v1." + cluster + ".c."; }
 

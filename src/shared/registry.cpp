@@ -332,6 +332,13 @@ std::uint64_t functions_build() noexcept {
   }
 }
 
+std::vector<std::string> function_names() {
+  std::vector<std::string> names;
+  registry().for_each_live([&](const KnownFunction& known) { names.emplace_back(known.name); });
+  std::ranges::sort(names);
+  return names;
+}
+
 void check_registry() { registry().check(); }
 
 Error unregistered_function_error(std::string_view type) {

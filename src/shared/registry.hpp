@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "leasepool/detail/registry.hpp"
 #include "leasepool/error.hpp"
@@ -19,6 +21,9 @@ std::uint64_t catalogue_hash() noexcept;
 // A hash of the build ids of the files that registered functions are in, of the program's own where there are none; 0
 // where one has no build id, or there is no memory to find out. Any thread.
 std::uint64_t functions_build() noexcept;
+
+// Of all functions that are registered now, in order. Any thread. Throws std::bad_alloc.
+std::vector<std::string> function_names();
 
 // Throws LeasePoolError naming both functions when two share an id or an address, std::bad_alloc when there was no
 // memory to register all. After it there may be workers, which have what was registered until then: what is registered

@@ -50,7 +50,7 @@ struct NoManager final : ManagerLeaseSink {
 
 }  // namespace remote_frames
 
-TEST_CASE("N8: a message has its frames, in their order", "[remote]") {
+TEST_CASE("N8: a message has its frames, in their order", "[remote][N8]") {
   using namespace remote_frames;
   MessageWriter writer(17, 18);
   CHECK(writer.empty());
@@ -73,7 +73,7 @@ TEST_CASE("N8: a message has its frames, in their order", "[remote]") {
   CHECK(writer.empty());
 }
 
-TEST_CASE("N8: what is no message, or ends too early, is refused", "[remote]") {
+TEST_CASE("N8: what is no message, or ends too early, is refused", "[remote][N8]") {
   using namespace remote_frames;
   CHECK_THROWS_AS(MessageReader({}), DecodeError);
   CHECK_THROWS_AS(MessageReader(bytes_of("HTTP/1.1 400 Bad Request")), DecodeError);
@@ -84,14 +84,14 @@ TEST_CASE("N8: what is no message, or ends too early, is refused", "[remote]") {
     CHECK_THROWS_AS(reader.next(), DecodeError);
   }
   std::vector<std::byte> of_unknown_type(writer.bytes().begin(), writer.bytes().end());
-  for (const int type : {0, static_cast<int>(kLastFrameType) + 1, 255}) {
+  for (const std::uint32_t type : {0U, kLastFrameType + 1, 255U}) {
     of_unknown_type[kMessageHeaderSize + 4] = static_cast<std::byte>(type);
     MessageReader reader(of_unknown_type);
     CHECK_THROWS_AS(reader.next(), DecodeError);
   }
 }
 
-TEST_CASE("N8: bodies are what was put into them, and nothing else", "[remote]") {
+TEST_CASE("N8: bodies are what was put into them, and nothing else", "[remote][N8]") {
   using namespace remote_frames;
   Bytes bytes;
   put(bytes, OutcomeHead{.call = 7, .kind = OutcomeKind::exception, .may_have_run = false, .ran_for = Duration(99)});
@@ -178,7 +178,7 @@ TEST_CASE("N3: a failure crosses with all that is known of it, and what is none 
 
 // Each end gets frames that are well formed as such, with random numbers and bodies, among some that are right: it
 // takes them, drops them or refuses them.
-TEST_CASE("N8: neither end of a lease breaks by what the other sends", "[remote]") {
+TEST_CASE("N8: neither end of a lease breaks by what the other sends", "[remote][N8]") {
   using namespace remote_frames;
   std::mt19937_64 random(8);
   const auto pick = [&](std::uint64_t below) {

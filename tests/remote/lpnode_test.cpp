@@ -226,7 +226,7 @@ TEST_CASE("N6: lpnode goes through TLS with a certificate and a password from a 
 }
 
 TEST_CASE("N8: with the example's configuration of a server, each user may do what its part needs, and no more",
-          "[remote]") {
+          "[remote][N8]") {
   using namespace lpnode_process;
   if (!has_nats_server()) return;
   std::string text = text_of(LEASEPOOL_NATS_CONF);
@@ -253,6 +253,17 @@ TEST_CASE("N8: with the example's configuration of a server, each user may do wh
   (void)caller.call("square", 3);
   REQUIRE(caller.hears(1));
   CHECK(caller.manager.refusals.empty());
+
+  const RemoteOptions watcher{.servers = server.url(), .user = "watcher", .credentials_file = server.path("WATCHER")};
+  const auto watch = [&](Loop& on) -> Task<std::vector<NodeInfo>> {
+    auto asking = ask_nodes(on, watcher);
+    co_return co_await asking;
+  };
+  const std::vector<NodeInfo> nodes = loop.block_on(watch(loop));
+  REQUIRE(nodes.size() == 1);
+  CHECK(nodes[0].pools_free == 0);
+  REQUIRE(nodes[0].leases.size() == 1);
+  CHECK(nodes[0].leases[0].owner == "tester");
 
   // What each of them is refused.
   const auto refused = [&](const std::string& user, const std::string& part, const std::string& verb,

@@ -281,7 +281,8 @@ TEST_CASE("N7: a node offers nothing to who wants another build", "[remote][N7]"
   });
 }
 
-TEST_CASE("N8: what is not for a node, or breaks the protocol, is dropped and counted, or ends the lease", "[remote]") {
+TEST_CASE("N8: what is not for a node, or breaks the protocol, is dropped and counted, or ends the lease",
+          "[remote][N8]") {
   using namespace remote_node;
   on_node([](Stage& stage) -> Task<> {
     Tester& tester = stage.tester;

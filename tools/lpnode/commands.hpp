@@ -1,6 +1,9 @@
 // What the command line can ask for.
 #pragma once
 
+#include <leasepool/duration.hpp>
+
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -20,5 +23,15 @@ struct RunOptions {
 // Lends pools until a signal ends it. The program has one thread, and leasepool::init() was not called yet. Throws what
 // is to be told to the user.
 int run(const RunOptions& options);
+
+struct StatusOptions {
+  std::string config;
+  std::string pool;  // instead of the configuration's, unless it is empty
+  leasepool::Duration wait = std::chrono::milliseconds(500);
+  bool json = false;
+};
+
+// Prints which nodes there are; fails where there is none. Throws what is to be told to the user.
+int status(const StatusOptions& options);
 
 }  // namespace lpnode

@@ -4,12 +4,17 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
-#include <functional>
+#include <string>
 
 #include "commands.hpp"
 #include "config.hpp"
+#include "units.hpp"
 
 namespace {
+
+CLI::Option* add_config(CLI::App& app, std::string& into) {
+  return app.add_option("--config", into, "The configuration, in TOML: see lpnode(1)")->type_name("FILE");
+}
 
 int run(int argc, char** argv) {
   CLI::App app("Lends pools of worker processes that run the functions of a library to managers on other machines, "
@@ -22,16 +27,30 @@ int run(int argc, char** argv) {
   app.add_option("--load", options.load, "A library with functions, as dlopen(3) finds it; may be given again")
       ->type_name("FILE")
       ->allow_extra_args(false);
-  app.add_option("--config", options.config, "The configuration, in TOML: see lpnode(1)")
-      ->type_name("FILE")
-      ->required();
+  add_config(app, options.config);
   app.add_flag("--check", options.check, "Only check the configuration and the libraries, and end");
+
+  lpnode::StatusOptions asked;
+  CLI::App* const status = app.add_subcommand("status", "Print which nodes there are, and what each has lent");
+  add_config(*status, asked.config)->required();
+  status->add_option("--pool", asked.pool, "Ask the nodes of this pool, not of the configuration's")->type_name("NAME");
+  status->add_option("--wait", "Wait so long for answers, as '500 ms', which is the default")
+      ->type_name("DURATION")
+      ->each([&](const std::string& text) {
+        const auto wait = lpnode::parse_duration(text);
+        if (!wait || *wait <= leasepool::Duration::zero()) {
+          throw CLI::ValidationError("--wait", "'" + text + "' will not do: give a duration, as '500 ms' or '2 s'");
+        }
+        asked.wait = *wait;
+      });
+  status->add_flag("--json", asked.json, "Print a JSON array instead of a table");
   try {
     app.parse(argc, argv);
+    if (!*status && options.config.empty()) throw CLI::RequiredError("--config");
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? lpnode::kSuccess : lpnode::kUsage;
   }
-  return lpnode::run(options);
+  return *status ? lpnode::status(asked) : lpnode::run(options);
 }
 
 }  // namespace
