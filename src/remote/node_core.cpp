@@ -25,6 +25,12 @@ constexpr Duration kRetry = std::chrono::milliseconds(10);
 
 constexpr std::size_t kMessage = std::size_t{192} << 10;
 
+// While a manager cannot be reached, calls end that ran or were sent ahead: twice as many as run at once, and what a
+// window has of short ones. More outcomes than that has nobody who is there.
+std::size_t most_kept(const LeaseLimits& limits, std::size_t workers) noexcept {
+  return limits.max_payload > SIZE_MAX / 4 / workers ? SIZE_MAX / 2 : 2 * workers * limits.max_payload + limits.window;
+}
+
 }  // namespace
 
 NodeCore::NodeCore(std::shared_ptr<Scheduler> scheduler, std::shared_ptr<ManagerCore> manager, NodeOptions options,
@@ -32,7 +38,8 @@ NodeCore::NodeCore(std::shared_ptr<Scheduler> scheduler, std::shared_ptr<Manager
     : scheduler_(std::move(scheduler)),
       manager_(std::move(manager)),
       options_(std::move(options)),
-      instance_(instance) {}
+      instance_(instance),
+      max_kept_(most_kept(options_.limits, manager_->options().workers_per_pool)) {}
 
 void NodeCore::attach(nats::Bus& bus) {
   timer_.keep();
@@ -48,18 +55,19 @@ void NodeCore::attach(nats::Bus& bus) {
 
 void NodeCore::lend() {
   lends_ = true;
+  announce();
   pump_soon();
 }
 
 void NodeCore::bus_connected() {
   announce();
-  for (auto& [manager, peer] : peers_) peer.link.send_again();
+  for (const auto& [manager, peer] : busy_) peer->link.send_again();
   pump_soon();
 }
 
 // Who waits for a pool need not wait for the next time that it asks.
 void NodeCore::announce() noexcept {
-  if (draining_) return;
+  if (!lends_ || bus_->state() != nats::BusState::connected) return;
   try {
     Bytes body;
     put(body, OfferBody{.node = options_.name});
@@ -71,7 +79,7 @@ void NodeCore::announce() noexcept {
 }
 
 void NodeCore::bus_disconnected(const Error& /*reason*/) {
-  for (auto& [manager, peer] : peers_) peer.link.send_again();
+  for (const auto& [manager, peer] : busy_) peer->link.send_again();
 }
 
 // Null for an address where no manager of this cluster listens.
@@ -79,7 +87,7 @@ NodeCore::Peer* NodeCore::peer_of(std::uint64_t manager, std::string_view addres
   if (const auto known = peers_.find(manager); known != peers_.end()) return &known->second;
   if (!address.starts_with(managers_prefix(options_.cluster))) return nullptr;
   if (peers_.size() >= kMaxPeers) {
-    std::erase_if(peers_, [](const auto& peer) { return peer.second.link.leases.empty(); });
+    std::erase_if(peers_, [this](const auto& peer) { return !busy_.contains(peer.first); });
     if (peers_.size() >= kMaxPeers) return nullptr;
   }
   const TimePoint now = scheduler_->now();
@@ -118,16 +126,14 @@ void NodeCore::take_frame(Peer& peer, std::uint64_t from, const Frame& frame, bo
   if (frame.type == FrameType::decline) return offers_.declined(offer);
   if (frame.type == FrameType::take) return take_offer(peer, from, frame);
   if (frame.type == FrameType::echo) return say(peer, {.type = FrameType::echo, .number = frame.number});
+  busy_.try_emplace(from, &peer);
   NodeLease* const lease = peer.link.lease_of(frame);
   if (lease == nullptr) return;
   const std::shared_ptr<Held> held = peer.held.at(frame.lease);
   try {
     lease->receive(frame, now, *held);
   } catch (const DecodeError&) {
-    if (!held->closes) {
-      held->closes = CloseReason::refused;
-      held->abort(Errc::lease_expired, "the lease was closed: its manager broke the protocol");
-    }
+    refuse(*held, "the lease was closed: its manager broke the protocol");
     throw;
   }
   if (!held->ended) return;
@@ -150,6 +156,7 @@ void NodeCore::take_offer(Peer& peer, std::uint64_t manager, const Frame& frame)
   limits.max_part = std::min(limits.max_part, bus_->max_payload() / 2);
   limits.window = std::min(limits.window, static_cast<std::size_t>(body.window));
   const TimePoint now = scheduler_->now();
+  busy_.try_emplace(manager, &peer);
   const auto lease = peer.link.leases.try_emplace(id, id, limits, body.durations, now).first;
   try {
     peer.held.emplace(id, std::make_shared<Held>(*this, lease->second, body));
@@ -214,8 +221,8 @@ void NodeCore::take_want(const Peer& peer, const Offers::Want& want, const Frame
 
 BusyBody NodeCore::who_has_pools(TimePoint now) const {
   BusyBody busy{.node = options_.name, .leases = leases(), .holders = {}};
-  for (const auto& [manager, peer] : peers_) {
-    for (const auto& [id, held] : peer.held) {
+  for (const auto& [manager, peer] : busy_) {
+    for (const auto& [id, held] : peer->held) {
       busy.holders.push_back({.owner = held->owner(), .age = now - held->since()});
     }
   }
@@ -241,8 +248,8 @@ void NodeCore::end_lease(Peer& peer, std::uint64_t id) noexcept {
 
 std::size_t NodeCore::leases() const noexcept {
   std::size_t count = 0;
-  for (const auto& [manager, peer] : peers_) {
-    for (const auto& [id, lease] : peer.link.leases) count += lease.closed() ? 0U : 1U;
+  for (const auto& [manager, peer] : busy_) {
+    for (const auto& [id, lease] : peer->link.leases) count += lease.closed() ? 0U : 1U;
   }
   return count;
 }
@@ -262,6 +269,12 @@ void NodeCore::offer_pools() {
   }
 }
 
+void NodeCore::refuse(Held& held, const char* why) noexcept {
+  if (held.closes) return;
+  held.closes = CloseReason::refused;
+  held.abort(Errc::lease_expired, why);
+}
+
 void NodeCore::look_after(Peer& peer, TimePoint now) {
   const bool lost = peer.link.liveness.lost(now);
   for (auto at = peer.held.begin(); at != peer.held.end();) {
@@ -276,6 +289,7 @@ void NodeCore::look_after(Peer& peer, TimePoint now) {
       held->closes = CloseReason::expired;
       held->abort(Errc::lease_expired, "the node ended the lease at its hard expiry");
     }
+    if (lease.kept_bytes() > max_kept_) refuse(*held, "the lease was closed: its manager takes no outcomes");
     if (!held->closes || lease.open_calls() != 0) continue;
     lease.close(*held->closes);
     held->local = {};
@@ -303,14 +317,16 @@ void NodeCore::pump_once() {
   offers_.expire(now);
   const bool connected = bus_->state() == nats::BusState::connected;
   const std::size_t limit = std::min(kMessage, bus_->max_payload());
-  for (auto& [manager, peer] : peers_) {
+  for (auto at = busy_.begin(); at != busy_.end();) {
+    Peer& peer = *at->second;
     look_after(peer, now);
-    const bool has_something = peer.link.has_unknown() || !peer.link.leases.empty();
-    if (!connected || !has_something) continue;
-    if (draining_ && now >= peer.link.next_beat()) say(peer, {.type = FrameType::drain});
-    peer.link.write(now, limit, [&](std::span<const std::byte> message) {
-      return bus_->publish(peer.address, message) == nats::Published::taken;
-    });
+    if (connected) {
+      if (draining_ && now >= peer.link.next_beat()) say(peer, {.type = FrameType::drain});
+      peer.link.write(now, limit, [&](std::span<const std::byte> message) {
+        return bus_->publish(peer.address, message) == nats::Published::taken;
+      });
+    }
+    at = peer.link.leases.empty() && !peer.link.has_unknown() ? busy_.erase(at) : std::next(at);
   }
   offer_pools();
   finish_drain();
@@ -319,12 +335,12 @@ void NodeCore::pump_once() {
 
 void NodeCore::arm() {
   TimePoint next = offers_.next_expiry();
-  for (const auto& [manager, peer] : peers_) {
-    if (peer.link.leases.empty()) continue;
-    next = std::min(next, peer.link.liveness.lost_at());
-    if (bus_->state() == nats::BusState::connected) next = std::min(next, peer.link.next_beat());
-    for (const auto& [id, held] : peer.held) {
-      if (!held->closes) next = std::min(next, peer.link.leases.at(id).hard_expiry());
+  for (const auto& [manager, peer] : busy_) {
+    if (peer->link.leases.empty()) continue;
+    next = std::min(next, peer->link.liveness.lost_at());
+    if (bus_->state() == nats::BusState::connected) next = std::min(next, peer->link.next_beat());
+    for (const auto& [id, held] : peer->held) {
+      if (!held->closes) next = std::min(next, peer->link.leases.at(id).hard_expiry());
     }
   }
   set_timer(next);
@@ -348,13 +364,13 @@ void NodeCore::drain(std::move_only_function<void()> drained) {
     for (const nats::SubscriptionId wants : std::exchange(want_subscriptions_, {})) bus_->unsubscribe(wants);
   }
   draining_ = true;
-  for (auto& [manager, peer] : peers_) peer.link.beat_now();
+  for (const auto& [manager, peer] : busy_) peer->link.beat_now();
   pump_soon();
 }
 
 void NodeCore::end_leases() noexcept {
-  for (auto& [manager, peer] : peers_) {
-    for (const auto& [id, held] : peer.held) {
+  for (const auto& [manager, peer] : busy_) {
+    for (const auto& [id, held] : peer->held) {
       if (!held->closes) held->closes = CloseReason::stopped;
     }
   }
@@ -363,7 +379,7 @@ void NodeCore::end_leases() noexcept {
 
 void NodeCore::finish_drain() noexcept {
   if (!drained_) return;
-  const bool holds_some = std::ranges::any_of(peers_, [](const auto& peer) { return !peer.second.held.empty(); });
+  const bool holds_some = std::ranges::any_of(busy_, [](const auto& peer) { return !peer.second->held.empty(); });
   if (!holds_some) scheduler_->defer(std::exchange(drained_, nullptr));
 }
 
@@ -372,9 +388,10 @@ void NodeCore::close() noexcept {
   lends_ = false;
   drained_ = nullptr;
   timer_.disarm();
-  for (auto& [manager, peer] : peers_) {
-    while (!peer.held.empty()) end_lease(peer, peer.held.begin()->first);
+  for (const auto& [manager, peer] : busy_) {
+    while (!peer->held.empty()) end_lease(*peer, peer->held.begin()->first);
   }
+  busy_.clear();
   peers_.clear();
 }
 

@@ -120,6 +120,7 @@ class NodeCore final : public nats::BusOwner, public std::enable_shared_from_thi
   void arm();
   void set_timer(TimePoint deadline) noexcept;
   void finish_drain() noexcept;
+  void refuse(Held& held, const char* why) noexcept;
 
   const std::shared_ptr<Scheduler> scheduler_;
   const std::shared_ptr<ManagerCore> manager_;
@@ -129,6 +130,8 @@ class NodeCore final : public nats::BusOwner, public std::enable_shared_from_thi
   std::uint64_t build_ = 0;  // of its functions
   Offers offers_;
   std::map<std::uint64_t, Peer> peers_;  // by instance
+  std::map<std::uint64_t, Peer*> busy_;  // those that have leases, or are to be told something
+  const std::size_t max_kept_;           // bytes of a lease's outcomes that its manager has not said to have
   std::vector<nats::SubscriptionId> want_subscriptions_;
   std::uint64_t refused_ = 0;
   std::uint64_t wants_heard_ = 0;

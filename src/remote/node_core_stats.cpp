@@ -22,13 +22,13 @@ void NodeCore::add_stats(NodeStats& stats) const {
   stats.leases_granted = granted_;
   stats.refused_messages = refused_;
   stats.resends = resent_before_;
-  for (const auto& [manager, peer] : peers_) {
-    for (const auto& [id, lease] : peer.link.leases) {
-      const Held& held = *peer.held.at(id);
+  for (const auto& [manager, peer] : busy_) {
+    for (const auto& [id, lease] : peer->link.leases) {
+      const Held& held = *peer->held.at(id);
       stats.resends += lease.resent();
       stats.leases.push_back({.lease_id = id,
                               .owner = held.owner(),
-                              .manager = peer.address.substr(managers_prefix(options_.cluster).size()),
+                              .manager = peer->address.substr(managers_prefix(options_.cluster).size()),
                               .age = now - held.since(),
                               .until_hard_expiry = until(lease.hard_expiry(), now),
                               .calls = lease.open_calls(),

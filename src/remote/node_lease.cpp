@@ -16,6 +16,7 @@ void NodeLease::receive(const Frame& frame, TimePoint now, NodeLeaseSink& sink) 
   if (frame.type == FrameType::end) return sink.end_came();
   const std::uint64_t received = session_.received();
   if (closed_ && frame.type != FrameType::marks) return;
+  if (open_ >= kMaxOpenCalls && frame.type == FrameType::call) return;
   if (!session_.receive(frame, now)) return;
   check(session_.received() == received + 1, "an item is accepted after the one before it");
   ByteReader reader(frame.body);

@@ -38,6 +38,10 @@ class NodeLease {
   // What the other end is told of a lease that is none here.
   static constexpr FrameType kOfUnknown = FrameType::gone;
 
+  // Calls that have no outcome yet. More are as if they were lost, and are sent again: an honest manager does not have
+  // so many on their way.
+  static constexpr std::size_t kMaxOpenCalls = 66'000;
+
   // The hard expiry counts from now, when the request came.
   NodeLease(std::uint64_t lease, const LeaseLimits& limits, const ExtendBody& durations, TimePoint now)
       : limits_(limits), session_(lease, limits.window), assembly_(limits.max_payload) {
@@ -61,6 +65,8 @@ class NodeLease {
   [[nodiscard]] bool finished() const noexcept { return closed_ && session_.all_acknowledged(); }
 
   [[nodiscard]] std::size_t open_calls() const noexcept { return open_; }
+  // Of outcomes that the manager has not said to have.
+  [[nodiscard]] std::size_t kept_bytes() const noexcept { return session_.kept_bytes(); }
   [[nodiscard]] std::size_t resent() const noexcept { return session_.resent(); }
 
   [[nodiscard]] bool wants_to_write() const noexcept { return session_.wants_to_write(); }

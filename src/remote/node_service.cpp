@@ -1,6 +1,7 @@
 // Starting, draining and stopping a node, and what it logs of its server.
 #include "remote/node_service.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <new>
 #include <random>
@@ -28,14 +29,19 @@ std::uint64_t new_instance() {
   return instance;
 }
 
-remote::NodeOptions node_options(const RemoteOptions& options, const std::string& name, std::size_t max_payload) {
-  return {.cluster = options.cluster,
-          .pool = options.pool,
-          .name = name,
-          .limits = {.window = options.window, .max_payload = max_payload},
-          .heartbeat = options.heartbeat,
-          .manager_timeout =
-              deadline_after(TimePoint{}, options.node_timeout) == kNever ? Duration::max() : 2 * options.node_timeout};
+// What is on its way to this node must not exceed what a server keeps for a client that reads slowly, and then cuts
+// off: 64 MiB where nobody has set its max_pending. Half of that is shared by all leases.
+constexpr std::size_t kMaxUnread = std::size_t{32} << 20;
+
+remote::NodeOptions node_options(const RemoteOptions& options, const std::string& name, const ManagerOptions& local) {
+  return {
+      .cluster = options.cluster,
+      .pool = options.pool,
+      .name = name,
+      .limits = {.window = std::min(options.window, kMaxUnread / local.max_pools), .max_payload = local.max_payload},
+      .heartbeat = options.heartbeat,
+      .manager_timeout =
+          deadline_after(TimePoint{}, options.node_timeout) == kNever ? Duration::max() : 2 * options.node_timeout};
 }
 
 }  // namespace
@@ -95,8 +101,8 @@ void NodeService::connect() {
     timer_.set(deadline_after(scheduler_->now(), manager_->options().worker_start_timeout), [weak = weak_from_this()] {
       if (const auto self = weak.lock()) self->timer_came();
     });
-    node_ = std::make_shared<remote::NodeCore>(
-        scheduler_, manager_, node_options(remote_, name_, manager_->options().max_payload), new_instance());
+    node_ = std::make_shared<remote::NodeCore>(scheduler_, manager_, node_options(remote_, name_, manager_->options()),
+                                               new_instance());
     bus_ = make_bus_(*this);
     node_->attach(*bus_);
     presence_ = std::make_unique<remote::Presence>(*scheduler_, *bus_, remote_.cluster, remote_.pool, node_->instance(),

@@ -10,6 +10,7 @@ namespace leasepool::detail::remote {
 
 std::uint64_t NumberedSender::push(FrameType type, Bytes body) {
   items_.push_back({.type = type, .body = std::move(body)});
+  kept_bytes_ += items_.back().body.size() + kFrameHeaderSize;
   return last_pushed();
 }
 
@@ -36,14 +37,17 @@ void NumberedSender::acknowledged(std::uint64_t received) {
                       std::to_string(last_sent_) + " was the last one sent");
   }
   while (first_ <= received) {
+    const std::size_t size = items_.front().body.size() + kFrameHeaderSize;
+    kept_bytes_ -= size;
     if (first_ < next_) {
-      bytes_ -= items_.front().body.size() + kFrameHeaderSize;
+      bytes_ -= size;
     } else {
       ++next_;  // it was to be sent again
     }
     items_.pop_front();
     ++first_;
   }
+  check(!items_.empty() || kept_bytes_ == 0, "what is kept is what is not acknowledged");
   check(next_ >= first_ && (next_ > first_ || bytes_ == 0), "only what is on its way counts for the window");
 }
 

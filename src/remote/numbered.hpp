@@ -45,6 +45,8 @@ class NumberedSender {
   [[nodiscard]] std::uint64_t last_sent() const noexcept { return last_sent_; }
   [[nodiscard]] std::uint64_t last_pushed() const noexcept { return first_ + items_.size() - 1; }
   [[nodiscard]] bool all_acknowledged() const noexcept { return items_.empty(); }
+  // Of items that are not acknowledged.
+  [[nodiscard]] std::size_t kept_bytes() const noexcept { return kept_bytes_; }
   [[nodiscard]] std::size_t resent() const noexcept { return resent_; }
 
  private:
@@ -56,6 +58,7 @@ class NumberedSender {
   std::uint64_t next_ = 1;       // the next to go out: first_ to last_pushed() + 1
   std::uint64_t last_sent_ = 0;  // at least next_ - 1
   std::size_t bytes_ = 0;        // on their way: of [first_, next_)
+  std::size_t kept_bytes_ = 0;
   std::size_t resent_ = 0;
   TimePoint sent_again_ = TimePoint::min();
 };

@@ -11,18 +11,28 @@ void Offers::wanted(const Want& want, const WantBody& body, TimePoint now) {
   const auto known = wants_.find(want);
   const TimePoint until = deadline_after(now, std::min(body.lasts, kMostLasting));
   if (known != wants_.end()) {
-    known->second.until = std::max(known->second.until, until);
+    if (until <= known->second.until) return;
+    auto end = by_end_.extract({known->second.until, want});
+    end.value().first = known->second.until = until;
+    by_end_.insert(std::move(end));
     return;
   }
   const bool has_offer = std::ranges::any_of(offers_, [&](const auto& offer) { return offer.second.want == want; });
   if (has_offer || wants_.size() >= kMaxWants) return;
   const Waiting waiting{.since = now - std::min(body.age, now.time_since_epoch()), .until = until};
-  wants_.emplace(want, waiting);
-  by_age_.emplace(waiting.since, want);
+  const auto added = wants_.emplace(want, waiting).first;
+  try {
+    by_age_.emplace(waiting.since, want);
+    by_end_.emplace(waiting.until, want);
+  } catch (...) {
+    forget(added);
+    throw;
+  }
 }
 
 void Offers::forget(std::map<Want, Waiting>::iterator want) noexcept {
   by_age_.erase({want->second.since, want->first});
+  by_end_.erase({want->second.until, want->first});
   wants_.erase(want);
 }
 
@@ -51,21 +61,18 @@ bool Offers::taken(const Offer& offer) noexcept {
 void Offers::withdraw_all() noexcept {
   wants_.clear();
   by_age_.clear();
+  by_end_.clear();
   offers_.clear();
 }
 
 void Offers::expire(TimePoint now) noexcept {
   while (!offers_.empty() && offers_.begin()->second.until <= now) offers_.erase(offers_.begin());
-  for (auto want = wants_.begin(); want != wants_.end();) {
-    const auto at = want++;
-    if (at->second.until <= now) forget(at);
-  }
+  while (!by_end_.empty() && by_end_.begin()->first <= now) forget(wants_.find(by_end_.begin()->second));
 }
 
 TimePoint Offers::next_expiry() const noexcept {
-  TimePoint next = offers_.empty() ? kNever : offers_.begin()->second.until;
-  for (const auto& [want, waiting] : wants_) next = std::min(next, waiting.until);
-  return next;
+  const TimePoint next = offers_.empty() ? kNever : offers_.begin()->second.until;
+  return by_end_.empty() ? next : std::min(next, by_end_.begin()->first);
 }
 
 }  // namespace leasepool::detail::remote

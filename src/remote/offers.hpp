@@ -68,8 +68,9 @@ class Offers {
   void forget(std::map<Want, Waiting>::iterator want) noexcept;
 
   std::map<Want, Waiting> wants_;
-  std::set<std::pair<TimePoint, Want>> by_age_;  // of those to which nothing is on offer
-  std::map<std::uint64_t, Standing> offers_;     // by id, and so by age
+  std::set<std::pair<TimePoint, Want>> by_age_;
+  std::set<std::pair<TimePoint, Want>> by_end_;
+  std::map<std::uint64_t, Standing> offers_;  // by id, and so by age
   std::uint64_t last_offer_ = 0;
 };
 

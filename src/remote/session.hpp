@@ -52,6 +52,7 @@ class Session {
   [[nodiscard]] std::uint64_t received() const noexcept { return receiver_.received(); }
   [[nodiscard]] std::uint64_t last_sent() const noexcept { return sender_.last_sent(); }
   [[nodiscard]] bool all_acknowledged() const noexcept { return sender_.all_acknowledged(); }
+  [[nodiscard]] std::size_t kept_bytes() const noexcept { return sender_.kept_bytes(); }
   [[nodiscard]] std::size_t resent() const noexcept { return sender_.resent(); }
 
  private:

@@ -1,19 +1,14 @@
 // The life of a node on a virtual clock: a server in memory, imaginary workers, and a manager that the test plays.
 #include <chrono>
-#include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "catch.hpp"
 #include "leasepool/detail/registry.hpp"
 #include "leasepool/node_stats.hpp"
-#include "nats/memory_bus.hpp"
 #include "remote/failure.hpp"
 #include "remote/node_service.hpp"
-#include "remote/played_manager.hpp"
-#include "sim/sim_pool.hpp"
-#include "sim/sim_scheduler.hpp"
+#include "remote/sim_node.hpp"
 
 namespace node_service {
 
@@ -25,83 +20,7 @@ using test::PlayedManager;
 
 std::uint64_t works(std::uint64_t value) { return value; }
 
-// A node with one pool of two workers, its server, and a manager.
-struct Stage {
-  explicit Stage(ManagerOptions options = {}) {
-    options.max_pools = 1;
-    options.workers_per_pool = 2;
-    options.worker_start_timeout = 3s;
-    options.stop_timeout = 5s;
-    options.log = [this](const LogRecord& record) { lines.emplace_back(record.text); };
-    world.next_run_time = [this] { return run_time; };
-    manager = std::make_shared<detail::ManagerCore>(scheduler, options, [this](const auto&) {
-      auto pool = std::make_shared<test::SimPool>(*scheduler, world, 2);
-      world.pools.push_back(pool);
-      return pool;
-    });
-    node = std::make_shared<detail::NodeService>(
-        scheduler, manager, RemoteOptions{.servers = "nats://memory"}, "here",
-        [this](detail::nats::BusOwner& owner) { return node_bus = server.connect("node", owner); });
-  }
-  Stage(const Stage&) = delete;
-  Stage& operator=(const Stage&) = delete;
-  ~Stage() {
-    node->shut_down();
-    node.reset();
-    manager->shut_down();
-    if (tester_bus) tester_bus->close();
-    scheduler->run_until_idle();
-  }
-
-  void start() {
-    node->start([this](const Result<void>& result) { started = result; });
-  }
-  void stop(bool force = false) {
-    node->stop(force, [this](const Result<void>& result) { stopped = result; });
-  }
-  void start_and_lease(Duration hard_expiry = 1h) {
-    start();
-    tester_bus = server.connect("tester", tester);
-    tester.attach(*tester_bus);
-    scheduler->advance(10ms);
-    REQUIRE(started.has_value());
-    REQUIRE(started->has_value());
-    tester.node_subject = node->stats().address;
-    tester.node = node->stats().instance;
-    tester.want();
-    scheduler->advance(10ms);
-    REQUIRE(tester.offer != 0);
-    tester.take_it(hard_expiry);
-    scheduler->advance(10ms);
-    REQUIRE(tester.granted);
-  }
-  // A manager that is there says so now and then.
-  void advance(Duration by) {
-    for (Duration done{}; done < by; done += 100ms) {
-      if (tester.lease) tester.lease->want_marks();
-      tester.flush();
-      scheduler->advance(100ms);
-    }
-  }
-  [[nodiscard]] NodeState state() const { return node->stats().state; }
-  [[nodiscard]] std::size_t lines_with(const std::string& text) const {
-    return static_cast<std::size_t>(
-        std::ranges::count_if(lines, [&](const std::string& line) { return line.find(text) != std::string::npos; }));
-  }
-
-  std::shared_ptr<test::SimScheduler> scheduler = std::make_shared<test::SimScheduler>();
-  Duration run_time = 1ms;
-  test::SimWorld world;
-  std::vector<std::string> lines;
-  detail::nats::MemoryServer server{*scheduler};
-  std::shared_ptr<detail::nats::MemoryBus> node_bus;
-  std::shared_ptr<detail::ManagerCore> manager;
-  std::shared_ptr<detail::NodeService> node;
-  PlayedManager tester;
-  std::shared_ptr<detail::nats::MemoryBus> tester_bus;
-  std::optional<Result<void>> started;
-  std::optional<Result<void>> stopped;
-};
+using Stage = test::SimNode;
 
 }  // namespace node_service
 
