@@ -83,12 +83,12 @@ Node::Node(Loop& loop, RemoteOptions remote, ManagerOptions local)
     : loop_(detail::Access::core(loop)), manager_(loop, detail::of_local_backend(std::move(local))) {
   detail::check_remote_options(remote);
   const std::string name = detail::node_name();
-  core_ = std::make_shared<detail::NodeService>(
-      loop_, detail::Access::core(manager_), remote, name,
-      [loop_core = loop_.get(),
-       options = detail::remote::connection_options(remote, "node " + name)](detail::nats::BusOwner& owner) {
-        return detail::nats::Connection::make(loop_core->shared_from_this(), options, owner);
-      });
+  auto connect = [loop_core = loop_.get(),
+                  options = detail::remote::connection_options(remote, "node " + name)](detail::nats::BusOwner& owner) {
+    return detail::nats::Connection::make(loop_core->shared_from_this(), options, owner);
+  };
+  core_ = std::make_shared<detail::NodeService>(loop_, detail::Access::core(manager_), std::move(remote), name,
+                                                std::move(connect));
   loop_->attach(*core_);
 }
 
