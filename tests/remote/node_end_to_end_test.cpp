@@ -1,4 +1,6 @@
 // A Node with a real NATS server between it and a manager that the test plays; and what a server can be wrong with.
+#include <unistd.h>
+
 #include <leasepool/leasepool.hpp>
 
 #include <chrono>
@@ -15,6 +17,7 @@
 #include "nats/fake_server.hpp"
 #include "nats/nats_server.hpp"
 #include "remote/played_manager.hpp"
+#include "remote/subjects.hpp"
 #include "support/process_state.hpp"
 
 namespace node_end_to_end {
@@ -193,6 +196,8 @@ TEST_CASE("N6: a node lends its pool through a server, drains, and has gone", "[
   loop.block_on([](Node& started) -> Task<> { co_await started.start(); }(node));
   CHECK(node.stats().state == NodeState::running);
   CHECK(node.stats().pools_free == 1);
+  CHECK(detail::remote::is_token(node.stats().name));
+  CHECK(node.stats().name.ends_with("-" + std::to_string(::getpid())));
   Connected caller(loop, {.servers = server.url()});
   caller.find(node);
   REQUIRE(caller.gets_lease(loop));

@@ -1,4 +1,5 @@
 // The life of a node on a virtual clock: a server in memory, imaginary workers, and a manager that the test plays.
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -102,6 +103,24 @@ TEST_CASE("N6: a node drains: it lends no more, and stops when its last lease ha
   CHECK(stage.state() == NodeState::stopped);
   CHECK(stage.manager->total() == 0);
   CHECK(stage.lines_with("1 are left") == 1);
+  if (how == 0) CHECK(std::ranges::count(stage.tester.types, detail::remote::FrameType::drain) > 1);
+}
+
+TEST_CASE("N6: what a node has on offer when it begins to drain is refused, so that others are asked", "[remote][N6]") {
+  using namespace node_service;
+  Stage stage;
+  stage.start_and_lease();
+  stage.tester.end_lease();
+  stage.advance(200ms);
+  stage.tester.lease.reset();
+  stage.tester.want(0, 6);
+  stage.scheduler->advance(10ms);
+  CHECK(stage.node->stats().pools_on_offer == 1);
+  stage.stop();
+  stage.tester.take_it(1h, 6);
+  stage.scheduler->advance(10ms);
+  CHECK(stage.tester.refused);
+  REQUIRE(stage.stopped.has_value());
 }
 
 TEST_CASE("N6: a node that is stopped by force gives what runs stop_timeout, and tells how each call ended",

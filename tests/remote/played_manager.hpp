@@ -64,11 +64,11 @@ class PlayedManager final : public detail::nats::BusOwner, private detail::remot
     CHECK(say(detail::remote::want_subject("default", "default", 0, 0), 0, {.type = FrameType::want, .lease = id},
               body) == detail::nats::Published::taken);
   }
-  void take_it(Duration hard_expiry) {
+  void take_it(Duration hard_expiry, std::uint64_t id = kLease) {
     Bytes body;
     put(body, detail::remote::TakeBody{.durations = {.until_soft = hard_expiry}, .owner = "tester"});
-    lease.emplace(kLease, detail::remote::LeaseLimits{});
-    say_to_node({.type = FrameType::take, .lease = kLease, .number = offer}, body);
+    lease.emplace(id, detail::remote::LeaseLimits{});
+    say_to_node({.type = FrameType::take, .lease = id, .number = offer}, body);
   }
   std::uint64_t call(std::uint64_t function, std::uint64_t argument) {
     Bytes arguments;
