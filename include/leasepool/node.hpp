@@ -37,8 +37,9 @@ LEASEPOOL_EXPORT void stop_node(const std::shared_ptr<NodeService>& node, bool f
 /// by themselves, after reconnect_grace. The loop may be destroyed before it.
 class LEASEPOOL_EXPORT Node {
  public:
-  /// `local` are the options of the pools that are lent: max_pools is how many at most, log is where the node's own
-  /// lines go, too. Throws std::invalid_argument naming the option and its value, LeasePoolError (wrong_thread).
+  /// Of `remote`, reconnect_grace and match are for managers alone. `local` are the options of the pools that are lent:
+  /// max_pools is how many at most, log is where the node's own lines go, too. Throws std::invalid_argument naming the
+  /// option and its value, LeasePoolError (wrong_thread).
   Node(Loop& loop, RemoteOptions remote, ManagerOptions local);
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;

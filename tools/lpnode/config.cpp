@@ -3,6 +3,7 @@
 
 #include <leasepool/sandbox.hpp>
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -13,7 +14,6 @@ namespace lpnode {
 namespace {
 
 using leasepool::ExecutorBackend;
-using leasepool::RemoteMatch;
 using leasepool::Sandbox;
 using leasepool::WorkerReuse;
 
@@ -27,12 +27,11 @@ void take_remote(Section section, leasepool::RemoteOptions& remote) {
   section.take("cert_file", remote.cert_file);
   section.take("key_file", remote.key_file);
   section.take("heartbeat", remote.heartbeat);
-  section.take("reconnect_grace", remote.reconnect_grace);
   section.take("node_timeout", remote.node_timeout);
   section.take_size("window", remote.window);
-  section.take_word<RemoteMatch>("match", remote.match,
-                                 {{"signatures", RemoteMatch::signatures}, {"build", RemoteMatch::build}});
   section.end();
+  // It and `match` are for managers alone.
+  remote.reconnect_grace = std::min<leasepool::Duration>(remote.reconnect_grace, remote.node_timeout);
 }
 
 void take_pools(Section section, leasepool::ManagerOptions& pools) {
