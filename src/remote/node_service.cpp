@@ -110,7 +110,8 @@ void NodeService::connect() {
   } catch (const std::bad_alloc&) {
     start_failed(Error::out_of_memory());
   } catch (const std::exception& failed) {  // no random number, no thread
-    start_failed(Error(Errc::pool_broken, "the node cannot start: " + std::string(failed.what())));
+    start_failed(Error::make(Errc::pool_broken,
+                             [&] { return "node " + name_ + " cannot start: " + std::string(failed.what()); }));
   }
 }
 
