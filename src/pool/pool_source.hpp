@@ -51,7 +51,7 @@ class PoolSource {
   // Where it says what a manager's user should know; set before it is opened, and not called inside a call of the
   // source.
   using Say = std::function<void(LogLevel level, const std::string& text)>;
-  virtual void set_log(Say /*say*/) {}
+  virtual void set_log(const Say& /*say*/) {}
 };
 
 using PoolFactory = std::function<std::shared_ptr<Pool>(PoolOptions options)>;

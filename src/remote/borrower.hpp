@@ -12,14 +12,14 @@ namespace leasepool::detail::remote {
 // A pool that a node has handed over, with what the node is.
 struct Loan {
   ManagerLease& lease;
-  const std::string& node;
+  std::string node;
   const GrantBody& about;
 };
 
 // Loop thread only. May call anything of the connection.
 class Borrower : public ManagerLeaseSink {
  public:
-  virtual void granted(const Loan& loan) = 0;
+  virtual void granted(Loan loan) noexcept = 0;
   // All that came in one message was told: lease.begun() may have moved.
   virtual void message_taken() = 0;
   // The node stops when its leases have ended. May come again.

@@ -217,6 +217,12 @@ void ClusterClient::take_lease_frame(Peer& peer, const Frame& frame) {
     lease->end();
     lose_lease(peer, frame.lease, Error(Errc::node_lost, "node " + peer.name + " broke the protocol: " + error.what()));
     throw;
+  } catch (const std::bad_alloc&) {  // it counts as received, and is not sent again
+    lease->end();
+    lose_lease(peer, frame.lease, Error::make(Errc::node_lost, [&] {
+                 return "node " + peer.name + " is given up: there was no memory for what it said";
+               }));
+    throw;
   }
 }
 

@@ -48,7 +48,7 @@ class ClusterClient final : public PoolSource,
   void hurry(TimePoint until) noexcept override { hurry_until_ = std::max(hurry_until_, until); }
   [[nodiscard]] std::string why_none() const override;
   void add_to(ManagerStats& stats) const override;
-  void set_log(Say say) override { say_ = std::move(say); }
+  void set_log(const Say& say) override { say_ = say; }
 
   // Wants a pool for who then hears of it, until forget(). Throws std::bad_alloc.
   void seek(Borrower& borrower);

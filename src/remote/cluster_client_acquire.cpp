@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <new>
+#include <string>
 #include <utility>
 
 #include "base/clock.hpp"
@@ -65,9 +67,12 @@ void ClusterClient::forget(const Borrower& borrower) noexcept {
 // Those that still remember the want.
 void ClusterClient::tell_asked(std::uint64_t want, const std::vector<Ask>& asked) noexcept {
   if (!connected()) return;
-  for (const Ask& ask : asked) {
-    say(want_subject(options_.cluster, options_.pool, ask.level, ask.bucket), 0,
-        {.type = FrameType::unwant, .lease = want}, address_ + "some", [](Bytes&) {});
+  try {
+    for (const Ask& ask : asked) {
+      say(want_subject(options_.cluster, options_.pool, ask.level, ask.bucket), 0,
+          {.type = FrameType::unwant, .lease = want}, address_ + "some", [](Bytes&) {});
+    }
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): they forget it by themselves
   }
 }
 
@@ -154,23 +159,38 @@ void ClusterClient::take_grant(Peer& peer, const Frame& frame) {
     if (seeking == seeking_.end()) return;
     return renew(seeking);
   }
-  const auto asked = wants_.granted(frame.lease, node);
   const auto seeking = seeking_.find(frame.lease);
-  if (!asked || seeking == seeking_.end()) return say(peer, {.type = FrameType::end, .lease = frame.lease});
-  tell_asked(frame.lease, *asked);
-  if (peer.link.leases.empty()) {
-    peer.link.liveness.heard(now);
-    peer.link.beat_now();
-  }
+  if (seeking == seeking_.end()) return say(peer, {.type = FrameType::end, .lease = frame.lease});
   const LeaseLimits limits{.window = std::min(options_.window, static_cast<std::size_t>(about.window)),
                            .max_payload = max_payload_,
                            .max_part = std::min(kMaxPart, bus_->max_payload() / 2)};
-  const auto lease = peer.link.leases.try_emplace(frame.lease, frame.lease, limits).first;
   Borrower& borrower = *seeking->second.borrower;
-  peer.borrowers.emplace(frame.lease, &borrower);
+  const bool is_first = peer.link.leases.empty();
+  std::string name = peer.name;
+  const auto lease = peer.link.leases.try_emplace(frame.lease, frame.lease, limits).first;
+  const auto forget_it = [&] {
+    peer.borrowers.erase(frame.lease);
+    peer.link.leases.erase(frame.lease);
+  };
+  try {
+    peer.borrowers.emplace(frame.lease, &borrower);
+  } catch (const std::bad_alloc&) {  // another one is sought when this want is overdue
+    forget_it();
+    throw;
+  }
+  const auto asked = wants_.granted(frame.lease, node);
+  if (!asked) {
+    forget_it();
+    return say(peer, {.type = FrameType::end, .lease = frame.lease});
+  }
   peer.about = about;
   seeking_.erase(seeking);
-  borrower.granted({.lease = lease->second, .node = peer.name, .about = *peer.about});
+  tell_asked(frame.lease, *asked);
+  if (is_first) {
+    peer.link.liveness.heard(now);
+    peer.link.beat_now();
+  }
+  borrower.granted({.lease = lease->second, .node = std::move(name), .about = *peer.about});
 }
 
 // What is wanted now, in one message to those who listen to one subject.
@@ -205,8 +225,13 @@ void ClusterClient::renew_overdue(TimePoint now) {
 void ClusterClient::renew(std::map<std::uint64_t, Seeking>::iterator seeking) {
   const auto [old, sought] = *seeking;
   const std::uint64_t id = next_id();
-  seeking_.emplace(id, sought);
-  wants_.want(id, sought.since);
+  const auto anew = seeking_.emplace(id, sought).first;
+  try {
+    wants_.want(id, sought.since);
+  } catch (const std::bad_alloc&) {
+    seeking_.erase(anew);
+    throw;
+  }
   seeking_.erase(seeking);
   const Wants::Over over = wants_.unwant(old);
   tell_asked(old, over.asked);

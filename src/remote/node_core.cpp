@@ -132,6 +132,9 @@ void NodeCore::take_frame(Peer& peer, std::uint64_t from, const Frame& frame, bo
   const std::shared_ptr<Held> held = peer.held.at(frame.lease);
   try {
     lease->receive(frame, now, *held);
+  } catch (const std::bad_alloc&) {  // it counts as received, and is not sent again
+    held->failed = true;
+    throw;
   } catch (const DecodeError&) {
     refuse(*held, "the lease was closed: its manager broke the protocol");
     throw;

@@ -19,7 +19,7 @@ class NumberedSender {
   // How long what was sent again may take until it is there, and that is heard of.
   static constexpr Duration kPause = std::chrono::milliseconds(20);
 
-  explicit NumberedSender(std::size_t window) noexcept : window_(window) {}
+  explicit NumberedSender(std::size_t window) : window_(window) {}
 
   // Returns its number.
   std::uint64_t push(FrameType type, Bytes body);

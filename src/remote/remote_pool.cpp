@@ -33,10 +33,10 @@ void RemotePool::start(std::move_only_function<void(Result<void>)> ready) {
   ready_ = std::move(ready);
 }
 
-void RemotePool::granted(const Loan& loan) {
+void RemotePool::granted(Loan loan) noexcept {
   enter(Phase::held);
   lease_ = &loan.lease;
-  node_ = loan.node;
+  node_ = std::move(loan.node);
   build_ = loan.about.build;
   node_workers_ = std::max<std::size_t>(1, static_cast<std::size_t>(loan.about.workers));
   max_arguments_ = std::min(options_.max_payload, static_cast<std::size_t>(loan.about.max_payload));
@@ -49,8 +49,8 @@ void RemotePool::report_ready() {
 
 void RemotePool::lease_began(std::string_view owner, const LeaseTerms& terms) {
   if (lease_ == nullptr) return;  // lost, of which the manager is about to hear
-  is_lent_ = true;
   lease_->lend({.durations = {.until_soft = terms.until_soft, .grace = terms.grace}, .owner = std::string(owner)});
+  is_lent_ = true;
   client_->pump_soon();
 }
 
@@ -138,7 +138,7 @@ void RemotePool::end_waiting(const Error& error) noexcept {
 void RemotePool::abort(const Error& error, Ended /*ended*/) {
   end_waiting(error);
   for (auto& [number, sent] : std::exchange(sent_, {})) {
-    if (lease_ != nullptr && !closing_) lease_->cancel(number);
+    if (!closing_) cancel_there(number);
     end_at_lease(std::move(sent.job), error);
   }
   client_->pump_soon();

@@ -51,7 +51,7 @@ class RemotePool final : public Pool, public Borrower, public std::enable_shared
   void kill() override;
   void close_now(TimePoint deadline) noexcept override;
 
-  void granted(const Loan& loan) override;
+  void granted(Loan loan) noexcept override;
   void message_taken() override;
   void node_drains() override;
   void lost(const Error& why) override;
@@ -77,11 +77,14 @@ class RemotePool final : public Pool, public Borrower, public std::enable_shared
   void send() noexcept;
   // Whether the first of those that wait was sent, or has ended; false: it has to wait.
   [[nodiscard]] bool send_first();
+  // Returns the number of the call; 0, and the lease is lost, where there is no memory for it.
+  [[nodiscard]] std::uint64_t push_first() noexcept;
   [[nodiscard]] Result<Encoded> encode(const Job& job) const;
   [[nodiscard]] bool may_send(FunctionId function);
   [[nodiscard]] std::size_t run_at_once() const noexcept { return std::min(node_workers_, options_.workers); }
   // The node runs as many as its workers are, which this manager may not want.
   [[nodiscard]] bool sends_ahead() const noexcept { return node_workers_ <= options_.workers; }
+  void cancel_there(std::uint64_t number) noexcept;
   void set_outcome(Job& job, const OutcomeHead& head, std::span<const std::byte> bytes) const;
   [[nodiscard]] Error named(const Error& error) const noexcept;
   void end_waiting(const Error& error) noexcept;

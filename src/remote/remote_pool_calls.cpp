@@ -54,12 +54,13 @@ void RemotePool::queue(std::unique_ptr<Job> job) noexcept {
 }
 
 void RemotePool::send() noexcept {
-  try {
-    while (lease_ != nullptr && !queue_.empty() && send_first()) {
+  while (lease_ != nullptr && !queue_.empty()) {
+    try {
+      if (!send_first()) break;
+    } catch (const std::bad_alloc&) {
+      first_ = {};
+      end_before_run(queue_.pop_front(), Error::out_of_memory());
     }
-  } catch (const std::bad_alloc&) {
-    first_ = {};
-    if (!queue_.empty()) end_before_run(queue_.pop_front(), Error::out_of_memory());
   }
   if (lease_ != nullptr && lease_->wants_to_write()) client_->pump_soon();
 }
@@ -79,12 +80,36 @@ bool RemotePool::send_first() {
   const TimePoint now = client_->scheduler().now();
   first_.head.timeout = job.state.timeout;
   first_.head.queue_timeout = rest_of(job.state.queue_timeout, job.state.submitted, now);
-  const std::uint64_t number = lease_->push(first_.head, first_.arguments.view());
-  const auto place = sent_.emplace_hint(sent_.end(), number, Sent{.job = nullptr, .function = first_.head.function});
-  place->second.job = queue_.pop_front();
-  place->second.job->state.waits_in_pool = false;
+  std::map<std::uint64_t, Sent> place;  // made beforehand: what was sent is noted
+  place.emplace(0, Sent{.job = nullptr, .function = first_.head.function});
+  auto sent = place.extract(place.begin());
+  sent.key() = push_first();
+  if (lease_ == nullptr) return false;
+  sent.mapped().job = queue_.pop_front();
+  sent.mapped().job->state.waits_in_pool = false;
+  sent_.insert(sent_.end(), std::move(sent));
   first_ = {};
   return true;
+}
+
+// Of a call that could be queued in part only nothing can be made any more, nor of what would follow it.
+std::uint64_t RemotePool::push_first() noexcept {
+  try {
+    return lease_->push(first_.head, first_.arguments.view());
+  } catch (const std::bad_alloc&) {
+    client_->forget(*this);
+    lost(Error::make(Errc::node_lost,
+                     [this] { return "node " + node_ + " is given up: there was no memory for a call"; }));
+    return 0;
+  }
+}
+
+// Without memory it is not cancelled there; its outcome is then dropped when it comes.
+void RemotePool::cancel_there(std::uint64_t number) noexcept {
+  try {
+    if (lease_ != nullptr) lease_->cancel(number);
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): as it says
+  }
 }
 
 // As many as run at once, and more where they are short; not where the node would run more than this manager allows.
@@ -119,7 +144,7 @@ bool RemotePool::withdraw(Job& job, Error error) {
 bool RemotePool::interrupt(Job& job, Error error) {
   const auto sent = std::ranges::find_if(sent_, [&](const auto& one) { return one.second.job.get() == &job; });
   check(sent != sent_.end() && lease_ != nullptr, "a job that runs was sent");
-  lease_->cancel(sent->first);
+  cancel_there(sent->first);
   auto taken = std::move(sent->second.job);
   sent_.erase(sent);
   end_at_lease(std::move(taken), std::move(error));
@@ -155,6 +180,8 @@ void RemotePool::outcome_came(const OutcomeHead& head, std::span<const std::byte
   }
   try {
     set_outcome(*job, head, bytes);
+  } catch (const std::bad_alloc&) {
+    job->fail(Error::out_of_memory());
   } catch (const DecodeError& error) {
     job->fail(named(Error(Errc::bad_payload, std::string("what came back is no outcome: ") + error.what())));
     end_at_lease(std::move(job));

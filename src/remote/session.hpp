@@ -18,7 +18,7 @@ namespace leasepool::detail::remote {
 
 class Session {
  public:
-  Session(std::uint64_t lease, std::size_t window) noexcept : lease_(lease), window_(window), sender_(window) {}
+  Session(std::uint64_t lease, std::size_t window) : lease_(lease), window_(window), sender_(window) {}
 
   // Queues an item; returns its number.
   std::uint64_t push(FrameType type, Bytes body) { return sender_.push(type, std::move(body)); }

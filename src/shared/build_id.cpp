@@ -49,6 +49,7 @@ struct Looking {
     any = true;
     for (const ElfW(Phdr) & segment : segments) {
       if (segment.p_type != PT_NOTE) continue;
+      // Where the loader has put it. NOLINTNEXTLINE(performance-no-int-to-ptr)
       const auto* const begin = reinterpret_cast<const char*>(file.dlpi_addr + segment.p_vaddr);
       if (const auto id = id_in_notes({begin, segment.p_memsz})) {
         hash += function_id(*id);  // the order of files is of no account

@@ -19,6 +19,7 @@ using namespace leasepool;
 using test::SimCluster;
 
 std::uint64_t echo(std::uint64_t value) { return value; }
+std::uint64_t of_a_plug_in(std::uint64_t value) { return value; }
 std::uint64_t take_fd(Fd fd) { return static_cast<std::uint64_t>(fd.get()); }
 
 class Failures {
@@ -55,9 +56,7 @@ void fail_functions(Failures& failures) {
   const auto want = manager->acquire("tester");
   cluster.run();
   cluster.server.fate = [](const auto&) { return std::vector<Duration>{10ms}; };
-  auto description =
-      detail::describe_function<+[](std::uint64_t value) { return value; }>(std::source_location::current());
-  description.name = "remote_errors::of_a_plug_in";
+  auto description = detail::describe_function<of_a_plug_in>(std::source_location::current());
   const auto address = description.address;
   std::uint64_t (*const function)(std::uint64_t) = reinterpret_cast<std::uint64_t (*)(std::uint64_t)>(address);
   auto registered = std::make_unique<detail::Registration>(description);

@@ -15,6 +15,7 @@ using namespace leasepool;
 using test::SimCluster;
 
 std::uint64_t twice(std::uint64_t value) { return 2 * value; }
+std::uint64_t of_a_plug_in(std::uint64_t value) { return value; }
 std::uint64_t counted(std::uint64_t value);
 std::uint64_t runs = 0;
 std::uint64_t counted(std::uint64_t value) {
@@ -422,9 +423,7 @@ TEST_CASE("N7: a function that a node does not have, or has with other types, ha
   const auto want = manager->acquire("tester");
   cluster.run();
   const auto describe = [] {
-    auto function =
-        detail::describe_function<+[](std::uint64_t value) { return value; }>(std::source_location::current());
-    function.name = "remote_pools::of_a_plug_in";
+    auto function = detail::describe_function<of_a_plug_in>(std::source_location::current());
     return function;
   };
   std::uint64_t (*const function)(std::uint64_t) =
