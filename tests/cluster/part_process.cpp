@@ -1,0 +1,80 @@
+// Starting and ending a part of a cluster.
+#include "cluster/part_process.hpp"
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <fstream>
+#include <sstream>
+#include <system_error>
+#include <utility>
+
+#include "support/eventually.hpp"
+
+namespace cluster {
+
+using namespace std::chrono_literals;
+
+std::string text_of(const std::string& file) {
+  std::ostringstream text;
+  text << std::ifstream(file).rdbuf();
+  return text.str();
+}
+
+std::size_t lines_with(const std::string& text, const std::string& beginning) {
+  std::size_t count = 0;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) count += line.starts_with(beginning) ? 1U : 0U;
+  return count;
+}
+
+PartProcess::PartProcess(PartOptions options, void (*before)(void*), void* with) : options_(std::move(options)) {
+  const std::string id = std::to_string(options_.id);
+  const std::string heartbeat = std::to_string(options_.heartbeat.count());
+  const std::string node_timeout = std::to_string(options_.node_timeout.count());
+  pid_ = ::fork();
+  if (pid_ < 0) throw std::system_error(errno, std::generic_category(), "fork");
+  if (pid_ == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (before != nullptr) before(with);
+    // What goes wrong in it, a sanitizer's report, too, is in its log.
+    const int log = ::open(options_.log.c_str(), O_WRONLY | O_APPEND | O_CREAT, 0600);
+    ::dup2(log, STDOUT_FILENO);
+    ::dup2(log, STDERR_FILENO);
+    ::execl("/proc/self/exe", "test_cluster", "--part", options_.part.c_str(), options_.servers.c_str(),
+            options_.log.c_str(), id.c_str(), heartbeat.c_str(), node_timeout.c_str(), static_cast<char*>(nullptr));
+    ::_exit(127);
+  }
+}
+
+std::string PartProcess::log() const { return text_of(options_.log); }
+
+std::size_t PartProcess::lines(const std::string& with) const { return lines_with(log(), with); }
+
+bool PartProcess::is_up() const {
+  return leasepool::test::eventually([this] { return lines("up") > 0; });
+}
+
+void PartProcess::signal(int number) const { ::kill(pid_, number); }
+
+void PartProcess::kill() noexcept {
+  if (pid_ < 0) return;
+  ::kill(pid_, SIGKILL);
+  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  pid_ = -1;
+}
+
+bool PartProcess::ends() {
+  signal(SIGTERM);
+  int status = 0;
+  if (!leasepool::test::eventually([&] { return ::waitpid(pid_, &status, WNOHANG) != 0; }, 60s)) return false;
+  pid_ = -1;
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+}  // namespace cluster
