@@ -72,9 +72,11 @@ class CallLoop {
   Meter meter_;
 };
 
-leasepool::Task<leasepool::ExecutorLease> start_and_acquire(leasepool::LeasedExecutorManager& manager) {
+leasepool::Task<leasepool::ExecutorLease> start_and_acquire(leasepool::LeasedExecutorManager& manager,
+                                                            const CallsOptions& options) {
   co_await manager.start();
-  co_return co_await manager.acquire({.owner = "lpbench calls", .lease_duration = leasepool::Duration::max()});
+  co_return co_await manager.acquire(
+      {.owner = "lpbench calls", .lease_duration = leasepool::Duration::max(), .timeout = acquire_timeout(options)});
 }
 
 // Calls that still wait are cancelled. One that runs gets ten seconds.
@@ -89,7 +91,7 @@ RunRecord run_calls(CallsOptions options) {
   leasepool::ManagerOptions manager_settings = manager_options(options);
   manager_settings.max_pools = 1;
   leasepool::LeasedExecutorManager manager(loop, manager_settings);
-  const leasepool::ExecutorLease lease = loop.block_on(start_and_acquire(manager));
+  const leasepool::ExecutorLease lease = loop.block_on(start_and_acquire(manager, options));
   calls.run(lease);
   loop.block_on(stop(manager));
   return calls.record();

@@ -24,6 +24,7 @@ inline constexpr int kUsage = 2;
 void add_calls_command(CLI::App& app, Action& action);
 void add_files_command(CLI::App& app, Action& action);
 void add_grind_command(CLI::App& app, Action& action);
+void add_node_command(CLI::App& app, Action& action);
 void add_report_command(CLI::App& app, Action& action);
 
 // A whole number from `least` to `most`.

@@ -1,7 +1,7 @@
-// `lpbench files`: works on every file below a directory on the loop's own thread, on threads and on worker processes.
+// `lpbench files`: works on every file below a directory on the loop's own thread, on threads, on worker
+// processes and, where there is a server, on nodes.
 #include "files.hpp"
 
-#include <fmt/format.h>
 #include <leasepool/leasepool.hpp>
 
 #include <chrono>
@@ -10,67 +10,14 @@
 #include <string_view>
 #include <utility>
 
-#include "loop_watch.hpp"
+#include "files_recorder.hpp"
 #include "progress.hpp"
-#include "units.hpp"
 
 namespace lpbench {
 
 namespace {
 
 using std::chrono::steady_clock;
-
-// One run in the making: hands out the files, and keeps what comes of them.
-class RunRecorder {
- public:
-  RunRecorder(leasepool::Loop& loop, const FilesReport& report, FilesRun& run, Progress& progress)
-      : report_(&report), run_(&run), progress_(&progress), watch_(loop) {
-    run.digests.resize(report.files.paths.size());
-  }
-
-  std::optional<std::size_t> next_file() {
-    if (next_ == report_->files.paths.size()) return std::nullopt;
-    return next_++;
-  }
-  [[nodiscard]] bool past_the_middle() const { return next_ >= report_->files.paths.size() / 2; }
-  [[nodiscard]] const std::string& path(std::size_t file) const { return report_->files.paths[file]; }
-
-  void succeeded(std::size_t file, const FileDigest& digest, steady_clock::time_point begin) {
-    run_->digests[file] = digest;
-    ended(begin);
-  }
-  void failed(std::string what, std::string error, steady_clock::time_point begin) {
-    run_->failed.push_back({std::move(what), std::move(error)});
-    ended(begin);
-  }
-  void finish() {
-    run_->elapsed = steady_clock::now() - start_;
-    run_->loop_blocked = watch_.longest_block();
-    progress_->clear();
-  }
-
- private:
-  void ended(steady_clock::time_point begin) {
-    const auto now = steady_clock::now();
-    run_->call_times.record(now - begin);
-    if (!progress_->due()) return;
-    const double per_second = static_cast<double>(run_->call_times.count()) / seconds(now - start_);
-    progress_->show(fmt::format("{}: {} of {}, {} files/s, {} failed", run_->name, grouped(run_->call_times.count()),
-                                counted(report_->files.paths.size(), "file"), grouped(per_second),
-                                run_->failed.size()));
-  }
-
-  const FilesReport* report_;
-  FilesRun* run_;
-  Progress* progress_;
-  LoopWatch watch_;
-  std::size_t next_ = 0;
-  steady_clock::time_point start_ = steady_clock::now();
-};
-
-FileFunction function_of(const FilesOptions& options) {
-  return options.operation == "hash" ? &hash_file : &deflate_file;
-}
 
 // One after the other on the loop's own thread: what an event loop must not do. Each has a turn of its own.
 leasepool::Task<> run_inline(leasepool::Loop& loop, const FilesOptions& options, RunRecorder& recorder) {
@@ -176,6 +123,9 @@ leasepool::Task<> run_all(leasepool::Loop& loop, FilesReport& report, Progress& 
   }
   co_await run_on_pool(loop, leasepool::ExecutorBackend::thread, report, report.runs[1], progress);
   co_await run_on_pool(loop, leasepool::ExecutorBackend::process, report, report.runs[2], progress);
+  if (!report.on_nodes()) co_return;
+  report.runs.push_back({.name = "nodes", .workers = report.options.workers * report.options.pools});
+  co_await run_on_nodes(loop, report, progress);
 }
 
 }  // namespace

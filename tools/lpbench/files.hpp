@@ -3,6 +3,7 @@
 
 #include <leasepool/duration.hpp>
 #include <leasepool/histogram.hpp>
+#include <leasepool/remote_options.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -23,6 +24,9 @@ struct FilesOptions {
   std::size_t in_flight = 0;  // 0: four times the workers
   std::size_t max_files = 10'000'000;
   bool crash = true;
+  leasepool::RemoteOptions remote{};  // no servers: not on nodes
+  std::size_t pools = 1;              // of nodes, at once
+  std::int64_t kill_node = 0;         // the process to kill in the middle of the run on nodes; 0: none
   bool json = false;
 };
 
@@ -51,15 +55,28 @@ struct CrashOutcome {
   std::optional<leasepool::Duration> replacement_time{};
 };
 
+// The node that was killed, and what became of its calls. Those that may have run are failures of the run, too.
+struct KilledNode {
+  std::int64_t process = 0;
+  std::uint64_t files_before = 0;                      // how many had ended then
+  std::optional<leasepool::Duration> noticed_after{};  // by the first call that failed for it
+  std::size_t had_not_run = 0;                         // and were made again
+  std::vector<std::size_t> may_have_run{};             // their files
+};
+
 struct FilesReport {
   FilesOptions options;
   FileList files;
-  std::vector<FilesRun> runs{};  // inline, threads, processes
+  std::vector<FilesRun> runs{};  // inline, threads, processes, and nodes where there is a server
   std::optional<CrashOutcome> crash{};
+  std::optional<KilledNode> killed{};
 
-  // The files whose runs do not all give the same result.
+  [[nodiscard]] bool on_nodes() const { return !options.remote.servers.empty(); }
+  // How many calls are to fail in that run: the one that was to crash, and those that the killed node may have run.
+  [[nodiscard]] std::size_t expected_failures(const FilesRun& run) const;
+  // The files whose runs do not all give the same result. Those that the killed node may have run have none from there.
   [[nodiscard]] std::vector<std::string> differing_files() const;
-  // Whether all results agree, and exactly the call failed that was to crash.
+  // Whether all results agree, and no call failed but those expected to.
   [[nodiscard]] bool as_it_should_be() const;
 };
 

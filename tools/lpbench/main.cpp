@@ -1,4 +1,4 @@
-// lpbench shows and measures leasepool's two backends. main() reads the command line; each subcommand has its file.
+// lpbench shows and measures leasepool's backends. main() reads the command line; each subcommand has its file.
 #include <fmt/format.h>
 #include <sys/prctl.h>
 #include <leasepool/init.hpp>
@@ -11,7 +11,8 @@
 namespace {
 
 int run(int argc, char** argv) {
-  CLI::App app("Shows and measures leasepool: blocking work on threads and worker processes, beside one event loop.",
+  CLI::App app("Shows and measures leasepool: blocking work on threads, worker processes\nand other machines, beside "
+               "one event loop.",
                "lpbench");
   app.set_version_flag("--version", "lpbench " LPBENCH_VERSION, "Print the version and end");
   app.set_help_flag("--help,-h", "Print this help and end");
@@ -20,6 +21,7 @@ int run(int argc, char** argv) {
   lpbench::add_files_command(app, action);
   lpbench::add_calls_command(app, action);
   lpbench::add_grind_command(app, action);
+  lpbench::add_node_command(app, action);
   lpbench::add_report_command(app, action);
   try {
     app.parse(argc, argv);

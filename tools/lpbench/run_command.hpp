@@ -1,6 +1,7 @@
 // The command line of what measures runs: options that may have several values, which makes a run of each.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <functional>
@@ -22,6 +23,9 @@ inline const std::string kSeveralValues = "An option shown with '...' takes seve
 
 // Throws what CLI11 shows as an error of the command line if there are more than can be shown.
 void check_run_count(std::size_t count);
+
+// Throws what CLI11 shows where nodes are wanted and no server is named, or the other way round.
+void check_servers(bool nodes_wanted, const leasepool::RemoteOptions& remote);
 
 // Whether any failed.
 int exit_code(const std::vector<RunRecord>& runs);
@@ -67,6 +71,7 @@ class RunCommand {
       runs = std::move(more);
       check_run_count(runs.size());
     }
+    check_servers(std::ranges::any_of(runs, is_remote), base.remote);
     number_runs(runs);
     return runs;
   }
@@ -76,6 +81,8 @@ class RunCommand {
     std::shared_ptr<std::vector<std::string>> values;
     Apply apply;
   };
+
+  static bool is_remote(const Options& run) { return run.backend == leasepool::ExecutorBackend::remote; }
 
   static void number_runs(std::vector<Options>& runs) {
     for (std::size_t index = 0; runs.size() > 1 && index < runs.size(); ++index) {
@@ -92,12 +99,14 @@ template <class Options>
 void add_common_variants(RunCommand<Options>& command, std::string_view thing) {
   using leasepool::ExecutorBackend;
   const Options defaults;
-  command.add("--backend", "thread or process", "thread", one_of({"thread", "process"}),
-              [](Options& options, const std::string& value) {
-                options.backend = value == "process" ? ExecutorBackend::process : ExecutorBackend::thread;
+  command.add("--backend", "thread, process or remote, which is processes of nodes and needs --servers", "thread",
+              one_of({"thread", "process", "remote"}), [](Options& options, const std::string& value) {
+                options.backend = value == "process"  ? ExecutorBackend::process
+                                  : value == "remote" ? ExecutorBackend::remote
+                                                      : ExecutorBackend::thread;
               });
-  command.add_number("--workers", "Threads or processes of a pool", &RunOptions::workers, whole_number(1, kMaxWorkers),
-                     std::to_string(defaults.workers));
+  command.add_number("--workers", "Threads or processes of a pool; of a node's, as many as it has at most",
+                     &RunOptions::workers, whole_number(1, kMaxWorkers), std::to_string(defaults.workers));
   command.add_number("--payload", ("Bytes of each " + std::string(thing) + "'s argument").c_str(), &RunOptions::payload,
                      whole_number(0, kMaxPayload), "0");
   command.add(

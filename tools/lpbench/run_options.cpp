@@ -38,7 +38,12 @@ std::string utc_now() {
 }  // namespace
 
 const char* backend_name(leasepool::ExecutorBackend backend) {
-  return backend == leasepool::ExecutorBackend::process ? "process" : "thread";
+  switch (backend) {
+    case leasepool::ExecutorBackend::process: return "process";
+    case leasepool::ExecutorBackend::remote: return "remote";
+    case leasepool::ExecutorBackend::thread: break;
+  }
+  return "thread";
 }
 
 RunRecord begin_record(std::string command, const RunOptions& options) {
@@ -55,10 +60,16 @@ RunRecord begin_record(std::string command, const RunOptions& options) {
 leasepool::ManagerOptions manager_options(const RunOptions& options) {
   leasepool::ManagerOptions manager;
   manager.backend = options.backend;
+  if (options.backend == leasepool::ExecutorBackend::remote) manager.remote = options.remote;
   manager.workers_per_pool = options.workers;
   manager.name_prefix = "lpbench";
   manager.max_payload = kMaxPayload + 64;  // the payload, its length and the microseconds
   return manager;
+}
+
+std::optional<leasepool::TimeSpan> acquire_timeout(const RunOptions& options) {
+  if (options.backend != leasepool::ExecutorBackend::remote) return std::nullopt;
+  return kNodePatience;
 }
 
 }  // namespace lpbench

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <leasepool/options.hpp>
+#include <leasepool/remote_options.hpp>
 
+#include <chrono>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +20,7 @@ inline constexpr std::size_t kMaxPayload = std::size_t{64} << 20;
 
 struct RunOptions {
   leasepool::ExecutorBackend backend = leasepool::ExecutorBackend::thread;
+  leasepool::RemoteOptions remote{};  // of the remote backend alone
   std::size_t workers = core_count();
   std::size_t payload = 0;
   Work work{};
@@ -37,7 +41,11 @@ RunRecord begin_record(std::string command, const RunOptions& options);
 
 const char* backend_name(leasepool::ExecutorBackend backend);
 
-// What both commands' managers have in common.
+// What the managers of all commands have in common.
 leasepool::ManagerOptions manager_options(const RunOptions& options);
+
+// How long to look for a node with a free pool; local pools are there in any case.
+inline constexpr std::chrono::seconds kNodePatience{10};
+std::optional<leasepool::TimeSpan> acquire_timeout(const RunOptions& options);
 
 }  // namespace lpbench
