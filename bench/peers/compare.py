@@ -10,7 +10,7 @@ import time
 
 import table  # first: it is what finds machine
 import machine
-from table import ECHO, ECHO_BY_HAND, ECHO_SCENARIOS, PROCESSES, ROWS, THREADS, Row, Run
+from table import ECHO, ECHO_BY_HAND, ECHO_SCENARIOS, NODES, PROCESSES, ROWS, THREADS, Row, Run
 
 HERE = pathlib.Path(__file__).parent
 ALL_SCENARIOS = ("one", "flight64", "flight1024", "idle", *table.PACED.values())
@@ -18,6 +18,7 @@ ALL_SCENARIOS = ("one", "flight64", "flight1024", "idle", *table.PACED.values())
 PROGRAMS = {
     THREADS: ALL_SCENARIOS,
     PROCESSES: ALL_SCENARIOS,
+    NODES: ALL_SCENARIOS,
     "libuv": ALL_SCENARIOS,
     "asio": ALL_SCENARIOS,
     "onetbb": ALL_SCENARIOS,
@@ -26,6 +27,9 @@ PROGRAMS = {
     "socketpair": ("one", "idle"),
     **dict.fromkeys(table.FLOORS.values(), ALL_SCENARIOS[:3]),
     **dict.fromkeys(table.RPC_PEERS, ALL_SCENARIOS),
+    "grpc_tcp": ALL_SCENARIOS,
+    "nats_echo": ALL_SCENARIOS,
+    "libnats": ALL_SCENARIOS,
     "ProcessPoolExecutor": ALL_SCENARIOS[:-1],  # nowhere near 100,000 calls/s
     "ThreadPoolExecutor": ("one", "flight64"),
     "billiard": ("one", "flight64"),
@@ -38,10 +42,12 @@ PROGRAMS = {
     "echo_libuv": ECHO_SCENARIOS,
 }
 IN_PYTHON = ("ProcessPoolExecutor", "ThreadPoolExecutor", "billiard", "pebble", "loky")
-NOT_HERE = 3  # exit code of python_peers.py and of echo/measure.py
+THROUGH_A_SERVER = (NODES, "nats_echo", "libnats")
+NOT_HERE = 3  # exit code of python_peers.py, of echo/measure.py and of what finds no nats-server
 WHY_NOT_BUILT = {  # others are not installed
     ECHO: "there is no leasepool/stream.hpp",
-    "grpc": "grpc++, protobuf, protoc or grpc_cpp_plugin is not installed",
+    **dict.fromkeys(("grpc", "grpc_tcp"), "grpc++, protobuf, protoc or grpc_cpp_plugin is not installed"),
+    **dict.fromkeys(THROUGH_A_SERVER, "nats-server, or what it is built with, is not installed"),
     "capnproto": "capnp-rpc or its compiler capnp is not installed",
 }
 GROUPS = (*dict.fromkeys(row.number for row in ROWS), "peers")
@@ -143,7 +149,7 @@ class Comparison:
         except subprocess.TimeoutExpired:
             self.failures.append(f"{program} {scenario}: did not end")
             return None
-        if (program in IN_PYTHON or is_echo(program)) and run.returncode == NOT_HERE:
+        if (program in IN_PYTHON + THROUGH_A_SERVER or is_echo(program)) and run.returncode == NOT_HERE:
             self.leave_out(program)
             return None
         if run.returncode != 0:

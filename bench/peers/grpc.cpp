@@ -1,6 +1,6 @@
-// gRPC: unary calls over Unix sockets to two worker processes, each with a server of one thread; both sides on
-// completion queues. The client's is the loop: it hands each end to the loop's own thread, where the callbacks of the
-// other API come on gRPC's threads and would have to be passed on.
+// gRPC: unary calls over Unix sockets, or TCP over loopback (the build says which), to two worker processes, each with
+// a server of one thread; both sides on completion queues. The client's is the loop: it hands each end to the loop's
+// own thread, where the callbacks of the other API come on gRPC's threads and would have to be passed on.
 #include <grpcpp/grpcpp.h>
 #include <worker.grpc.pb.h>
 
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "alarms.hpp"
+#include "grpc_address.hpp"
 #include "scenario.hpp"
 #include "worker_process.hpp"
 
@@ -21,8 +22,6 @@ namespace {
 using peers::Alarm;
 using peers::schema::Number;
 using Stub = peers::schema::Worker::Stub;
-
-std::string address_of(const std::string& name) { return "unix-abstract:" + name; }
 
 // In a worker process: takes a call, answers it, and is there for the next.
 class Answer {
@@ -58,14 +57,14 @@ class Answer {
 };
 
 template <class Ready>
-void serve(const std::string& name, const Ready& ready, std::size_t most_in_flight) {
+void serve(const std::string& address, const Ready& ready, std::size_t most_in_flight) {
   peers::schema::Worker::AsyncService service;
   grpc::ServerBuilder builder;
-  builder.AddListeningPort(address_of(name), grpc::InsecureServerCredentials());
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials());
   builder.RegisterService(&service);
   const std::unique_ptr<grpc::ServerCompletionQueue> queue = builder.AddCompletionQueue();
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (!server) peers::fail("gRPC cannot listen at " + name);
+  if (!server) peers::fail("gRPC cannot listen at " + address);
   std::vector<std::unique_ptr<Answer>> answers;
   while (answers.size() < most_in_flight) answers.push_back(std::make_unique<Answer>(service, *queue));
   ready();
@@ -79,13 +78,13 @@ void serve(const std::string& name, const Ready& ready, std::size_t most_in_flig
 
 class Grpc {
  public:
-  static constexpr const char* kName = "grpc";
+  static constexpr const char* kName = LEASEPOOL_PEER_TCP ? "grpc-tcp" : "grpc";
   static std::string version() { return grpc::Version(); }
 
   Grpc(peers::Caller& caller, const peers::Scenario& scenario)
       : caller_(caller), workers_{worker(0, scenario), worker(1, scenario)}, calls_(scenario.most_in_flight) {
-    for (const peers::WorkerProcess& worker : workers_) {
-      const auto channel = grpc::CreateChannel(address_of(worker.name()), grpc::InsecureChannelCredentials());
+    for (const peers::GrpcAddress& address : addresses_) {
+      const auto channel = grpc::CreateChannel(address.text(), grpc::InsecureChannelCredentials());
       if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(10))) {
         peers::fail("gRPC cannot connect to a worker");
       }
@@ -128,8 +127,10 @@ class Grpc {
     std::unique_ptr<grpc::ClientAsyncResponseReader<Number>> response;
   };
 
-  static peers::WorkerProcess worker(std::size_t number, const peers::Scenario& scenario) {
-    return {number, [&](const std::string& name, const auto& ready) { serve(name, ready, scenario.most_in_flight); }};
+  [[nodiscard]] peers::WorkerProcess worker(std::size_t number, const peers::Scenario& scenario) const {
+    return {number, [&](const std::string& /*name*/, const auto& ready) {
+              serve(addresses_[number].text(), ready, scenario.most_in_flight);
+            }};
   }
 
   void end(Call& call) {
@@ -138,6 +139,7 @@ class Grpc {
   }
 
   peers::Caller& caller_;
+  peers::GrpcAddress addresses_[peers::kWorkers] = {peers::GrpcAddress(0), peers::GrpcAddress(1)};
   peers::WorkerProcess workers_[peers::kWorkers];  // before all else of gRPC
   grpc::CompletionQueue queue_;
   std::vector<std::unique_ptr<Stub>> stubs_;

@@ -1,5 +1,6 @@
-// leasepool itself, through its public callbacks alone: a lease on a pool of two threads or of two worker processes
-// (the build says which). For "grinder", a WorkGrinder on two pools of one worker, so that its batches overlap.
+// leasepool itself, through its public callbacks alone: a lease on a pool of two threads, of two worker processes, or
+// of those of a node through a NATS server (the build says which). For "grinder", a WorkGrinder on two pools of one
+// worker, so that its batches overlap.
 #include <sys/prctl.h>
 #include <leasepool/leasepool.hpp>
 
@@ -11,6 +12,9 @@
 #include <utility>
 
 #include "scenario.hpp"
+#if LEASEPOOL_PEER_NODE
+#include "node_process.hpp"
+#endif
 
 LEASEPOOL_REGISTER(peers::nothing);
 
@@ -23,8 +27,9 @@ constexpr ExecutorBackend kBackend = ExecutorBackend::LEASEPOOL_PEER_BACKEND;
 
 class Leasepool {
  public:
-  static constexpr const char* kName =
-      kBackend == ExecutorBackend::thread ? "leasepool-threads" : "leasepool-processes";
+  static constexpr const char* kName = kBackend == ExecutorBackend::thread    ? "leasepool-threads"
+                                       : kBackend == ExecutorBackend::process ? "leasepool-processes"
+                                                                              : "leasepool-remote";
   static constexpr bool kHasGrinder = true;
   static std::string version() { return LEASEPOOL_PEER_VERSION; }
 
@@ -63,12 +68,15 @@ class Leasepool {
  private:
   static bool grinds(const peers::Scenario& scenario) { return scenario.name == "grinder"; }
 
-  static leasepool::ManagerOptions manager_options(bool grinder) {
+  leasepool::ManagerOptions manager_options(bool grinder) {
     leasepool::ManagerOptions options;
     options.backend = kBackend;
     options.max_pools = options.min_pools = grinder ? peers::kWorkers : 1;
     options.workers_per_pool = peers::kWorkers / options.max_pools;
     options.name_prefix = "peer";
+#if LEASEPOOL_PEER_NODE
+    options.remote.servers = node_.servers();
+#endif
     return options;
   }
 
@@ -88,6 +96,9 @@ class Leasepool {
   }
 
   peers::Caller& caller_;
+#if LEASEPOOL_PEER_NODE
+  peers::NodeProcess node_;
+#endif
   leasepool::Loop loop_;
   leasepool::LeasedExecutorManager manager_;
   std::optional<leasepool::WorkGrinder> grinder_;

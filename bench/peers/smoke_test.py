@@ -16,8 +16,17 @@ BACK_TO_BACK = ["one", "flight64", "flight1024"]
 SCENARIOS = [*BACK_TO_BACK, "idle", "paced1k", "paced10k", "paced100k"]
 FEWER_SCENARIOS = {"peer_socketpair": ["one", "idle"], "peer_floor_threads": BACK_TO_BACK,
                    "peer_floor_processes": BACK_TO_BACK}
-WORKERS = {"peer_socketpair": 1, "peer_floor_processes": 1, "peer_grpc": 2, "peer_capnproto": 2, "peer_zeromq": 2}
+WORKERS = {"peer_socketpair": 1, "peer_floor_processes": 1, "peer_grpc": 2, "peer_capnproto": 2, "peer_zeromq": 2, "peer_grpc_tcp": 2,
+           "peer_leasepool_remote": 2, "peer_nats_echo": 2, "peer_libnats": 2}  # those three: one, and a nats-server
+NO_NATS_SERVER = 3  # exit code
 LIMIT = 60  # seconds, generous: nothing takes long
+
+
+def can_run(program: str) -> bool:
+    run = subprocess.run([program, "one", "0.01"], capture_output=True, text=True, timeout=LIMIT, check=False)
+    if run.returncode == NO_NATS_SERVER:
+        print(f"skipped: {pathlib.Path(program).name}: {run.stderr.strip()}")
+    return run.returncode != NO_NATS_SERVER
 
 
 def check(program: str, scenario: str) -> None:
@@ -57,6 +66,8 @@ def check_that_none_is_left(program: str, workers: int) -> None:
 def main() -> None:
     for program in sys.argv[1:]:
         name = pathlib.Path(program).name
+        if not can_run(program):
+            continue
         scenarios = FEWER_SCENARIOS.get(name, SCENARIOS)
         for scenario in scenarios + (["grinder"] if "leasepool" in name else []):
             check(program, scenario)

@@ -3,8 +3,8 @@
 import unittest
 
 import table
-from machine import CLOCK, LIMITS, PING_PONG, limits_of, multiple, multiple_text
-from table import ECHO, PACED, PROCESSES, ROWS, RPC_PEERS, THREADS, Row, Run
+from machine import CLOCK, FUTEX_PING_PONG, LIMITS, PING_PONG, limits_of, multiple, multiple_text
+from table import ECHO, NODES, PACED, PROCESSES, ROWS, RPC_PEERS, THREADS, Row, Run
 
 FASTER = Row("A", "a thing: p50", "one", "p50_ns", THREADS, "libuv", at_most=0.5)
 MORE = Row("B", "things/s", "grinder", "calls_per_s", THREADS, "libuv", at_least=1.5, or_ours_at_least=1000,
@@ -74,6 +74,16 @@ class TableTest(unittest.TestCase):
         line, = table.compute(runs, (row,))
         self.assertEqual(table.row_cells([line])[1][-1], "")
 
+    def test_an_allowance_is_added_to_the_peers_figure(self):
+        row = Row("N", "a thing: p50", "one", "p50_ns", NODES, "nats_echo", at_most=1, allowance=(2, FUTEX_PING_PONG))
+        runs = [run(0, "N", NODES, "one", p50_ns=60_000), run(0, "N", "nats_echo", "one", p50_ns=50_000)]
+        for limit, ratio, reached in ((5_000, 1, True), (4_000, 60 / 58, False)):
+            line, = table.compute(runs, (row,), limits_of([{"what": LIMITS[FUTEX_PING_PONG], "value": limit}]))
+            self.assertAlmostEqual(line.ratio, ratio)
+            self.assertEqual((line.theirs, line.reached), (50_000, reached))
+        line, = table.compute(runs, (row,))
+        self.assertIsNone(line.reached)
+
     def test_a_limit_is_found_by_what_it_is_and_dots_stand_for_the_row_before(self):
         limits = limits_of([{"what": "a thing", "value": 4}, {"what": "... on one processor", "value": 2},
                             {"what": LIMITS[CLOCK], "value": 20}])
@@ -117,7 +127,7 @@ class TableTest(unittest.TestCase):
     def test_each_row_has_one_target(self):
         for row in ROWS:
             self.assertEqual((row.at_most is None) + (row.at_least is None), 1, row)
-            self.assertIn(row.ours, (THREADS, PROCESSES, ECHO))
+            self.assertIn(row.ours, (THREADS, PROCESSES, NODES, ECHO))
 
     def test_the_overview_takes_all_groups_runs(self):
         runs = [run(0, "A", "libuv", "one", p50_ns=1500, p99_ns=2_000_000),
