@@ -64,9 +64,8 @@ std::uint64_t ManagerCore::acquire(AcquireRequest request, AcquireCallback callb
     return 0;
   }
   const std::optional<Duration> longest = request.wait ? std::nullopt : source_->longest_answer();
-  const std::optional<Duration> timeout = longest && request.timeout ? std::min(*longest, *request.timeout)
-                                          : longest                  ? longest
-                                                                     : request.timeout;
+  std::optional<Duration> timeout = request.timeout;
+  if (longest) timeout = std::min(*longest, request.timeout.value_or(*longest));
   const std::uint64_t id =
       waiters_.push({.request = std::move(request), .notice = std::move(notice), .since = now, .timer = 0});
   if (longest) source_->hurry(deadline_after(now, *longest));

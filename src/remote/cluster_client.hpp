@@ -22,8 +22,8 @@
 #include "nats/bus.hpp"
 #include "pool/pool_source.hpp"
 #include "remote/borrower.hpp"
+#include "remote/cluster_peer.hpp"
 #include "remote/frame.hpp"
-#include "remote/link.hpp"
 #include "remote/wants.hpp"
 
 namespace leasepool::detail::remote {
@@ -70,19 +70,7 @@ class ClusterClient final : public PoolSource,
   void bus_refused(const Error& reason) override;
 
  private:
-  struct Peer {
-    std::string name;
-    std::string subject;
-    std::string reply;  // by which the server says that it is not there
-    Link<ManagerLease> link;
-    std::map<std::uint64_t, Borrower*> borrowers;  // by lease
-    std::optional<GrantBody> about;
-    bool fits = true;  // what crosses is encoded alike
-    std::uint64_t resent = 0;
-    std::optional<Duration> round_trip;
-    std::optional<BusyBody> busy;  // what it said last, if it has lent nothing since
-    TimePoint last_heard{};
-  };
+  using Peer = ClusterPeer;
   struct Seeking {
     Borrower* borrower = nullptr;
     TimePoint since{};
