@@ -129,7 +129,8 @@ struct ManagerOptions {
   /// may be 0, what it keeps ready, and nobody else gets meanwhile; a lease runs as many calls at once as the smaller
   /// workers_per_pool of manager and node. What workers are and may do says the node: worker_limits, worker_cgroup,
   /// max_calls_per_worker, worker_reuse, spare_workers, max_worker_age, max_worker_rss, initializer and sandbox are
-  /// refused here. worker_start_timeout is how long start() waits for the server.
+  /// refused here. worker_start_timeout is how long start() waits for the server. Results are decoded on the loop's
+  /// thread, whatever decode_thread_threshold says.
   RemoteOptions remote{};
 };
 
