@@ -14,23 +14,21 @@ using stats_format::json_array;
 using stats_format::JsonObject;
 using stats_format::line;
 
-std::string number(std::uint64_t value) { return std::to_string(value); }
-
 std::string expiry(Duration left) {
   if (left == Duration::max()) return "never";
   return left < Duration::zero() ? detail::in_words(-left) + " ago" : "in " + detail::in_words(left);
 }
 
 std::string text_of(const NodeLeaseStats& lease) {
-  return "  lease " + number(lease.lease_id) + " of " + detail::quoted(lease.manager) + "  " +
+  return "  lease " + std::to_string(lease.lease_id) + " of " + detail::quoted(lease.manager) + "  " +
          detail::quoted_owner(lease.owner) + ", held " + detail::in_words(lease.age) + ", hard expiry " +
-         expiry(lease.until_hard_expiry) + ", " + number(lease.calls) + " calls, " + number(lease.resends) +
-         " sent again" + (lease.closing ? ", closing" : "") + "\n";
+         expiry(lease.until_hard_expiry) + ", " + std::to_string(lease.calls) + " calls, " +
+         std::to_string(lease.resends) + " sent again" + (lease.closing ? ", closing" : "") + "\n";
 }
 
 std::string json_of(const NodeLeaseStats& lease) {
   return JsonObject()
-      .add("lease_id", number(lease.lease_id))
+      .add("lease_id", std::to_string(lease.lease_id))
       .add("owner", lease.owner)
       .add("manager", lease.manager)
       .add("age", lease.age)
@@ -57,14 +55,17 @@ std::string to_text(const NodeStats& stats) {
   std::string text = "node " + stats.name + " of cluster " + stats.cluster + ", pool " + stats.pool + ": " +
                      std::string(detail::remote::name_of(stats.state)) + "\n";
   text += line("server", (stats.connected ? "connected to one of " : "not connected to any of ") + stats.servers +
-                             "; lost " + number(stats.disconnects) + " times" +
+                             "; lost " + std::to_string(stats.disconnects) + " times" +
                              (stats.last_problem.empty() ? "" : ", last problem: " + stats.last_problem));
   if (!stats.address.empty()) text += line("address", stats.address);
-  text += line("lends", number(stats.pools) + " pools at most: " + number(stats.pools_free) + " free, " +
-                            number(stats.pools_on_offer) + " on offer, " + number(stats.leases.size()) + " lent");
-  text += line("managers", number(stats.managers) + " known, " + number(stats.wants) + " wants waiting, " +
-                               number(stats.wants_heard) + " heard, " + number(stats.leases_granted) + " granted");
-  text += line("messages", number(stats.refused_messages) + " refused, " + number(stats.resends) + " items sent again");
+  text += line("lends", std::to_string(stats.pools) + " pools at most: " + std::to_string(stats.pools_free) +
+                            " free, " + std::to_string(stats.pools_on_offer) + " on offer, " +
+                            std::to_string(stats.leases.size()) + " lent");
+  text += line("managers", std::to_string(stats.managers) + " known, " + std::to_string(stats.wants) +
+                               " wants waiting, " + std::to_string(stats.wants_heard) + " heard, " +
+                               std::to_string(stats.leases_granted) + " granted");
+  text += line("messages", std::to_string(stats.refused_messages) + " refused, " + std::to_string(stats.resends) +
+                               " items sent again");
   for (const NodeLeaseStats& lease : stats.leases) text += text_of(lease);
   return text + indented(to_text(stats.local));
 }
@@ -75,7 +76,7 @@ std::string to_json(const NodeStats& stats) {
       .add("cluster", stats.cluster)
       .add("pool", stats.pool)
       .add("state", detail::remote::name_of(stats.state))
-      .add("instance", number(stats.instance))
+      .add("instance", std::to_string(stats.instance))
       .add("address", stats.address)
       .add("servers", stats.servers)
       .add("connected", stats.connected)

@@ -21,7 +21,7 @@ namespace {
 // back. What takes longer waits here, where it is certain that it has not run.
 constexpr Duration kSentAhead = std::chrono::milliseconds(5);
 
-Error has_descriptors(std::string_view function) noexcept {
+Error no_descriptors_cross(std::string_view function) noexcept {
   return Error::make(Errc::not_serializable, [&] {
     return "backend = remote: the arguments of " + std::string(function) +
            " have descriptors (Fd or SharedBuffer), which do not go to another machine; send the bytes themselves";
@@ -126,7 +126,7 @@ Result<RemotePool::Encoded> RemotePool::encode(const Job& job) const {
   Descriptors descriptors;
   const Result<FunctionId> function = job.encode(encoded.arguments, descriptors, max_arguments_);
   if (!function) return std::unexpected(function.error());
-  if (!descriptors.empty()) return std::unexpected(has_descriptors(job.function_name()));
+  if (!descriptors.empty()) return std::unexpected(no_descriptors_cross(job.function_name()));
   const RegisteredFunction* const known = find_function_by_id(*function);
   encoded.head.function = *function;
   encoded.head.signature = known == nullptr ? 0 : known->signature.load();
