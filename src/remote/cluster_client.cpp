@@ -17,9 +17,6 @@ namespace leasepool::detail::remote {
 
 namespace {
 
-constexpr std::size_t kMessage = std::size_t{192} << 10;
-constexpr Duration kRetry = std::chrono::milliseconds(10);
-
 // A node that lends nothing, and was not heard for so long, is no longer counted among those that are there.
 constexpr Duration kRemembered = std::chrono::minutes(5);
 

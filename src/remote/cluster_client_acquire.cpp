@@ -18,7 +18,7 @@ namespace {
 constexpr Duration kLongestAnswer = std::chrono::milliseconds(100);
 
 // Nodes that are known at a time; those that lend nothing are forgotten first.
-constexpr std::size_t kMaxPeers = 10'000;
+constexpr std::size_t kMaxNodes = 10'000;
 
 // Of what is wanted a node that comes is told no more than so many, the oldest.
 constexpr std::size_t kToldAtOnce = 64;
@@ -81,7 +81,7 @@ ClusterClient::Peer& ClusterClient::peer_of(std::uint64_t node, const std::strin
   for (auto& [other, peer] : peers_) {
     if (peer.name == name) lose_peer(peer, "another process has its place");
   }
-  if (peers_.size() >= kMaxPeers) {
+  if (peers_.size() >= kMaxNodes) {
     std::erase_if(peers_, [](const auto& peer) { return peer.second.link.leases.empty(); });
   }
   const TimePoint now = scheduler_->now();

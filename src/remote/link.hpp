@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -16,6 +17,12 @@
 #include "remote/liveness.hpp"
 
 namespace leasepool::detail::remote {
+
+// Bytes of one message, about, where the server takes as many.
+inline constexpr std::size_t kMessage = std::size_t{192} << 10;
+
+// After which what there was no memory for is tried again.
+inline constexpr Duration kRetry = std::chrono::milliseconds(10);
 
 // Lease is a ManagerLease or a NodeLease.
 template <class Lease>

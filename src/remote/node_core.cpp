@@ -19,11 +19,7 @@ namespace leasepool::detail::remote {
 namespace {
 
 // Managers that are known at a time; those that have no lease are forgotten first.
-constexpr std::size_t kMaxPeers = 10'000;
-
-constexpr Duration kRetry = std::chrono::milliseconds(10);
-
-constexpr std::size_t kMessage = std::size_t{192} << 10;
+constexpr std::size_t kMaxManagers = 10'000;
 
 // While a manager cannot be reached, calls end that ran or were sent ahead: twice as many as run at once, and what a
 // window has of short ones. More outcomes than that has nobody who is there.
@@ -86,9 +82,9 @@ void NodeCore::bus_disconnected(const Error& /*reason*/) {
 NodeCore::Peer* NodeCore::peer_of(std::uint64_t manager, std::string_view address) {
   if (const auto known = peers_.find(manager); known != peers_.end()) return &known->second;
   if (!address.starts_with(managers_prefix(options_.cluster))) return nullptr;
-  if (peers_.size() >= kMaxPeers) {
+  if (peers_.size() >= kMaxManagers) {
     std::erase_if(peers_, [this](const auto& peer) { return !busy_.contains(peer.first); });
-    if (peers_.size() >= kMaxPeers) return nullptr;
+    if (peers_.size() >= kMaxManagers) return nullptr;
   }
   const TimePoint now = scheduler_->now();
   Link<NodeLease> link(instance_, manager, Liveness(options_.manager_timeout, Duration::max(), now), options_.heartbeat,

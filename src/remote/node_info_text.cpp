@@ -23,19 +23,19 @@ std::string shown(const std::string& text) {
   return quoted.substr(1, quoted.size() - 2);
 }
 
-std::string number(std::uint64_t value) { return std::to_string(value); }
-
-std::string_view name_of(ExecutorBackend backend) { return backend == ExecutorBackend::thread ? "thread" : "process"; }
+std::string_view backend_name(ExecutorBackend backend) {
+  return backend == ExecutorBackend::thread ? "thread" : "process";
+}
 
 using Row = std::array<std::string, 9>;
 
 Row row_of(const NodeInfo& node) {
   return {shown(node.name),
           std::string(detail::remote::name_of(node.state)),
-          number(node.pools_free) + "/" + number(node.pools),
-          number(node.workers_per_pool) + " " + std::string(name_of(node.backend)),
-          number(node.wants),
-          number(node.functions_count),
+          std::to_string(node.pools_free) + "/" + std::to_string(node.pools),
+          std::to_string(node.workers_per_pool) + " " + std::string(backend_name(node.backend)),
+          std::to_string(node.wants),
+          std::to_string(node.functions_count),
           shown(node.version),
           node.build.empty() ? "-" : shown(node.build),
           detail::in_words(node.up_for)};
@@ -62,17 +62,17 @@ std::string table(const std::vector<Row>& rows) {
 std::string json_of(const NodeInfo& node) {
   return JsonObject()
       .add("name", node.name)
-      .add("instance", number(node.instance))
+      .add("instance", std::to_string(node.instance))
       .add("version", node.version)
       .add("build", node.build)
       .add("state", detail::remote::name_of(node.state))
       .add("up_for", node.up_for)
-      .add("backend", name_of(node.backend))
+      .add("backend", backend_name(node.backend))
       .add("pools", std::uint64_t{node.pools})
       .add("pools_free", std::uint64_t{node.pools_free})
       .add("workers_per_pool", std::uint64_t{node.workers_per_pool})
       .add("wants", std::uint64_t{node.wants})
-      .add("catalogue", number(node.catalogue))
+      .add("catalogue", std::to_string(node.catalogue))
       .add("functions_count", std::uint64_t{node.functions_count})
       .raw("functions",
            json_array(node.functions, [](const std::string& name) { return stats_format::json_string(name); }))
@@ -99,7 +99,7 @@ std::string to_text(const std::vector<NodeInfo>& nodes) {
   std::string text = table(rows);
   for (const NodeInfo& node : nodes) {
     if (node.leases_count == 0) continue;
-    text += shown(node.name) + " has lent " + number(node.leases_count) + ":\n";
+    text += shown(node.name) + " has lent " + std::to_string(node.leases_count) + ":\n";
     for (const NodeInfo::Lease& lease : node.leases) {
       text += "  " + detail::quoted_owner(lease.owner) + " of " + shown(lease.manager) + " for " +
               detail::in_words(lease.age) + "\n";

@@ -17,8 +17,6 @@ namespace leasepool::detail {
 
 namespace {
 
-constexpr Duration kRetry = std::chrono::milliseconds(10);
-
 // What managers have to say that they have heard how their leases ended.
 constexpr Duration kFarewell = std::chrono::seconds(1);
 
@@ -202,7 +200,7 @@ void NodeService::stop_manager() {
       if (const auto self = weak.lock()) self->manager_stopped();
     });
   } catch (const std::bad_alloc&) {
-    set_timer(kRetry);
+    set_timer(remote::kRetry);
   }
 }
 

@@ -14,7 +14,7 @@ using stats_format::json_array;
 using stats_format::JsonObject;
 using stats_format::line;
 
-std::string expiry(Duration left) {
+std::string time_to_expiry(Duration left) {
   if (left == Duration::max()) return "never";
   return left < Duration::zero() ? detail::in_words(-left) + " ago" : "in " + detail::in_words(left);
 }
@@ -22,7 +22,7 @@ std::string expiry(Duration left) {
 std::string text_of(const NodeLeaseStats& lease) {
   return "  lease " + std::to_string(lease.lease_id) + " of " + detail::quoted(lease.manager) + "  " +
          detail::quoted_owner(lease.owner) + ", held " + detail::in_words(lease.age) + ", hard expiry " +
-         expiry(lease.until_hard_expiry) + ", " + std::to_string(lease.calls) + " calls, " +
+         time_to_expiry(lease.until_hard_expiry) + ", " + std::to_string(lease.calls) + " calls, " +
          std::to_string(lease.resends) + " sent again" + (lease.closing ? ", closing" : "") + "\n";
 }
 

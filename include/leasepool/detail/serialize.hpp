@@ -17,7 +17,7 @@ namespace leasepool::detail {
 // Numbers alone, or nothing. An archive writes and reads the same bytes of them; but to make one and end it, with
 // cereal's tables of pointers and types, takes longer than a quick call runs.
 template <class... T>
-inline constexpr bool kNeedsNoArchive = (std::is_arithmetic_v<T> && ...);
+inline constexpr bool kNeedsNoArchive = std::conjunction_v<std::is_arithmetic<T>...>;
 
 template <class... T>
 void encode(ByteWriter& writer, [[maybe_unused]] DescriptorWriter& descriptors, const T&... values) {
