@@ -148,7 +148,9 @@ void ClusterClient::take_message(const nats::BusMessage& message) {
     const std::string_view whom = message.subject.substr(address_.size());
     nobody_listens_ = nobody_listens_ || whom == "all";
     for (auto& [node, peer] : peers_) {
-      if (message.subject == peer.reply) peer.link.liveness.nobody_listens(now);
+      if (message.subject != peer.reply) continue;
+      peer.link.liveness.nobody_listens(now);
+      if (peer.may_be_replaced) lose_peer(peer, "another process has its place");
     }
     return pump_soon();
   }

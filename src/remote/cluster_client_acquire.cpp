@@ -79,7 +79,9 @@ void ClusterClient::tell_asked(std::uint64_t want, const std::vector<Ask>& asked
 ClusterClient::Peer& ClusterClient::peer_of(std::uint64_t node, const std::string& name) {
   if (const auto known = peers_.find(node); known != peers_.end()) return known->second;
   for (auto& [other, peer] : peers_) {
-    if (peer.name == name) lose_peer(peer, "another process has its place");
+    if (peer.name != name) continue;  // else it may have been restarted: the server is asked whether it is still there
+    peer.may_be_replaced = true;
+    peer.link.beat_now();
   }
   if (peers_.size() >= kMaxNodes) {
     std::erase_if(peers_, [](const auto& peer) { return peer.second.link.leases.empty(); });

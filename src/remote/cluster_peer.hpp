@@ -21,7 +21,8 @@ struct ClusterPeer {
   Link<ManagerLease> link;
   std::map<std::uint64_t, Borrower*> borrowers;  // by lease
   std::optional<GrantBody> about;
-  bool fits = true;  // what crosses is encoded alike
+  bool may_be_replaced = false;  // another process has come that has its name
+  bool fits = true;              // what crosses is encoded alike
   std::uint64_t resent = 0;
   std::optional<Duration> round_trip;
   std::optional<BusyBody> busy;  // what it said last, if it has lent nothing since

@@ -283,6 +283,25 @@ TEST_CASE("N3: a node that is silent is lost after node_timeout, and kills what 
   CHECK(node->core->leases() == 0);
 }
 
+TEST_CASE("N3: two nodes that are called alike, as in two containers of one host, do not take each other's place",
+          "[remote][N3]") {
+  SimCluster cluster;
+  const auto one = cluster.add_node("alike");
+  one->world.next_run_time = [] { return 1h; };
+  const auto manager = cluster.add_manager("m", SimCluster::options(2));
+  const auto first = manager->acquire("first");
+  cluster.run();
+  const auto call = SimCluster::call(first->lease(), twice, 1);
+  cluster.run();
+  const auto other = cluster.add_node("alike");
+  const auto second = manager->acquire("second");
+  cluster.advance(6s);
+  REQUIRE(second->has_lease());
+  CHECK(other->manager->leased() == 1);
+  CHECK_FALSE(call->got.has_value());
+  CHECK(one->manager->leased() == 1);
+}
+
 TEST_CASE("N3: another process in a node's place says at once that it is lost", "[remote][N3]") {
   SimCluster cluster;
   auto node = cluster.add_node("one");
