@@ -11,9 +11,7 @@
 #include "remote/census.hpp"
 #include "remote/connection_options.hpp"
 
-namespace leasepool {
-
-namespace detail {
+namespace leasepool::detail {
 
 void check_ask_nodes(const LoopCore& loop, const RemoteOptions& remote, Duration wait) {
   loop.check_thread("ask_nodes");
@@ -34,13 +32,4 @@ void ask_nodes(const std::shared_ptr<LoopCore>& loop, const RemoteOptions& remot
       std::move(done));
 }
 
-}  // namespace detail
-
-void ask_nodes_async(Loop& loop, const RemoteOptions& remote, TimeSpan wait, detail::NodesCallback done) {
-  const auto& core = detail::Access::core(loop);
-  detail::check_ask_nodes(*core, remote, wait);
-  detail::check_callback("ask_nodes_async", done != nullptr);
-  detail::ask_nodes(core, remote, wait, std::move(done));
-}
-
-}  // namespace leasepool
+}  // namespace leasepool::detail

@@ -102,16 +102,6 @@ Node::~Node() {
   loop_->detach(*core_);
 }
 
-void Node::start_async(detail::DoneCallback done) {
-  detail::check_callback("start_async", done != nullptr);
-  detail::start_node(core_, std::move(done));
-}
-
-void Node::stop_async(bool force, detail::DoneCallback done) {
-  detail::check_callback("stop_async", done != nullptr);
-  detail::stop_node(core_, force, std::move(done));
-}
-
 NodeStats Node::stats() const {
   detail::check_on_thread(*core_, "stats");
   NodeStats stats = core_->stats();

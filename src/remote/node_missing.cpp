@@ -63,29 +63,12 @@ void ask_nodes(const std::shared_ptr<LoopCore>& loop, const RemoteOptions& /*rem
 
 }  // namespace detail
 
-void ask_nodes_async(Loop& loop, const RemoteOptions& remote, TimeSpan wait, detail::NodesCallback done) {
-  const auto& core = detail::Access::core(loop);
-  detail::check_ask_nodes(*core, remote, wait);
-  detail::check_callback("ask_nodes_async", done != nullptr);
-  detail::ask_nodes(core, remote, wait, std::move(done));
-}
-
 Node::Node(Loop& loop, RemoteOptions /*remote*/, ManagerOptions local)
     : loop_(detail::Access::core(loop)),
       manager_(loop, std::move(local)),
       core_(std::make_shared<detail::NodeService>(loop_)) {}
 
 Node::~Node() = default;
-
-void Node::start_async(detail::DoneCallback done) {
-  detail::check_callback("start_async", done != nullptr);
-  detail::start_node(core_, std::move(done));
-}
-
-void Node::stop_async(bool force, detail::DoneCallback done) {
-  detail::check_callback("stop_async", done != nullptr);
-  detail::stop_node(core_, force, std::move(done));
-}
 
 NodeStats Node::stats() const {
   NodeStats stats;
