@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -53,12 +54,6 @@ struct GrinderStats {
   std::vector<std::pair<std::size_t, std::uint64_t>> batch_sizes{};
   DurationSummary item_wait{};   ///< from submission to a batch's lease
   DurationSummary item_total{};  ///< from submission to the outcome
-  /// The same as histograms, (bound, count) without the empty ones: so many items took up to the bound, and more than
-  /// half of it. Bounds are powers of two of a microsecond. And the sums of all items.
-  std::vector<std::pair<Duration, std::uint64_t>> item_wait_buckets{};
-  Duration item_wait_sum{};
-  std::vector<std::pair<Duration, std::uint64_t>> item_total_buckets{};
-  Duration item_total_sum{};
 
   /// Times that an item was put back into the queue, as its node was lost before it ran.
   std::uint64_t items_put_back = 0;
@@ -72,5 +67,10 @@ LEASEPOOL_EXPORT std::string to_json(const GrinderStats& stats);
 
 /// Prometheus' text format, labelled with the grinder.
 LEASEPOOL_EXPORT std::string to_prometheus(const GrinderStats& stats);
+
+/// The same of several managers and grinders, which should each differ in their names: all that a program has to say in
+/// one text, in which each metric is described once.
+LEASEPOOL_EXPORT std::string to_prometheus(std::span<const ManagerStats> managers,
+                                           std::span<const GrinderStats> grinders);
 
 }  // namespace leasepool

@@ -119,6 +119,10 @@ class LEASEPOOL_EXPORT LeasedExecutorManager {
   [[nodiscard]] ExecutorBackend backend() const noexcept;
   [[nodiscard]] ManagerStats stats() const;
 
+  /// For threads other than the loop's: waits for the loop's next turn. Throws wrong_thread on the loop's own thread,
+  /// not_started when the loop is gone.
+  [[nodiscard]] ManagerStats stats_from_thread() const;
+
  private:
   friend struct detail::Access;
 

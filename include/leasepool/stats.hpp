@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "leasepool/detail/export.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
+#include "leasepool/histogram.hpp"
 #include "leasepool/loop_engine.hpp"
 #include "leasepool/sandbox.hpp"
 
@@ -22,6 +24,10 @@ namespace leasepool {
 struct DurationSummary {
   std::uint64_t count = 0;
   Duration p50{}, p99{}, max{};
+  /// What all of them took together, and how many took how long: two readings tell the rate and the distribution of
+  /// what was between them.
+  Duration sum{};
+  std::vector<DurationBucket> buckets{};
 };
 
 /// A call that a worker runs now.
@@ -29,6 +35,25 @@ struct RunningCall {
   std::uint64_t call_id = 0;
   std::string function{};
   Duration running_for{};
+  /// The worker process that runs it, and its number as the log has it; 0: a thread or another machine does, or the
+  /// call is on its way there.
+  int pid = 0;
+  std::uint64_t worker_id = 0;
+};
+
+/// A worker process or a thread of a manager's pools.
+struct WorkerStats {
+  /// As the log names it.
+  std::string pool{};
+  /// From 1 on: of a process never used twice, of a thread its place in the pool.
+  std::uint64_t worker_id = 0;
+  /// Of the process, or the thread's id (gettid()); 0: it has none yet.
+  int pid = 0;
+  /// It is being started, and runs no calls yet.
+  bool starting = false;
+  /// Calls that a worker process was sent, and what it runs; of threads that is not known.
+  std::uint64_t calls = 0;
+  std::optional<RunningCall> running{};
 };
 
 struct LeaseStats {
@@ -138,6 +163,9 @@ struct ManagerStats {
 
   /// Of a remote manager, ordered by name.
   std::vector<RemoteNodeStats> nodes{};
+
+  /// Of the pools on this machine, those that are being started or ended included.
+  std::vector<WorkerStats> workers{};
 };
 
 /// A readable table.
@@ -148,5 +176,9 @@ LEASEPOOL_EXPORT std::string to_json(const ManagerStats& stats);
 
 /// Prometheus' text format (https://prometheus.io/docs/instrumenting/exposition_formats/), labelled with the manager.
 LEASEPOOL_EXPORT std::string to_prometheus(const ManagerStats& stats);
+
+/// The same of several managers, which should differ in name_prefix: each metric is described once, as the format
+/// wants it. That of managers and grinders together is in grinder_stats.hpp.
+LEASEPOOL_EXPORT std::string to_prometheus(std::span<const ManagerStats> managers);
 
 }  // namespace leasepool

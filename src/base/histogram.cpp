@@ -52,6 +52,24 @@ Duration Histogram::mean() const noexcept {
   return count_ == 0 ? Duration::zero() : Duration(std::llround(sum_ / static_cast<double>(count_)));
 }
 
+Duration Histogram::sum() const noexcept {
+  constexpr auto kMost = static_cast<double>(Duration::max().count());
+  return sum_ >= kMost ? Duration::max() : Duration(std::llround(sum_));
+}
+
+std::vector<DurationBucket> Histogram::octaves() const {
+  std::vector<DurationBucket> octaves;
+  if (count_ == 0) return octaves;
+  const auto bucket_in_use = [](Duration value) { return bucket_of(static_cast<std::uint64_t>(value.count())); };
+  for (std::size_t bucket = bucket_in_use(min_); bucket <= bucket_in_use(max_); ++bucket) {
+    if (counts_[bucket] == 0) continue;
+    const Duration below(std::int64_t{1} << std::bit_width(largest_in(bucket)));
+    if (octaves.empty() || octaves.back().below != below) octaves.push_back({.below = below});
+    octaves.back().count += counts_[bucket];
+  }
+  return octaves;
+}
+
 Duration Histogram::percentile(double percent) const noexcept {
   if (!(percent > 0)) return min();  // NaN too
   if (percent >= 100 || count_ == 0) return max();

@@ -1,9 +1,6 @@
 // The public grinder over GrinderCore: which thread may call what, and what an option may be.
 #include "leasepool/grinder.hpp"
 
-#include <exception>
-#include <future>
-#include <new>
 #include <string>
 #include <utility>
 
@@ -14,6 +11,7 @@
 #include "lease/options_check.hpp"
 #include "lease/text.hpp"
 #include "leasepool/detail/access.hpp"
+#include "loop/ask_loop.hpp"
 #include "loop/loop_core.hpp"
 
 namespace leasepool {
@@ -206,20 +204,8 @@ GrinderStats WorkGrinder::stats() const {
 
 GrinderStats WorkGrinder::stats_from_thread() const {
   detail::check_other_thread(*core_, "stats_from_thread", "stats()");
-  auto answer = std::make_shared<std::promise<GrinderStats>>();
-  std::future<GrinderStats> stats = answer->get_future();
-  loop_->post([answer = std::move(answer), grinder = core_] {
-    try {
-      answer->set_value(grinder->stats());
-    } catch (const std::bad_alloc&) {
-      answer->set_exception(std::current_exception());
-    }
-  });
-  try {
-    return stats.get();
-  } catch (const std::future_error&) {
-    detail::loop_gone(*core_).raise();  // the question was dropped
-  }
+  return detail::ask_loop(
+      *loop_, [grinder = core_] { return grinder->stats(); }, [this] { return detail::loop_gone(*core_); });
 }
 
 const detail::ItemSettings& WorkGrinder::settings() noexcept {

@@ -282,12 +282,8 @@ GrinderStats GrinderCore::stats() const {
                      .batches_without_lease = totals_.without_lease,
                      .batches_split = totals_.split,
                      .batch_sizes = {},
-                     .item_wait = summary_of(totals_.wait.summary),
-                     .item_total = summary_of(totals_.total.summary),
-                     .item_wait_buckets = totals_.wait.buckets.list(),
-                     .item_wait_sum = totals_.wait.buckets.sum(),
-                     .item_total_buckets = totals_.total.buckets.list(),
-                     .item_total_sum = totals_.total.buckets.sum(),
+                     .item_wait = summary_of(totals_.wait),
+                     .item_total = summary_of(totals_.total),
                      .items_put_back = totals_.put_back};
   for (const auto& [size, batches] : totals_.batch_sizes) {
     if (batches != 0) stats.batch_sizes.emplace_back(size, batches);

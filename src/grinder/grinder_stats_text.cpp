@@ -1,5 +1,6 @@
 // GrinderStats as a table for people, as JSON, and as Prometheus text.
 #include <algorithm>
+#include <span>
 #include <string>
 
 #include "lease/stats_format.hpp"
@@ -15,7 +16,6 @@ using stats_format::in_short;
 using stats_format::json_array;
 using stats_format::JsonObject;
 using stats_format::line;
-using stats_format::seconds;
 
 std::string number(std::uint64_t value) { return std::to_string(value); }
 
@@ -56,30 +56,33 @@ void size_histogram(Exposition& out, const GrinderStats& stats) {
   out.sample("grinder_batch_items_count", number(stats.batches_flushed));
 }
 
-using Buckets = std::vector<std::pair<Duration, std::uint64_t>>;
-
-// Cumulative, and always with the same bounds: 16 us to 67 s, in powers of two of a microsecond.
-void time_histogram(Exposition& out, const std::string& name, const Buckets& buckets, Duration sum,
-                    std::string_view help) {
-  out.metric(name, "histogram", help);
-  const auto up_to = [&](Duration bound) {
-    std::uint64_t within = 0;
-    for (const auto& [most, count] : buckets) within += most <= bound ? count : 0;
-    return number(within);
-  };
-  for (int power = 4; power <= 26; ++power) {
-    const Duration bound = std::chrono::microseconds(1 << power);
-    out.sample(name + "_bucket", up_to(bound), "le=\"" + seconds(bound) + "\"");
-  }
-  out.sample(name + "_bucket", up_to(Duration::max()), "le=\"+Inf\"");
-  out.sample(name + "_sum", seconds(sum));
-  out.sample(name + "_count", up_to(Duration::max()));
-}
-
-std::string json_buckets(const Buckets& buckets) {
-  return json_array(buckets, [](const auto& bucket) {
-    return JsonObject().add("at_most", bucket.first).add("items", bucket.second).text();
-  });
+void add(Exposition& out, const GrinderStats& stats) {
+  out.set_labels(stats_format::label("grinder", stats.grinder));
+  out.gauge("grinder_up", stats.started ? 1 : 0, "Whether the grinder takes items.");
+  out.gauge("grinder_pending", stats.pending, "Items that wait for a batch.");
+  out.gauge("grinder_pending_max", stats.max_pending, "How many may wait; 0: no limit.");
+  out.gauge("grinder_waiting_for_room", stats.waiting_for_room, "Items that wait until there is room for them.");
+  out.seconds_gauge("grinder_oldest_wait_seconds", stats.oldest_wait, "How long the first item has waited.");
+  out.gauge("grinder_batches_waiting", stats.batches_waiting, "Batches that wait for a lease.");
+  out.gauge("grinder_batches_in_flight", stats.batches_in_flight, "Batches that have a lease.");
+  out.gauge("grinder_items_in_flight", stats.items_in_flight, "Their items that have not ended.");
+  out.counter("grinder_items_submitted_total", stats.items_submitted, "Items taken in.");
+  out.counter("grinder_items_refused_total", stats.items_refused, "Items not taken in.");
+  out.metric("grinder_items_total", "counter", "Items that have ended, by outcome.");
+  out.sample("grinder_items_total", number(stats.items_completed), "outcome=\"completed\"");
+  out.sample("grinder_items_total", number(stats.items_failed), "outcome=\"failed\"");
+  out.sample("grinder_items_total", number(stats.items_cancelled), "outcome=\"cancelled\"");
+  out.metric("grinder_batches_total", "counter", "Batches, by why they were flushed.");
+  out.sample("grinder_batches_total", number(stats.flushed_by_size), "reason=\"size\"");
+  out.sample("grinder_batches_total", number(stats.flushed_by_age), "reason=\"age\"");
+  out.sample("grinder_batches_total", number(stats.flushed_by_stop), "reason=\"stop\"");
+  out.counter("grinder_batches_without_lease_total", stats.batches_without_lease, "Batches whose acquire failed.");
+  out.counter("grinder_items_put_back_total", stats.items_put_back,
+              "Times that an item was put back, as its node was lost before it ran.");
+  out.counter("grinder_batches_split_total", stats.batches_split, "Failed calls of batch functions that were halved.");
+  size_histogram(out, stats);
+  out.durations("grinder_item_wait_seconds", stats.item_wait, "From an item's submission to its batch's lease.");
+  out.durations("grinder_item_seconds", stats.item_total, "From an item's submission to its outcome.");
 }
 
 }  // namespace
@@ -155,44 +158,16 @@ std::string to_json(const GrinderStats& stats) {
                                      }))
       .add("item_wait", stats.item_wait)
       .add("item_total", stats.item_total)
-      .raw("item_wait_buckets", json_buckets(stats.item_wait_buckets))
-      .add("item_wait_sum", stats.item_wait_sum)
-      .raw("item_total_buckets", json_buckets(stats.item_total_buckets))
-      .add("item_total_sum", stats.item_total_sum)
       .text();
 }
 
-std::string to_prometheus(const GrinderStats& stats) {
-  Exposition out(stats_format::label("grinder", stats.grinder));
-  out.gauge("grinder_up", stats.started ? 1 : 0, "Whether the grinder takes items.");
-  out.gauge("grinder_pending", stats.pending, "Items that wait for a batch.");
-  out.gauge("grinder_pending_max", stats.max_pending, "How many may wait; 0: no limit.");
-  out.gauge("grinder_waiting_for_room", stats.waiting_for_room, "Items that wait until there is room for them.");
-  out.metric("grinder_oldest_wait_seconds", "gauge", "How long the first item has waited.");
-  out.sample("grinder_oldest_wait_seconds", seconds(stats.oldest_wait));
-  out.gauge("grinder_batches_waiting", stats.batches_waiting, "Batches that wait for a lease.");
-  out.gauge("grinder_batches_in_flight", stats.batches_in_flight, "Batches that have a lease.");
-  out.gauge("grinder_items_in_flight", stats.items_in_flight, "Their items that have not ended.");
-  out.counter("grinder_items_submitted_total", stats.items_submitted, "Items taken in.");
-  out.counter("grinder_items_refused_total", stats.items_refused, "Items not taken in.");
-  out.metric("grinder_items_total", "counter", "Items that have ended, by outcome.");
-  out.sample("grinder_items_total", number(stats.items_completed), "outcome=\"completed\"");
-  out.sample("grinder_items_total", number(stats.items_failed), "outcome=\"failed\"");
-  out.sample("grinder_items_total", number(stats.items_cancelled), "outcome=\"cancelled\"");
-  out.metric("grinder_batches_total", "counter", "Batches, by why they were flushed.");
-  out.sample("grinder_batches_total", number(stats.flushed_by_size), "reason=\"size\"");
-  out.sample("grinder_batches_total", number(stats.flushed_by_age), "reason=\"age\"");
-  out.sample("grinder_batches_total", number(stats.flushed_by_stop), "reason=\"stop\"");
-  out.counter("grinder_batches_without_lease_total", stats.batches_without_lease, "Batches whose acquire failed.");
-  out.counter("grinder_items_put_back_total", stats.items_put_back,
-              "Times that an item was put back, as its node was lost before it ran.");
-  out.counter("grinder_batches_split_total", stats.batches_split, "Failed calls of batch functions that were halved.");
-  size_histogram(out, stats);
-  time_histogram(out, "grinder_item_wait_seconds", stats.item_wait_buckets, stats.item_wait_sum,
-                 "From an item's submission to its batch's lease.");
-  time_histogram(out, "grinder_item_seconds", stats.item_total_buckets, stats.item_total_sum,
-                 "From an item's submission to its outcome.");
+std::string to_prometheus(std::span<const ManagerStats> managers, std::span<const GrinderStats> grinders) {
+  Exposition out;
+  for (const ManagerStats& stats : managers) stats_format::add(out, stats);
+  for (const GrinderStats& stats : grinders) add(out, stats);
   return out.text();
 }
+
+std::string to_prometheus(const GrinderStats& stats) { return to_prometheus({}, std::span(&stats, 1)); }
 
 }  // namespace leasepool

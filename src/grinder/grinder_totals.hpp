@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <map>
 
-#include "grinder/duration_buckets.hpp"
 #include "leasepool/histogram.hpp"
 
 namespace leasepool::detail {
@@ -24,16 +23,8 @@ struct GrinderTotals {
   std::uint64_t put_back = 0;
   std::size_t in_flight = 0;
   std::map<std::size_t, std::uint64_t> batch_sizes;
-  struct Times {
-    void record(Duration duration) noexcept {
-      summary.record(duration);
-      buckets.record(duration);
-    }
-    Histogram summary;
-    DurationBuckets buckets;
-  };
-  Times wait;
-  Times total;
+  Histogram wait;
+  Histogram total;
 };
 
 }  // namespace leasepool::detail

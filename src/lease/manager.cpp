@@ -9,6 +9,7 @@
 #include "lease/manager_core.hpp"
 #include "lease/options_check.hpp"
 #include "leasepool/detail/access.hpp"
+#include "loop/ask_loop.hpp"
 #include "loop/loop_core.hpp"
 #include "pool/pool_source.hpp"
 
@@ -42,6 +43,24 @@ void check_on_thread(const ManagerCore& manager, const char* verb) {
                                                "() was called off the loop's thread; use Loop::post() to get there");
 }
 
+void check_other_thread(const ManagerCore& manager, const char* verb, const char* instead) {
+  if (manager.scheduler().is_copy()) throw_is_copy(manager.options().name_prefix);
+  if (!manager.scheduler().on_thread()) return;
+  throw LeasePoolError(Errc::wrong_thread, manager.options().name_prefix + ": " + verb +
+                                               "() was called on the loop's own thread, where waiting for it would "
+                                               "never end; use " +
+                                               instead);
+}
+
+ManagerStats stats_of(ManagerCore& manager, const LoopCore& loop) {
+  ManagerStats stats = manager.stats();
+  stats.engine = loop.engine().kind();
+  return stats;
+}
+
+Error loop_gone(std::string_view whose) noexcept {
+  return Error::make(Errc::not_started, [&] { return std::string(whose) + ": its loop was destroyed"; });
+}
 Error loop_gone(const LeaseRecord& record) noexcept {
   return Error::make(Errc::not_started, [&] { return record.description() + ": its loop was destroyed"; });
 }
@@ -202,9 +221,14 @@ std::size_t LeasedExecutorManager::total_count() const {
 ExecutorBackend LeasedExecutorManager::backend() const noexcept { return core_->options().backend; }
 ManagerStats LeasedExecutorManager::stats() const {
   detail::check_on_thread(*core_, "stats");
-  ManagerStats stats = core_->stats();
-  stats.engine = std::as_const(*loop_).engine().kind();
-  return stats;
+  return detail::stats_of(*core_, *loop_);
+}
+
+ManagerStats LeasedExecutorManager::stats_from_thread() const {
+  detail::check_other_thread(*core_, "stats_from_thread", "stats()");
+  return detail::ask_loop(
+      *loop_, [core = core_, loop = loop_] { return detail::stats_of(*core, *loop); },
+      [this] { return detail::loop_gone(core_->options().name_prefix); });
 }
 
 ExecutorLease& ExecutorLease::operator=(ExecutorLease&& other) noexcept {

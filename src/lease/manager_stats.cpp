@@ -1,11 +1,27 @@
 // What a manager tells of itself.
 #include <algorithm>
+#include <span>
 
 #include "base/clock.hpp"
 #include "lease/duration_summary.hpp"
 #include "lease/manager_core.hpp"
 
 namespace leasepool::detail {
+
+namespace {
+
+// Says of the calls of a pool's lease which of its workers runs them.
+void add_workers(LeaseStats& lease, std::span<const WorkerStats> workers) {
+  for (RunningCall& call : lease.running) {
+    const auto runs_it = [&](const WorkerStats& w) { return w.running && w.running->call_id == call.call_id; };
+    if (const auto worker = std::ranges::find_if(workers, runs_it); worker != workers.end()) {
+      call.pid = worker->pid;
+      call.worker_id = worker->worker_id;
+    }
+  }
+}
+
+}  // namespace
 
 ManagerStats ManagerCore::stats() {
   ManagerStats stats{.manager = options_.name_prefix,
@@ -45,8 +61,13 @@ ManagerStats ManagerCore::stats() {
   const TimePoint now = scheduler_->now();
   stats.leases.reserve(leased_);
   for (const PoolSlot& slot : pools_) {
-    if (slot.lease) stats.leases.push_back(slot.lease->stats(now));
+    const std::size_t before = stats.workers.size();
+    slot.pool->add_workers(stats.workers);
+    if (!slot.lease) continue;
+    stats.leases.push_back(slot.lease->stats(now));
+    add_workers(stats.leases.back(), std::span(stats.workers).subspan(before));
   }
+  for (const PoolSlot& slot : retired_) slot.pool->add_workers(stats.workers);
   std::ranges::sort(stats.leases, {}, &LeaseStats::lease_id);
   stats.waiters.reserve(waiters_.size());
   for (const auto& [id, waiter] : waiters_.all()) {

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdio>
 
+#include "base/check.hpp"
 #include "lease/text.hpp"
 
 namespace leasepool::stats_format {
@@ -51,6 +52,20 @@ std::string json_string(std::string_view text) {
   return json + "\"";
 }
 
+std::string json_of(const DurationSummary& summary) {
+  return JsonObject()
+      .add("count", summary.count)
+      .add("p50", summary.p50)
+      .add("p99", summary.p99)
+      .add("max", summary.max)
+      .add("sum", summary.sum)
+      .raw("buckets", json_array(summary.buckets,
+                                 [](const DurationBucket& bucket) {
+                                   return JsonObject().add("below", bucket.below).add("count", bucket.count).text();
+                                 }))
+      .text();
+}
+
 std::string label(std::string_view name, std::string_view value) {
   std::string text(name);
   text += "=\"";
@@ -63,6 +78,47 @@ std::string label(std::string_view name, std::string_view value) {
     }
   }
   return text + "\"";
+}
+
+void Exposition::metric(const std::string& name, std::string_view type, std::string_view help) {
+  const auto [place, is_new] = places_.try_emplace(name, metrics_.size());
+  current_ = place->second;
+  if (!is_new) return;
+  const std::string full = "leasepool_" + name;
+  metrics_.push_back(
+      {.name = name,
+       .text = "# HELP " + full + " " + std::string(help) + "\n# TYPE " + full + " " + std::string(type) + "\n"});
+}
+
+void Exposition::sample(std::string_view name, const std::string& value, std::string_view label) {
+  detail::check(current_ < metrics_.size() && name.starts_with(metrics_[current_].name),
+                "a sample is of the metric before it");
+  std::string& text = metrics_[current_].text;
+  text.append("leasepool_").append(name).append("{").append(labels_);
+  if (!label.empty()) text.append(",").append(label);
+  text.append("} ").append(value).append("\n");
+}
+
+void Exposition::durations(const std::string& name, const DurationSummary& value, std::string_view help) {
+  constexpr int kFirstPower = 10;
+  constexpr int kLastPower = 36;
+  metric(name, "histogram", help);
+  std::uint64_t within = 0;
+  auto bucket = value.buckets.begin();
+  for (int power = kFirstPower; power <= kLastPower; ++power) {
+    const Duration bound(std::int64_t{1} << power);
+    for (; bucket != value.buckets.end() && bucket->below <= bound; ++bucket) within += bucket->count;
+    sample(name + "_bucket", std::to_string(within), "le=\"" + seconds(bound) + "\"");
+  }
+  sample(name + "_bucket", std::to_string(value.count), "le=\"+Inf\"");
+  sample(name + "_sum", seconds(value.sum));
+  sample(name + "_count", std::to_string(value.count));
+}
+
+std::string Exposition::text() const {
+  std::string text;
+  for (const Metric& metric : metrics_) text += metric.text;
+  return text;
 }
 
 }  // namespace leasepool::stats_format

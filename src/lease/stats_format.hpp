@@ -1,9 +1,14 @@
 // What the texts of stats are made of: lines for people, JSON objects, and Prometheus' exposition format.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
@@ -19,6 +24,7 @@ std::string line(std::string_view label, const std::string& value);
 std::string in_short(const DurationSummary& summary);
 
 std::string json_string(std::string_view text);
+std::string json_of(const DurationSummary& summary);
 
 class JsonObject {
  public:
@@ -34,14 +40,7 @@ class JsonObject {
   JsonObject& add(std::string_view key, Duration value) {
     return raw(key, value == Duration::max() ? "null" : seconds(value));
   }
-  JsonObject& add(std::string_view key, const DurationSummary& value) {
-    return raw(key, JsonObject()
-                        .add("count", value.count)
-                        .add("p50", value.p50)
-                        .add("p99", value.p99)
-                        .add("max", value.max)
-                        .text());
-  }
+  JsonObject& add(std::string_view key, const DurationSummary& value) { return raw(key, json_of(value)); }
   [[nodiscard]] std::string text() const { return "{" + text_ + "}"; }
 
  private:
@@ -61,38 +60,44 @@ std::string json_array(const Items& items, Format format) {
 // One label of a sample, escaped: name="value".
 std::string label(std::string_view name, std::string_view value);
 
-// Metrics that all have the same labels.
+// Metrics in the order in which they were named first, each with what was sampled of it under whatever labels, as the
+// format wants them.
 class Exposition {
  public:
-  explicit Exposition(std::string labels) : labels_(std::move(labels)) {}
-  void metric(std::string_view name, std::string_view type, std::string_view help) {
-    text_ += "# HELP leasepool_" + std::string(name) + " " + std::string(help) + "\n# TYPE leasepool_" +
-             std::string(name) + " " + std::string(type) + "\n";
-  }
-  void sample(std::string_view name, const std::string& value, const std::string& label = {}) {
-    text_ +=
-        "leasepool_" + std::string(name) + "{" + labels_ + (label.empty() ? "" : "," + label) + "} " + value + "\n";
-  }
-  void gauge(std::string_view name, std::uint64_t value, std::string_view help) {
+  // Those of the samples that follow.
+  void set_labels(std::string labels) { labels_ = std::move(labels); }
+  void metric(const std::string& name, std::string_view type, std::string_view help);
+  // Of the metric named last, or of a part of it.
+  void sample(std::string_view name, const std::string& value, std::string_view label = {});
+  void gauge(const std::string& name, std::uint64_t value, std::string_view help) {
     metric(name, "gauge", help);
     sample(name, std::to_string(value));
   }
-  void counter(std::string_view name, std::uint64_t value, std::string_view help) {
+  void counter(const std::string& name, std::uint64_t value, std::string_view help) {
     metric(name, "counter", help);
     sample(name, std::to_string(value));
   }
-  void summary(const std::string& name, const DurationSummary& value, std::string_view help) {
-    metric(name, "summary", help);
-    sample(name, seconds(value.p50), "quantile=\"0.5\"");
-    sample(name, seconds(value.p99), "quantile=\"0.99\"");
-    sample(name, seconds(value.max), "quantile=\"1\"");
-    sample(name + "_count", std::to_string(value.count));
+  void seconds_gauge(const std::string& name, Duration value, std::string_view help) {
+    metric(name, "gauge", help);
+    sample(name, seconds(value));
   }
-  [[nodiscard]] const std::string& text() const noexcept { return text_; }
+  // A histogram with the same bounds always: 1 us to 69 s, in powers of two of a nanosecond.
+  void durations(const std::string& name, const DurationSummary& value, std::string_view help);
+  [[nodiscard]] std::string text() const;
 
  private:
+  struct Metric {
+    std::string name;
+    std::string text;
+  };
+
   std::string labels_;
-  std::string text_;
+  std::vector<Metric> metrics_;
+  std::map<std::string, std::size_t, std::less<>> places_;
+  std::size_t current_ = 0;
 };
+
+// What a manager has to say.
+void add(Exposition& out, const ManagerStats& stats);
 
 }  // namespace leasepool::stats_format

@@ -1,6 +1,7 @@
 // ManagerStats as a table for people, as JSON, and as Prometheus text.
 #include <algorithm>
 #include <array>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -56,15 +57,16 @@ std::string_view name_of(LoopEngine engine) {
   return "epoll";
 }
 
+constexpr std::array<std::string_view, 18> kErrorNames = {
+    "unknown",          "not_started",       "lease_unavailable", "lease_expired",
+    "timed_out",        "cancelled",         "queue_full",        "wrong_thread",
+    "worker_crashed",   "pool_broken",       "remote_exception",  "unregistered_function",
+    "not_serializable", "payload_too_large", "bad_payload",       "unsupported",
+    "end_of_stream",    "node_lost"};
+
 std::string name_of(Errc code) {
-  constexpr std::array<std::string_view, 18> kNames = {"unknown",          "not_started",       "lease_unavailable",
-                                                       "lease_expired",    "timed_out",         "cancelled",
-                                                       "queue_full",       "wrong_thread",      "worker_crashed",
-                                                       "pool_broken",      "remote_exception",  "unregistered_function",
-                                                       "not_serializable", "payload_too_large", "bad_payload",
-                                                       "unsupported",      "end_of_stream",     "node_lost"};
   const auto index = static_cast<std::size_t>(code);
-  return std::string(kNames[index < kNames.size() ? index : 0]);
+  return std::string(kErrorNames[index < kErrorNames.size() ? index : 0]);
 }
 
 std::string in_short(const SandboxStats& sandbox) {
@@ -87,8 +89,12 @@ std::string text_of(const LeaseStats& lease) {
                      " running, " + std::to_string(lease.calls_queued) + " queued" +
                      (lease.draining ? ", draining" : "") + ", acquired at " + lease.acquired_at + "\n";
   for (const RunningCall& call : lease.running) {
-    text += "    call " + std::to_string(call.call_id) + " runs " + call.function + " for " +
-            detail::in_words(call.running_for) + "\n";
+    text +=
+        "    call " + std::to_string(call.call_id) + " runs " + call.function + " for " +
+        detail::in_words(call.running_for) +
+        (call.pid == 0 ? std::string()
+                       : " on worker " + std::to_string(call.worker_id) + " (pid " + std::to_string(call.pid) + ")") +
+        "\n";
   }
   return text;
 }
@@ -98,6 +104,19 @@ std::string json_of(const RunningCall& call) {
       .add("call_id", call.call_id)
       .add("function", call.function)
       .add("running_for", call.running_for)
+      .add("pid", static_cast<std::uint64_t>(call.pid))
+      .add("worker_id", call.worker_id)
+      .text();
+}
+
+std::string json_of(const WorkerStats& worker) {
+  return JsonObject()
+      .add("pool", worker.pool)
+      .add("worker_id", worker.worker_id)
+      .add("pid", static_cast<std::uint64_t>(worker.pid))
+      .add("starting", worker.starting)
+      .add("calls", worker.calls)
+      .raw("running", worker.running ? json_of(*worker.running) : "null")
       .text();
 }
 
@@ -155,7 +174,7 @@ std::string json_of(const RemoteNodeStats& node) {
 
 void add_nodes(Exposition& out, const std::vector<RemoteNodeStats>& nodes) {
   if (nodes.empty()) return;
-  const auto each = [&](std::string_view name, std::string_view type, std::string_view help, const auto& value) {
+  const auto each = [&](const std::string& name, std::string_view type, std::string_view help, const auto& value) {
     out.metric(name, type, help);
     for (const RemoteNodeStats& node : nodes) {
       if (const std::string text = value(node); !text.empty()) {
@@ -173,6 +192,17 @@ void add_nodes(Exposition& out, const std::vector<RemoteNodeStats>& nodes) {
        [](const Node& n) { return n.round_trip ? seconds(*n.round_trip) : std::string(); });
   each("node_resends_total", "counter", "Parts of messages that a node was sent again.",
        [](const Node& n) { return std::to_string(n.resends); });
+}
+
+// Each kind from the start, as a rate needs a first value.
+void add_failures(Exposition& out, const ManagerStats& stats) {
+  out.metric("calls_failed_total", "counter", "Calls that failed, by kind.");
+  for (std::size_t code = 1; code < kErrorNames.size(); ++code) {
+    std::uint64_t count = 0;
+    for (const auto& [kind, failed] : stats.calls_failed_by)
+      count += static_cast<std::size_t>(kind) == code ? failed : 0;
+    out.sample("calls_failed_total", std::to_string(count), "kind=\"" + std::string(kErrorNames[code]) + "\"");
+  }
 }
 
 template <class Items, class Age>
@@ -274,16 +304,16 @@ std::string to_json(const ManagerStats& stats) {
       .raw("sandbox", stats.sandbox ? json_of(*stats.sandbox) : "null")
       .raw("leases", json_array(stats.leases, [](const LeaseStats& lease) { return json_of(lease); }))
       .raw("waiters", json_array(stats.waiters, [](const WaiterStats& waiter) { return json_of(waiter); }))
+      .raw("workers", json_array(stats.workers, [](const WorkerStats& worker) { return json_of(worker); }))
       .raw("nodes", json_array(stats.nodes, [](const RemoteNodeStats& node) { return json_of(node); }))
       .text();
 }
 
-std::string to_prometheus(const ManagerStats& stats) {
-  Exposition out(stats_format::label("manager", stats.manager) + "," +
-                 stats_format::label("backend", name_of(stats.backend)));
+void stats_format::add(Exposition& out, const ManagerStats& stats) {
+  out.set_labels(label("manager", stats.manager) + "," + label("backend", name_of(stats.backend)));
   out.gauge("up", stats.started ? 1 : 0, "Whether the manager is running.");
   out.metric("loop_engine", "gauge", "What the manager's loop runs on.");
-  out.sample("loop_engine", "1", stats_format::label("engine", name_of(stats.engine)));
+  out.sample("loop_engine", "1", label("engine", name_of(stats.engine)));
   out.gauge("pools_desired", stats.desired, "Pools that there should be.");
   out.gauge("pools_max", stats.max_pools, "Pools that there may be.");
   out.metric("pools", "gauge", "Pools by state.");
@@ -291,10 +321,10 @@ std::string to_prometheus(const ManagerStats& stats) {
   out.sample("pools", std::to_string(stats.leased), "state=\"leased\"");
   out.sample("pools", std::to_string(stats.starting), "state=\"starting\"");
   out.gauge("waiters", stats.waiters.size(), "Acquires that wait for a pool.");
-  out.metric("oldest_waiter_seconds", "gauge", "How long the first in line has waited.");
-  out.sample("oldest_waiter_seconds", seconds(oldest(stats.waiters, [](const WaiterStats& w) { return w.age; })));
-  out.metric("oldest_lease_seconds", "gauge", "How long the oldest lease has been held.");
-  out.sample("oldest_lease_seconds", seconds(oldest(stats.leases, [](const LeaseStats& l) { return l.age; })));
+  out.seconds_gauge("oldest_waiter_seconds", oldest(stats.waiters, [](const WaiterStats& w) { return w.age; }),
+                    "How long the first in line has waited.");
+  out.seconds_gauge("oldest_lease_seconds", oldest(stats.leases, [](const LeaseStats& l) { return l.age; }),
+                    "How long the oldest lease has been held.");
   std::uint64_t running = 0;
   std::uint64_t queued = 0;
   for (const LeaseStats& lease : stats.leases) {
@@ -309,10 +339,7 @@ std::string to_prometheus(const ManagerStats& stats) {
   out.counter("leases_expired_total", stats.leases_expired, "Leases held past their soft expiry.");
   out.counter("leases_revoked_total", stats.leases_revoked, "Leases revoked at their hard expiry.");
   out.counter("calls_completed_total", stats.calls_completed, "Calls that completed.");
-  out.metric("calls_failed_total", "counter", "Calls that failed, by kind.");
-  for (const auto& [code, count] : stats.calls_failed_by) {
-    out.sample("calls_failed_total", std::to_string(count), "kind=\"" + name_of(code) + "\"");
-  }
+  add_failures(out, stats);
   out.counter("workers_started_total", stats.workers_started, "Workers started.");
   out.counter("workers_crashed_total", stats.workers_crashed, "Worker processes that died by themselves.");
   out.counter("workers_killed_total", stats.workers_killed,
@@ -329,10 +356,17 @@ std::string to_prometheus(const ManagerStats& stats) {
     out.sample("sandbox_active", stats.sandbox->landlock_abi > 0 ? "1" : "0", profile + "\"landlock\"");
   }
   add_nodes(out, stats.nodes);
-  out.summary("acquire_wait_seconds", stats.acquire_wait, "From acquire to grant.");
-  out.summary("call_wait_seconds", stats.call_wait, "From a call's submission to its start on a worker.");
-  out.summary("call_run_seconds", stats.call_run, "From a call's start on a worker to its outcome.");
+  out.durations("acquire_wait_seconds", stats.acquire_wait, "From acquire to grant.");
+  out.durations("call_wait_seconds", stats.call_wait, "From a call's submission to its start on a worker.");
+  out.durations("call_run_seconds", stats.call_run, "From a call's start on a worker to its outcome.");
+}
+
+std::string to_prometheus(std::span<const ManagerStats> managers) {
+  Exposition out;
+  for (const ManagerStats& stats : managers) stats_format::add(out, stats);
   return out.text();
 }
+
+std::string to_prometheus(const ManagerStats& stats) { return to_prometheus(std::span(&stats, 1)); }
 
 }  // namespace leasepool

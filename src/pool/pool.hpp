@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/intrusive_queue.hpp"
 #include "leasepool/detail/decode_limits.hpp"
@@ -107,6 +108,9 @@ class Pool {
   // Whether the calling thread is one of this pool's workers and no other of them is free: a call that waits for
   // another call on this pool would wait for itself. Any thread.
   [[nodiscard]] virtual bool would_wait_for_itself() const noexcept { return false; }
+
+  // Appends its workers, and what they run as far as it knows that. Throws std::bad_alloc.
+  virtual void add_workers(std::vector<WorkerStats>& /*workers*/) const {}
 
   // It cannot have workers any more, or was lost: what waits has failed with pool_broken or node_lost, and so does what
   // is submitted.

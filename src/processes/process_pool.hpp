@@ -48,6 +48,7 @@ class ProcessPool final : public Pool,
   [[nodiscard]] bool can_note_stacks() const noexcept override { return true; }
   void note_stack(const Job& job) override;
   [[nodiscard]] bool broken() const noexcept override { return broken_.has_value(); }
+  void add_workers(std::vector<WorkerStats>& workers) const override;
   void lease_ended() override;
   void abort(const Error& error, Ended ended) override;
   void drain(const Error& error) noexcept override;

@@ -15,6 +15,13 @@ void ProcessPool::serve(Worker& worker) {
   deaths_.pop_front();
 }
 
+void ProcessPool::add_workers(std::vector<WorkerStats>& workers) const {
+  for (const auto& worker : workers_) {
+    workers.push_back(worker->stats());
+    workers.back().pool = options_.name;
+  }
+}
+
 void ProcessPool::add_spare(Worker& worker) noexcept {
   check(spares_.size() < options_.spare_workers, "a pool keeps no more spare workers than it is to");
   spares_.push_back(&worker);

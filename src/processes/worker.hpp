@@ -112,6 +112,7 @@ class Worker final : public ChannelOwner, public WorkerPort, public std::enable_
   [[nodiscard]] bool dying() const noexcept { return state_ >= WorkerState::dying; }
   [[nodiscard]] bool ended_by_us() const noexcept { return ended_by_us_; }
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+  [[nodiscard]] WorkerStats stats() const;
   // Empty if it has none, or no descriptor is left for it.
   [[nodiscard]] UniqueFd share_cgroup() const noexcept { return cgroup_ ? cgroup_->share() : UniqueFd(); }
   [[nodiscard]] int pidfd() const noexcept { return pidfd_.get(); }

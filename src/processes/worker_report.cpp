@@ -53,6 +53,18 @@ bool Worker::had_begun(const Job& job) const noexcept {
   return status_->begun.load() == job.state.id || sent_.has_begun(job.state.id);
 }
 
+WorkerStats Worker::stats() const {
+  WorkerStats stats{.worker_id = id_, .pid = pid_, .starting = !came_up_, .calls = calls_};
+  if (const Job* const job = sent_.running(); job != nullptr && has_started(*job)) {
+    stats.running = {.call_id = job->state.id,
+                     .function = std::string(job->function_name()),
+                     .running_for = loop_.now() - job->state.started.load(std::memory_order_relaxed),
+                     .pid = pid_,
+                     .worker_id = id_};
+  }
+  return stats;
+}
+
 // By the kernel, which may also have killed only what a function had started, and then something else ended the worker.
 bool Worker::ran_out_of_memory() const noexcept {
   if (oom_killed_ && wait_status_ && WIFSIGNALED(*wait_status_) && WTERMSIG(*wait_status_) == SIGKILL) return true;

@@ -25,6 +25,7 @@ bool PoolThread::is_one_of(const PoolThreads& threads) noexcept { return current
 void PoolThread::main(const std::shared_ptr<PoolThreads>& shared, const Initializer& initializer, std::size_t index) {
   current_pool = shared.get();
   PoolThread self(*shared, index);
+  self.own_.thread_id.store(::gettid(), std::memory_order_relaxed);
   if (initializer) self.initialize(initializer);
   self.serve();
   {

@@ -45,6 +45,7 @@ struct PoolThreads {
     HandOver<Job> place{};
     std::atomic<Job*> running = nullptr;  // the loop may look at it: it alone destroys jobs
     const std::shared_ptr<HandedBack> handed_back = std::make_shared<HandedBack>();
+    std::atomic<int> thread_id = 0;                  // gettid(), once it is there
     std::unique_ptr<Notice<void>> is_initialized{};  // null without an initializer
     std::unique_ptr<Deferred> has_finished{};
   };

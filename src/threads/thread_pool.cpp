@@ -19,9 +19,11 @@ namespace leasepool::detail {
 
 namespace {
 
-void name_thread(std::thread& thread, const std::string& name) {
+// As the pool, with its place behind that: of a long name that is what tells it from others.
+void name_thread(std::thread& thread, const std::string& pool, std::size_t place) {
   constexpr std::size_t kMaxThreadName = 15;  // the kernel's limit
-  pthread_setname_np(thread.native_handle(), name.substr(0, kMaxThreadName).c_str());
+  const std::string end = "/" + std::to_string(place);
+  pthread_setname_np(thread.native_handle(), (pool.substr(0, kMaxThreadName - end.size()) + end).c_str());
 }
 
 }  // namespace
@@ -33,6 +35,13 @@ ThreadPool::ThreadPool(LoopCore& loop, PoolOptions options)
       shared_(std::make_shared<PoolThreads>(
           loop.inbox(), std::make_shared<ThreadLogRoute>(loop.inbox(), log_, options_.name), options_)) {
   handed_.reserve(options_.workers);
+}
+
+void ThreadPool::add_workers(std::vector<WorkerStats>& workers) const {
+  for (std::size_t index = 0; index < threads_.size(); ++index) {
+    const int id = shared_->each[index].thread_id.load(std::memory_order_relaxed);
+    workers.push_back({.pool = options_.name, .worker_id = index + 1, .pid = id, .starting = ready_ != nullptr});
+  }
 }
 
 ThreadPool::~ThreadPool() {
@@ -99,7 +108,7 @@ void ThreadPool::start_thread(std::size_t index) {
     --shared_->running;
     throw;
   }
-  name_thread(threads_.back(), options_.name);
+  name_thread(threads_.back(), options_.name, threads_.size());
   ++options_.totals->workers_started;
 }
 

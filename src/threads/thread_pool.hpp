@@ -36,6 +36,7 @@ class ThreadPool final : public Pool,
   bool withdraw(Job& job, Error error) override;
   bool interrupt(Job& job, Error error) override;
   [[nodiscard]] bool would_wait_for_itself() const noexcept override;
+  void add_workers(std::vector<WorkerStats>& workers) const override;
   void abort(const Error& error, Ended ended) override;
   void drain(const Error& error) noexcept override;
   void close(std::move_only_function<void()> closed) noexcept override;

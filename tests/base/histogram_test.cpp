@@ -189,3 +189,25 @@ TEST_CASE("reset forgets everything, and mends a moved-from histogram", "[histog
   CHECK(histogram.min() == 9ns);
   CHECK(histogram.percentile(50) == 9ns);
 }
+
+TEST_CASE("the octaves of a histogram have all that was recorded, between powers of two of a nanosecond",
+          "[histogram]") {
+  CHECK(Histogram().octaves().empty());
+  const Histogram histogram = histogram_of({0ns, 1ns, 255ns, 256ns, 511ns, 512ns, 1ms});
+  const std::vector<leasepool::DurationBucket> expected{{1ns, 1},   {2ns, 1},    {256ns, 1},
+                                                        {512ns, 2}, {1024ns, 1}, {1048576ns, 1}};
+  CHECK(histogram.octaves() == expected);
+  CHECK(histogram.sum() == 1ms + 1535ns);
+  const std::vector<Duration> values = random_durations(10'000, 7);
+  std::size_t counted = 0;
+  for (const leasepool::DurationBucket& bucket : histogram_of(values).octaves()) {
+    const auto in_it = std::ranges::count_if(
+        values, [&](Duration value) { return value < bucket.below && value >= bucket.below / 2; });
+    CHECK(bucket.count == static_cast<std::uint64_t>(in_it));
+    counted += bucket.count;
+  }
+  CHECK(counted == values.size());
+  Histogram longest;
+  longest.record(Duration::max());
+  CHECK(longest.octaves() == std::vector<leasepool::DurationBucket>{{Histogram::kMax + 1ns, 1}});
+}

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "catch.hpp"
-#include "grinder/duration_buckets.hpp"
 #include "leasepool/grinder_stats.hpp"
 
 using namespace std::chrono_literals;
@@ -39,12 +38,13 @@ leasepool::GrinderStats sample() {
           .batches_without_lease = 1,
           .batches_split = 2,
           .batch_sizes = {{1, 1}, {3, 2}, {5, 5}},
-          .item_wait = {.count = 37, .p50 = 2ms, .p99 = 9ms, .max = 10ms},
+          .item_wait = {.count = 37,
+                        .p50 = 2ms,
+                        .p99 = 9ms,
+                        .max = 10ms,
+                        .sum = 150s,
+                        .buckets = {{512ns, 3}, {2048ns, 4}, {1073741824ns, 29}, {137438953472ns, 1}}},
           .item_total = {},
-          .item_wait_buckets = {{8us, 3}, {16us, 4}, {1048576us, 29}, {134217728us, 1}},
-          .item_wait_sum = 150s,
-          .item_total_buckets = {},
-          .item_total_sum = {},
           .items_put_back = 7};
 }
 
@@ -79,10 +79,10 @@ TEST_CASE("a grinder's stats as JSON", "[grinder_stats]") {
       R"("items_completed":25,"items_failed":2,"items_cancelled":1,"batches_flushed":8,"flushed_by_size":5,)"
       R"("flushed_by_age":2,"flushed_by_stop":1,"batches_without_lease":1,"batches_split":2,"items_put_back":7,"batch_sizes":)"
       R"([{"items":1,"batches":1},{"items":3,"batches":2},{"items":5,"batches":5}],"item_wait":)"
-      R"({"count":37,"p50":0.002,"p99":0.009,"max":0.01},"item_total":{"count":0,"p50":0,"p99":0,"max":0},)"
-      R"("item_wait_buckets":[{"at_most":0.000008,"items":3},{"at_most":0.000016,"items":4},)"
-      R"({"at_most":1.048576,"items":29},{"at_most":134.217728,"items":1}],"item_wait_sum":150,)"
-      R"("item_total_buckets":[],"item_total_sum":0})");
+      R"({"count":37,"p50":0.002,"p99":0.009,"max":0.01,"sum":150,)"
+      R"("buckets":[{"below":0.000000512,"count":3},{"below":0.000002048,"count":4},)"
+      R"({"below":1.073741824,"count":29},{"below":137.438953472,"count":1}]},)"
+      R"("item_total":{"count":0,"p50":0,"p99":0,"max":0,"sum":0,"buckets":[]}})");
 }
 
 TEST_CASE("a grinder's stats as Prometheus text", "[grinder_stats]") {
@@ -100,10 +100,10 @@ TEST_CASE("a grinder's stats as Prometheus text", "[grinder_stats]") {
   CHECK(has(R"(leasepool_grinder_batch_items_bucket{grinder="a \"grinder\"",le="+Inf"} 8)"));
   CHECK(has(R"(leasepool_grinder_batch_items_sum{grinder="a \"grinder\""} 32)"));
   CHECK(has("# TYPE leasepool_grinder_item_wait_seconds histogram"));
-  CHECK(has(R"(leasepool_grinder_item_wait_seconds_bucket{grinder="a \"grinder\"",le="0.000016"} 7)"));
-  CHECK(has(R"(leasepool_grinder_item_wait_seconds_bucket{grinder="a \"grinder\"",le="0.524288"} 7)"));
-  CHECK(has(R"(leasepool_grinder_item_wait_seconds_bucket{grinder="a \"grinder\"",le="1.048576"} 36)"));
-  CHECK(has(R"(leasepool_grinder_item_wait_seconds_bucket{grinder="a \"grinder\"",le="67.108864"} 36)"));
+  CHECK(has(R"(leasepool_grinder_item_wait_seconds_bucket{grinder="a \"grinder\"",le="0.000001024"} 3)"));
+  CHECK(has(R"(leasepool_grinder_item_wait_seconds_bucket{grinder="a \"grinder\"",le="0.536870912"} 7)"));
+  CHECK(has(R"(leasepool_grinder_item_wait_seconds_bucket{grinder="a \"grinder\"",le="1.073741824"} 36)"));
+  CHECK(has(R"(leasepool_grinder_item_wait_seconds_bucket{grinder="a \"grinder\"",le="68.719476736"} 36)"));
   CHECK(has(R"(leasepool_grinder_item_wait_seconds_bucket{grinder="a \"grinder\"",le="+Inf"} 37)"));
   CHECK(has(R"(leasepool_grinder_item_wait_seconds_sum{grinder="a \"grinder\""} 150)"));
   CHECK(has(R"(leasepool_grinder_item_wait_seconds_count{grinder="a \"grinder\""} 37)"));
@@ -112,19 +112,23 @@ TEST_CASE("a grinder's stats as Prometheus text", "[grinder_stats]") {
   CHECK_FALSE(has(R"(leasepool_grinder_batch_items_bucket{grinder="a \"grinder\"",le="16"} 8)"));
 }
 
-TEST_CASE("durations are counted in powers of two of a microsecond, bounds included", "[grinder_stats]") {
-  leasepool::detail::DurationBuckets buckets;
-  CHECK(buckets.list().empty());
-  for (const leasepool::Duration duration :
-       {leasepool::Duration(-1), leasepool::Duration(0), leasepool::Duration(1us), leasepool::Duration(1001ns),
-        leasepool::Duration(2us), leasepool::Duration(2001ns), leasepool::Duration(1s)}) {
-    buckets.record(duration);
-  }
-  const std::vector<std::pair<leasepool::Duration, std::uint64_t>> expected{
-      {1us, 3}, {2us, 2}, {4us, 1}, {1048576us, 1}};
-  CHECK(buckets.list() == expected);
-  CHECK(buckets.sum() == 1s + 6002ns);
-  buckets.record(leasepool::Duration::max());  // neither the bucket nor the sum overflows
-  CHECK(buckets.list().back().second == 1);
-  CHECK(buckets.sum() == leasepool::Duration::max());
+TEST_CASE("managers and grinders stand in one Prometheus text, each metric described once", "[grinder_stats]") {
+  std::vector<leasepool::ManagerStats> managers(2);
+  managers[0].manager = "a";
+  managers[1].manager = "b";
+  std::vector<leasepool::GrinderStats> grinders{sample(), sample()};
+  grinders[1].grinder = "other";
+  const std::string text = leasepool::to_prometheus(managers, grinders);
+  const auto count = [&](const std::string& part) {
+    std::size_t found = 0;
+    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+    return found;
+  };
+  CHECK(count("# TYPE leasepool_up gauge\n") == 1);
+  CHECK(count("leasepool_up{") == 2);
+  CHECK(count("# TYPE leasepool_grinder_items_total counter\n") == 1);
+  CHECK(count("leasepool_grinder_items_total{grinder=\"other\",") == 3);
+  CHECK(count("# HELP ") == count("# TYPE "));
+  // The lines of a metric stand together.
+  CHECK(text.find("leasepool_up{manager=\"b\"") < text.find("# HELP leasepool_pools_desired"));
 }

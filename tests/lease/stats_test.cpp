@@ -172,7 +172,8 @@ TEST_CASE("the text, JSON and Prometheus forms say the same, and escape what mus
   times.last_replacement_time = 415171ns;
   times.call_run = {.count = 1, .p50 = -1500ms, .p99 = 2s, .max = 1ns};
   CHECK_THAT(to_json(times), ContainsSubstring(R"("last_replacement_time":0.000415171,)"));
-  CHECK_THAT(to_json(times), ContainsSubstring(R"("call_run":{"count":1,"p50":-1.5,"p99":2,"max":0.000000001})"));
+  CHECK_THAT(to_json(times),
+             ContainsSubstring(R"("call_run":{"count":1,"p50":-1.5,"p99":2,"max":0.000000001,"sum":0,)"));
 
   CHECK_THAT(to_text(times), !ContainsSubstring("memory limit"));
   CHECK_THAT(to_json(times), ContainsSubstring(R"("worker_kill_scope":"none","worker_memory_bound":"none",)"));
@@ -205,6 +206,10 @@ TEST_CASE("the text, JSON and Prometheus forms say the same, and escape what mus
   CHECK_THAT(to_text(times), ContainsSubstring("  memory limit    each worker: of its address space and cgroup\n"));
 
   const std::string prometheus = to_prometheus(stats);
+  CHECK_THAT(
+      prometheus,
+      ContainsSubstring("leasepool_calls_failed_total{manager=\"stage\",backend=\"thread\",kind=\"node_lost\"} 0\n"));
+  CHECK_THAT(prometheus, ContainsSubstring("# TYPE leasepool_call_run_seconds histogram\n"));
   CHECK_THAT(prometheus, ContainsSubstring("# TYPE leasepool_pools gauge\n"));
   CHECK_THAT(prometheus,
              ContainsSubstring("leasepool_pools{manager=\"stage\",backend=\"thread\",state=\"leased\"} 1\n"));
