@@ -34,6 +34,7 @@
 #include "leasepool/shared_buffer.hpp"
 #include "leasepool/signal_set.hpp"
 #include "leasepool/stats.hpp"
+#include "leasepool/stats_server.hpp"
 #include "leasepool/stream.hpp"
 #include "leasepool/task.hpp"
 #include "leasepool/task_group.hpp"

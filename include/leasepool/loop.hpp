@@ -14,7 +14,9 @@
 #include "leasepool/detail/access.hpp"
 #include "leasepool/detail/export.hpp"
 #include "leasepool/duration.hpp"
+#include "leasepool/endpoint.hpp"
 #include "leasepool/loop_engine.hpp"
+#include "leasepool/stats_server.hpp"
 #include "leasepool/task.hpp"
 
 namespace leasepool {
@@ -122,6 +124,17 @@ class LEASEPOOL_EXPORT Loop {
 
   /// Awaitable: resumes not before `delay` has passed. Destroying the waiting coroutine cancels it.
   auto sleep(TimeSpan delay);
+
+  /// Shows what this loop's managers, grinders and nodes do, for as long as the loop lives: lptop reads it, and
+  /// browsers and Prometheus where it is a TCP endpoint. It speaks HTTP/1.1 and answers GET of / (a page), /stats.json
+  /// and /metrics (Prometheus' text format), and nothing changes anything. On a Unix socket of mode 0600 that answers
+  /// this process's user and root alone: at stats_socket_path(), which `lptop PID` finds, or at `path`, where a socket
+  /// that nobody listens on any more is replaced. On an endpoint, whose host is 127.0.0.1 where it is empty, it answers
+  /// whoever can connect. May be called several times. Returns where it listens. Throws IoError, std::invalid_argument,
+  /// LeasePoolError (wrong_thread; unsupported, in a build without it).
+  Address serve_stats();
+  Address serve_stats(UnixEndpoint path);
+  Address serve_stats(Endpoint endpoint, StatsServerOptions options = {});
 
   /// A descriptor that becomes readable when dispatch() has something to do. Owned by the loop.
   [[nodiscard]] int poll_fd() const;

@@ -25,6 +25,7 @@
 #include "loop/deferred.hpp"
 #include "loop/kept_timer.hpp"
 #include "loop/loop_client.hpp"
+#include "loop/loop_report.hpp"
 #include "loop/scheduler.hpp"
 #include "loop/timed_wait.hpp"
 
@@ -94,6 +95,7 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   void cancel_batch(Batch& batch, const Error& error) const;
   void finish_stop_if_empty();
   void loop_closing() noexcept override { shut_down(); }
+  void add_to(LoopReport& report) override { report.grinders.push_back(stats()); }
 
   // Items.
   void refuse(std::unique_ptr<WorkItem> item, const Error& error) noexcept;

@@ -23,6 +23,7 @@
 #include "loop/deferred.hpp"
 #include "loop/kept_timer.hpp"
 #include "loop/loop_client.hpp"
+#include "loop/loop_report.hpp"
 #include "loop/scheduler.hpp"
 #include "pool/pool.hpp"
 #include "pool/pool_source.hpp"
@@ -137,6 +138,7 @@ class ManagerCore final : public LeaseObserver, public LoopClient, public std::e
   void finish_stop_if_empty();
   void orphan(LeaseRecord& record);
   void loop_closing() noexcept override { shut_down(); }
+  void add_to(LoopReport& report) override { report.managers.push_back(stats()); }
   // The sink is the caller's, and is called as all of the caller's own is: later. A line for which there is no memory
   // is counted as dropped.
   template <class MakeText>

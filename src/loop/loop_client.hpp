@@ -5,12 +5,17 @@
 
 namespace leasepool::detail {
 
+struct LoopReport;
+
 // Loop thread only. It goes after it was detached, or after its loop.
 class LoopClient {
  public:
   // The loop is being destroyed: end everything that is in flight, now. Still on the loop's thread; no callback of the
   // caller's runs any more.
   virtual void loop_closing() noexcept = 0;
+
+  // Adds what it is and does now, where that is for people to see. Throws std::bad_alloc.
+  virtual void add_to(LoopReport& /*report*/) {}
 
  protected:
   virtual ~LoopClient() = default;
@@ -33,6 +38,9 @@ class LoopClients {
     if (!client.attached_) return;
     client.attached_ = false;
     clients_.erase(client.place_);
+  }
+  void add_to(LoopReport& report) const {
+    for (LoopClient* const client : clients_) client->add_to(report);
   }
   // The last of them, which is detached; null if there is none.
   [[nodiscard]] LoopClient* take_last() noexcept {

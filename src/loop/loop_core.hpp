@@ -88,6 +88,8 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
 
   void attach(LoopClient& client) { clients_.attach(client); }
   void detach(LoopClient& client) noexcept { clients_.detach(client); }
+  // What all of them are and do, in the order in which they came. Throws std::bad_alloc.
+  [[nodiscard]] LoopReport report() const;
 
   void spawn(Task<> task);
   // Runs `begin` as the first thing of a turn, then turns until `ended`.

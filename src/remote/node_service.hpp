@@ -17,6 +17,7 @@
 #include "loop/deferred.hpp"
 #include "loop/kept_timer.hpp"
 #include "loop/loop_client.hpp"
+#include "loop/loop_report.hpp"
 #include "loop/scheduler.hpp"
 #include "nats/bus.hpp"
 #include "pool/log_queue.hpp"
@@ -45,6 +46,7 @@ class NodeService final : public nats::BusOwner, public LoopClient, public std::
   // The handle is destroyed, or the loop: lets go of everything.
   void shut_down() noexcept;
   void loop_closing() noexcept override { shut_down(); }
+  void add_to(LoopReport& report) override { report.nodes.push_back(stats()); }
 
   [[nodiscard]] NodeStats stats() const;
   // What it answers to who asks which nodes there are.

@@ -26,6 +26,7 @@
 #include "worker/close_descriptors.hpp"
 #include "worker/fork_server_connection.hpp"
 #include "worker/forked_worker.hpp"
+#include "worker/process_title.hpp"
 #include "worker/worker_main.hpp"
 #include "worker/worker_setup.hpp"
 
@@ -102,6 +103,7 @@ const char* Server::start() {
   if (errno != 0) return "open(/dev/null)";
   errno = close_all_but({control_.get()});
   if (errno != 0) return "close_range";
+  prepare_process_title();
   maker_.own_identity = own_identity();
   root_ = open_root();
   rlimit limit{};
@@ -134,6 +136,7 @@ const char* Server::start() {
 // False where it cannot hear of the end of its children.
 bool Server::prepare_process() {
   ::prctl(PR_SET_NAME, "lp-forkserver");
+  set_process_title("fork server");
   // What workers leave behind comes to it, and not to a program that is the init process of its container. Where that
   // cannot be, it goes to the system's.
   ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
@@ -224,6 +227,7 @@ void Server::make_reserve() {
 
 void Server::stand_by(pid_t server) {
   ::setpgid(0, 0);
+  set_process_title("fork server in reserve");
   connections_.clear();
   orphans_.clear();
   pollfd waited_for[] = {{.fd = self_.get(), .events = POLLIN, .revents = 0},

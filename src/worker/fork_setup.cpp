@@ -12,6 +12,7 @@
 
 #include "shared/worker_cgroup.hpp"
 #include "worker/close_descriptors.hpp"
+#include "worker/process_title.hpp"
 #include "worker/worker_main.hpp"
 #include "worker/worker_setup.hpp"
 
@@ -59,7 +60,9 @@ void set_up_worker(ControlRecord& record, const WantedIdentity& identity, rlim_t
   }
   ::close(identity.connection);
   if (identity.root >= 0) ::close(identity.root);
-  worker_main(std::move(record.fds[0]), std::move(record.fds[1]), record.message.settings, std::move(failed));
+  WorkerTitle title;
+  title.set(record.message.name.data(), record.message.worker_id);
+  worker_main(std::move(record.fds[0]), std::move(record.fds[1]), record.message.settings, title, std::move(failed));
 }
 
 }  // namespace leasepool::detail

@@ -68,9 +68,11 @@ void fail_briefly(Bytes& frame, Errc code, std::initializer_list<std::string_vie
 
 class WorkerProcess {
  public:
-  WorkerProcess(UniqueFd channel, StatusPage status, UniqueFd status_file, const WorkerSettings& settings)
+  WorkerProcess(UniqueFd channel, StatusPage status, UniqueFd status_file, const WorkerSettings& settings,
+                const WorkerTitle& title)
       : status_(std::move(status)),
         settings_(settings),
+        title_(title),
         channel_(std::move(channel), status_, std::move(status_file), settings_) {}
 
   // Returns what could not be set, or had.
@@ -97,6 +99,7 @@ class WorkerProcess {
 
   StatusPage status_;
   const WorkerSettings settings_;
+  WorkerTitle title_;
   WorkerChannel channel_;
   UniqueFd memory_use_file_;
   Reply reply_;  // being made; has always room for a brief failure
@@ -254,10 +257,13 @@ FrameType WorkerProcess::check_limits(const RegisteredFunction& function, const 
 }
 
 FrameType WorkerProcess::run(const RegisteredFunction& function, Invocation& invocation) {
+  title_.begin(function.name);
   try {
     function.invoke.load()(invocation);
+    title_.end();
     return FrameType::value;
   } catch (...) {
+    title_.end();
     begin_frame_in(reply_.frame);  // without what was encoded of a result
     if (invocation.phase == CallPhase::running) return encode_exception(function);
     const char* const what = invocation.phase == CallPhase::decoding ? "decoding its arguments" : "encoding its result";
@@ -299,7 +305,7 @@ FrameType WorkerProcess::encode_exception(const RegisteredFunction& function) {
 
 void prepare_worker_main() noexcept { std::set_new_handler(note_out_of_memory); }
 
-void worker_main(UniqueFd channel, UniqueFd status_file, const WorkerSettings& settings,
+void worker_main(UniqueFd channel, UniqueFd status_file, const WorkerSettings& settings, const WorkerTitle& title,
                  std::optional<Error> failure) noexcept {
   const int socket = channel.get();
   WorkerStatus* mapped = nullptr;
@@ -307,7 +313,7 @@ void worker_main(UniqueFd channel, UniqueFd status_file, const WorkerSettings& s
   try {
     StatusPage status = StatusPage::map(status_file.get());
     mapped = status.operator->();
-    worker.emplace(std::move(channel), std::move(status), std::move(status_file), settings);
+    worker.emplace(std::move(channel), std::move(status), std::move(status_file), settings, title);
     if (const auto refusal = worker->get_ready(std::move(failure))) {
       end_instead_of_hello(socket, errc_of(refusal->code()), refusal->message());
     }
