@@ -131,7 +131,7 @@ class LEASEPOOL_EXPORT Loop {
   /// this process's user and root alone: at stats_socket_path(), which `lptop PID` finds, or at `path`, where a socket
   /// that nobody listens on any more is replaced. On an endpoint, whose host is 127.0.0.1 where it is empty, it answers
   /// whoever can connect. May be called several times. Returns where it listens. Throws IoError, std::invalid_argument,
-  /// LeasePoolError (wrong_thread; unsupported, in a build without it).
+  /// LeasePoolError (wrong_thread).
   Address serve_stats();
   Address serve_stats(UnixEndpoint path);
   Address serve_stats(Endpoint endpoint, StatsServerOptions options = {});

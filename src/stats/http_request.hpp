@@ -1,8 +1,9 @@
-// HttpRequestReader: the requests of one HTTP/1.1 connection, from bytes as they come. Pure.
+// HttpRequestReader: the requests of one HTTP/1.1 connection (RFC 9112), from bytes as they come. Pure. It is strict,
+// and knows only what is asked for here: requests without a body. The kept parsers would bring the library either
+// Boost, whose inline symbols clash with another version in the same program, or code that nobody keeps any more.
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,38 +13,34 @@ namespace leasepool::detail {
 struct HttpRequest {
   std::string method{};
   std::string target{};  // as it was sent
-  std::string host{};    // without its port; empty where none was named
+  std::string host{};    // without its port and the brackets of an IPv6 address; empty where none was named
   bool keeps_alive = false;
 };
 
-// One thread. Boost.Beast's parser, which holds to limits: of the header's size, and of a body, which must be empty.
+// One thread.
 class HttpRequestReader {
  public:
   static constexpr std::size_t kMaxHeader = 8192;
   enum class State { wants_more, has_request, is_broken };
 
-  HttpRequestReader();
-  HttpRequestReader(const HttpRequestReader&) = delete;
-  HttpRequestReader& operator=(const HttpRequestReader&) = delete;
-  ~HttpRequestReader();
-
-  // Takes all of the bytes, or as many as there are before the end of a request. Throws std::bad_alloc.
+  // Takes the bytes, and says whether a request has come with them, or before them. Throws std::bad_alloc.
   State add(std::span<const std::byte> bytes);
 
-  // The request that has come; afterwards it reads the next one, of which add({}) says whether it is there already.
+  // The request that has come; add({}) says afterwards whether there is another.
   [[nodiscard]] HttpRequest take();
 
-  // Why the connection is broken, as the status of an answer: 400 Bad Request, 413 or 431.
+  // With which an answer says why the connection is broken: 400, 413 for a body, or 431 for too large a header.
   [[nodiscard]] unsigned status() const noexcept { return status_; }
 
  private:
-  struct Parser;
-  std::unique_ptr<Parser> parser_;
-  std::string left_;  // bytes that were not parsed yet
+  [[nodiscard]] unsigned parse(std::string_view header);
+
+  std::string left_;  // what has come and was not taken
+  HttpRequest request_;
+  bool has_request_ = false;
   unsigned status_ = 0;
 };
 
-// "Name: value" of a Host field, or a target's authority, without its port and the brackets of an IPv6 address.
 [[nodiscard]] std::string host_without_port(std::string_view host);
 
 // Whether it is an address, or "localhost".

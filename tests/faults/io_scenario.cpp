@@ -2,12 +2,14 @@
 #include "io_scenario.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
+#include <cstdlib>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -105,6 +107,23 @@ lp::Task<> by_signal(lp::Loop& loop) {
   expect(co_await next == SIGUSR1, "another signal");
 }
 
+lp::Task<> by_stats(lp::Loop& loop) {
+  const std::string directory = "/tmp/leasepool-faults-runtime-" + std::to_string(::getpid());
+  {
+    const ForOurselves unrefused;
+    (void)::mkdir(directory.c_str(), 0700);
+  }
+  ::setenv("XDG_RUNTIME_DIR", directory.c_str(), 1);
+  const lp::Address address = loop.serve_stats();
+  auto connecting = lp::connect(loop, lp::UnixEndpoint{.path = address.path}, kInTime);
+  lp::Stream stream = co_await connecting;
+  co_await stream.write(std::string_view("GET /stats.json HTTP/1.1\r\nHost: localhost\r\n\r\n"), kInTime);
+  std::array<std::byte, 64> buffer{};
+  auto line = stream.read_until(buffer, "\r\n", kInTime);
+  const std::string_view status(reinterpret_cast<const char*>(buffer.data()), co_await line);
+  expect(status == "HTTP/1.1 200 OK\r\n", "another status");
+}
+
 lp::Task<> cancelled(lp::Loop& loop) {
   lp::TcpListener listener(loop, {.host = "127.0.0.1", .port = 0});
   auto first = lp::when_any(accept_one(listener), loop.sleep(1ms));
@@ -119,6 +138,7 @@ lp::Task<> use_io(lp::Loop& loop, Attempt attempt) {
   co_await attempt("pipe", by_pipe(loop));
   co_await attempt("file", by_file(loop));
   co_await attempt("signal", by_signal(loop));
+  co_await attempt("stats", by_stats(loop));
   co_await attempt("cancelled", cancelled(loop));
   co_await attempt("tcp again", by_tcp(loop));
 }

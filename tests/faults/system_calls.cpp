@@ -74,10 +74,12 @@ const std::vector<SystemCall>& table() {
       {"write", {SYS_write}, {P}, {EINTR}, " write "},  // to an eventfd
       {"write", {SYS_write}, {W}, {EINTR, EAGAIN, EIO, ENOSPC}, " write "},
       {"pwritev2", {SYS_pwritev2}, {P}, {EINTR, EOPNOTSUPP, ENOSYS, EPERM}, " pwritev2 "},
+      {"mkdir", {LEGACY(mkdir)}, {P}, {EACCES, ENOSPC, EPERM}, " mkdir "},
+      {"fchmod", {SYS_fchmod}, {P}, {EPERM, EIO}, " fchmod "},
       {"unlink", {LEGACY(unlink) SYS_unlinkat}, {P}, {EPERM, EIO}, " unlink "},
       {"pread64", {SYS_pread64}, {P, W}, {EINTR, EIO}, " pread "},
       {"fcntl", {SYS_fcntl}, {P, S, W}, {EMFILE, EBUSY, EINVAL, EPERM}, " fcntl "},
-      {"fstat", {SYS_fstat, SYS_newfstatat}, {P, S, W}, {ENOMEM, EPERM}, " fstat SYS_fstat SYS_newfstatat "},
+      {"fstat", {SYS_fstat, SYS_newfstatat}, {P, S, W}, {ENOMEM, EPERM}, " fstat lstat SYS_fstat SYS_newfstatat "},
       {"fstatfs", {SYS_fstatfs}, {P, W}, {EINTR, ENOSYS}, " fstatfs "},
       {"readlink", {LEGACY(readlink) SYS_readlinkat}, {P, W}, {EACCES, ENOENT, ENOMEM}, " readlink "},
       {"getdents64", {SYS_getdents64}, {P, S}, {EIO, EINTR, ENOMEM}, " readdir SYS_getdents64 "},
@@ -136,6 +138,7 @@ const std::vector<SystemCall>& table() {
        {},
        {},
        " close closedir munmap uname getpid getppid gettid getresuid getresgid sigprocmask sigaction _exit "},
+      {"geteuid", {SYS_geteuid}, {}, {}, " geteuid sbrk inet_pton "},
   };
   return rows;
 }

@@ -221,7 +221,7 @@ TEST_CASE("pool threads carry the pool's name and take none of the program's sig
   CHECK(pool.wait([&] { return gate.inside == 3; }));
   gate.open();
   CHECK(pool.wait([&] { return pool.sink->ended.size() == 3; }));
-  CHECK(names == std::set<std::string>{"a-name-of-more-"});
+  CHECK(names == std::set<std::string>{"a-name-of-mor/1", "a-name-of-mor/2", "a-name-of-mor/3"});
   // What a thread does itself is reported to it, or a crash would pass the program's own handlers by.
   std::vector<int> expected;
   for (int i = 0; i < 3; ++i) {
