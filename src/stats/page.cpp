@@ -29,7 +29,7 @@ main { padding: 1rem; display: grid; gap: 1rem; max-width: 1200px; margin: 0 aut
 section { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 1rem; overflow-x: auto; }
 .title { display: flex; gap: .8rem; align-items: baseline; flex-wrap: wrap; }
 .tag { border: 1px solid var(--line); border-radius: 99px; padding: 0 .6rem; color: var(--dim); font-size: .8rem; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .6rem; margin-top: .8rem; }
+.tiles { display: grid; grid-template-columns: repeat(4, 1fr); gap: .6rem; margin-top: .8rem; }
 .tile { border: 1px solid var(--line); border-radius: 6px; padding: .45rem .65rem; min-width: 0; }
 .tile b { display: block; font-size: 1.2rem; font-weight: 600; font-variant-numeric: tabular-nums; }
 .tile small { color: var(--dim); } .tile.bad b { color: var(--bad); } .tile.warn b { color: var(--warn); }
@@ -38,7 +38,8 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th { text-align: left; color: var(--dim); font-weight: 500; font-size: .8rem; }
 th, td { padding: .2rem .7rem .2rem 0; border-bottom: 1px solid var(--line); white-space: nowrap; }
 td.wide { white-space: normal; word-break: break-word; min-width: 12rem; } .n { text-align: right; }
-tr:last-child td { border-bottom: 0; } td.bad { color: var(--bad); }
+tr:last-child td { border-bottom: 0; }
+@media (max-width: 700px) { main { padding: .5rem; } .tiles { grid-template-columns: repeat(2, 1fr); } }
 </style>
 <header><h1>leasepool</h1><span id="who"></span><span id="state">connecting</span></header>
 <main id="all"></main>
@@ -152,6 +153,7 @@ const node = (now, old, seconds) => make("section", {}, make("div", {class: "tit
   manager(now.local, old && old.local, seconds));
 const pair = (items, old, key) => items.map(item => [item, old ? old.find(other => other[key] === item[key]) : undefined]);
 const show = now => {
+  if (before && now.time === before.time) return;
   const seconds = before ? Math.max(now.time - before.time, 1e-3) : 1;
   document.getElementById("who").textContent = now.program + ", pid " + now.pid + ", on " + now.engine;
   document.title = now.program + " - leasepool";

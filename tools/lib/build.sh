@@ -7,9 +7,9 @@ die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
 # Packages that every build needs, whatever it builds.
 base_packages=(meson ninja-build pkgconf liburing-dev libseccomp-dev libssl-dev libcereal-dev)
-tool_packages=(libcli11-dev libfmt-dev nlohmann-json3-dev zlib1g-dev libtomlplusplus-dev)
+tool_packages=(libcli11-dev libfmt-dev nlohmann-json3-dev zlib1g-dev libtomlplusplus-dev libncurses-dev)
 test_packages=(catch2 libbenchmark-dev libspdlog-dev clang-format-19 libasio-dev libboost-dev libglib2.0-dev libuv1-dev
-  iproute2 nats-server openssl spin)
+  iproute2 nats-server openssl python3-prometheus-client spin)
 
 # install_missing PACKAGE...: installs by apt those that are not there. Says nothing where all are.
 install_missing() {
