@@ -95,6 +95,7 @@ MEASURES = {
     "W5": lambda programs, quick: program_rows(programs, "orphans", quick),
     "K": lambda programs, quick: program_rows(programs, "clean_workers", quick),
     "C2": lambda programs, quick: program_rows(programs, "idle", quick),
+    "N": lambda programs, quick: program_rows(programs, "nodes", quick),
     "budget": lambda programs, quick: program_rows(programs, "call_budget", quick),
 }
 

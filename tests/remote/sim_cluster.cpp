@@ -1,8 +1,6 @@
 // Nodes and managers of a simulated cluster.
 #include "sim_cluster.hpp"
 
-#include "catch.hpp"
-
 namespace leasepool::test {
 
 using namespace std::chrono_literals;
@@ -24,6 +22,7 @@ SimCluster::Node::Node(SimCluster& cluster, const std::string& name, std::size_t
   detail::remote::NodeOptions of_node;
   of_node.name = name;
   of_node.manager_timeout = cluster.manager_timeout;
+  of_node.heartbeat = cluster.heartbeat;
   core = std::make_shared<detail::remote::NodeCore>(cluster.scheduler, manager, of_node, instance);
   bus = cluster.server.connect(name, *core);
   core->attach(*bus);

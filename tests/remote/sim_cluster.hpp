@@ -103,6 +103,7 @@ class SimCluster {
   void advance(Duration by) { scheduler->advance(by); }
 
   Duration manager_timeout = std::chrono::seconds(10);  // of nodes to come
+  Duration heartbeat = std::chrono::milliseconds(250);  // the same
   Duration run_time = std::chrono::milliseconds(1);     // of a call on nodes to come
   std::shared_ptr<SimScheduler> scheduler = std::make_shared<SimScheduler>();
   detail::nats::MemoryServer server{*scheduler};
