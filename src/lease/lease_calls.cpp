@@ -9,7 +9,6 @@
 #include "base/check.hpp"
 #include "base/clock.hpp"
 #include "lease/lease_record.hpp"
-#include "lease/stop_callback.hpp"
 #include "lease/text.hpp"
 #include "leasepool/detail/access.hpp"
 #include "loop/kept_timer.hpp"
@@ -20,22 +19,6 @@ namespace {
 
 // A call's stack is noted when a tenth of its time-out is left.
 constexpr int kLateInTimeout = 10;
-
-// Of a call whose stop token was asked to stop.
-class Cancellation final : public Deferred {
- public:
-  using Cancel = void (*)(LeaseRecord& record, std::uint64_t job_id);
-  Cancellation(std::weak_ptr<LeaseRecord> record, std::uint64_t job_id, Cancel cancel) noexcept
-      : record_(std::move(record)), job_id_(job_id), cancel_(cancel) {}
-  void run() override {
-    if (const auto record = record_.lock()) cancel_(*record, job_id_);
-  }
-
- private:
-  std::weak_ptr<LeaseRecord> record_;
-  std::uint64_t job_id_;
-  Cancel cancel_;
-};
 
 }  // namespace
 
@@ -97,7 +80,7 @@ void LeaseRecord::reserve(Job& job, const CallSettings& settings) {
     state.timer = keep_timer(*scheduler);
     if (bounds_wait) watch_queue(job);
   }
-  if (state.timer != 0 || settings.stop.stop_possible()) calls_.watch(job);
+  if (state.timer != 0) calls_.watch(job);
   if (job.takes_stop_token()) {
     state.stop = std::stop_source();
     state.has_stop = true;
@@ -112,7 +95,7 @@ void LeaseRecord::forget(Job& job) noexcept {
 
 void LeaseRecord::end_watches(Job& job) noexcept {
   if (job.state.timer != 0) scheduler->cancel_timer(job.state.timer);
-  job.state.cancellation.reset();
+  CancellationGroup::remove(job);
 }
 
 void LeaseRecord::fail_now(std::unique_ptr<Job> job, const Error& error) noexcept {
@@ -131,10 +114,12 @@ void LeaseRecord::hand_out(std::unique_ptr<Job> job) noexcept {
 }
 
 void LeaseRecord::watch_cancellation(Job& job, const std::stop_token& token) {
-  // The loop then looks whether the call is still there.
-  auto cancel = [](LeaseRecord& record, std::uint64_t job_id) { record.cancelled_by_token(job_id); };
-  job.state.cancellation = std::make_unique<StopCallback>(
-      token, scheduler, std::make_unique<Cancellation>(weak_from_this(), job.state.id, cancel));
+  auto group = last_group_.lock();
+  if (!group || !group->has_token(token)) {
+    group = CancellationGroup::make(*this, scheduler, token);
+    last_group_ = group;
+  }
+  group->add(job);
 }
 
 void LeaseRecord::watch_queue(Job& job) noexcept {
@@ -147,40 +132,43 @@ void LeaseRecord::queue_time_out(std::uint64_t job_id) {
   if (waiting == nullptr) return;
   set_kept_timer(*scheduler, waiting->state.timer, kPlaceKept, [] {});
   if (has_started(*waiting)) return;
-  Error error = Error::make(Errc::timed_out, [&] {
+  const Error error = Error::make(Errc::timed_out, [&] {
     return description() + ": " + std::string(waiting->function_name()) +
            " waited for CallOptions::queue_timeout = " + in_words(waiting->state.queue_timeout) +
            ", and none of workers_per_pool = " + std::to_string(call_stats_->workers_per_pool) + " workers came free";
   });
-  (void)pool_->withdraw(*waiting, std::move(error));
+  (void)pool_->withdraw(*waiting, error);
 }
 
-void LeaseRecord::cancelled_by_token(std::uint64_t job_id) {
-  Job* const job = calls_.watched(job_id);
-  if (job == nullptr) return;
-  cancel(*job, cancelled_error(*job));
-}
-
-// Calls that are cancelled together are mostly of one function: they share one error.
-Error LeaseRecord::cancelled_error(const Job& job) noexcept {
-  try {
-    const std::string_view function = job.function_name();
-    if (!cancelled_ || cancelled_->function != function) {
-      cancelled_.emplace(std::string(function), Error(Errc::cancelled, cancellation_text(job)));
-    }
-    return cancelled_->error;
-  } catch (const std::bad_alloc&) {
-    return Error::without_message(Errc::cancelled);
+void LeaseRecord::cancel_all(CancellationGroup& group) {
+  const auto self = shared_from_this();  // which its calls keep
+  while (Job* const job = group.take_first()) {
+    const Cancelled& cause = cancelled(*job);
+    cancel(*job, cause.not_run, cause.error);
   }
 }
 
-void LeaseRecord::cancel_of_batch(std::uint64_t job_id, const Error& error) const {
-  if (Job* const job = calls_.find(job_id)) cancel(*job, error);
+// Calls that are cancelled together are mostly of one function: they share one error.
+const LeaseRecord::Cancelled& LeaseRecord::cancelled(const Job& job) noexcept {
+  const std::string_view function = job.function_name();
+  if (cancelled_ && cancelled_->function == function) return *cancelled_;
+  std::string name;
+  Error error = Error::without_message(Errc::cancelled);
+  try {
+    error = Error(Errc::cancelled, cancellation_text(job));
+    name = function;
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): as far as it went, and tried again by the next
+  }
+  return cancelled_.emplace(std::move(name), Access::not_run(error), error);
 }
 
-void LeaseRecord::cancel(Job& job, const Error& error) const {
+void LeaseRecord::cancel_of_batch(std::uint64_t job_id, const Error& error) const {
+  if (Job* const job = calls_.find(job_id)) cancel(*job, error, error);
+}
+
+void LeaseRecord::cancel(Job& job, const Error& not_run, const Error& error) const {
   if (job.state.delivered) return;
-  if (!pool_->withdraw(job, error)) pool_->interrupt(job, error);
+  if (!pool_->withdraw(job, not_run)) pool_->interrupt(job, error);
 }
 
 void LeaseRecord::job_started(std::uint64_t job_id, TimePoint started) {

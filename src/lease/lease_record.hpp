@@ -13,6 +13,7 @@
 
 #include "base/intrusive_queue.hpp"
 #include "lease/call_table.hpp"
+#include "lease/cancellation_group.hpp"
 #include "leasepool/detail/job.hpp"
 #include "leasepool/histogram.hpp"
 #include "leasepool/lease.hpp"
@@ -122,6 +123,9 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   // interrupted.
   void cancel_of_batch(std::uint64_t job_id, const Error& error) const;
 
+  // The same for all calls of a group.
+  void cancel_all(CancellationGroup& group);
+
   void release();
   // The same by whoever has the handle, on any thread but the loop's.
   static void release_from_thread(std::shared_ptr<LeaseRecord> record) noexcept;
@@ -166,12 +170,12 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void reserve(Job& job, const CallSettings& settings);
   void forget(Job& job) noexcept;
   void end_watches(Job& job) noexcept;
-  [[nodiscard]] Error cancelled_error(const Job& job) noexcept;
+  struct Cancelled;
+  [[nodiscard]] const Cancelled& cancelled(const Job& job) noexcept;
   void add_lease_context(Job& job) const noexcept;
   [[nodiscard]] std::string cancellation_text(const Job& job) const;
   void watch_cancellation(Job& job, const std::stop_token& token);
-  void cancelled_by_token(std::uint64_t job_id);
-  void cancel(Job& job, const Error& error) const;
+  void cancel(Job& job, const Error& not_run, const Error& error) const;
   void watch_queue(Job& job) noexcept;
   void queue_time_out(std::uint64_t job_id);
   void watch_run(Job& job, TimePoint started) noexcept;
@@ -189,16 +193,18 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   const std::shared_ptr<CallStats> call_stats_;
   const std::shared_ptr<Pool> pool_;
   LeaseState state_ = LeaseState::active;
-  CallTable calls_;             // in flight; watched are those with a time-out or a stop token
+  CallTable calls_;             // in flight; watched are those with a time-out
   Job* first_early_ = nullptr;  // of those whose callers are to be told before they end, in order
   Job* last_early_ = nullptr;
   struct Cancelled {
     std::string function;
+    Error not_run;  // where it had not begun
     Error error;
   };
-  std::optional<Cancelled> cancelled_;  // the last call that its stop token cancelled
-  std::optional<Error> gives_up_;       // what the callers of what still runs are told next
-  std::optional<Error> lost_;           // why, in that state
+  std::optional<Cancelled> cancelled_;           // the last call that its stop token cancelled
+  std::weak_ptr<CancellationGroup> last_group_;  // of the last call with a stop token
+  std::optional<Error> gives_up_;                // what the callers of what still runs are told next
+  std::optional<Error> lost_;                    // why, in that state
   DeferredMember<LeaseRecord, &LeaseRecord::deliver_early_outcomes> tells_early_;
   DeferredMember<LeaseRecord, &LeaseRecord::give_up_on_running> gives_up_soon_;
   DeferredMember<LeaseRecord, &LeaseRecord::release> release_from_thread_;

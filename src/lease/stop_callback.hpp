@@ -1,4 +1,4 @@
-// StopCallback: a CancellationWatch that posts what the caller's stop asks for to the loop.
+// StopCallback: posts what the caller's stop asks for to the loop.
 #pragma once
 
 #include <memory>
@@ -6,13 +6,12 @@
 #include <utility>
 
 #include "leasepool/detail/deferred.hpp"
-#include "leasepool/detail/job.hpp"
 #include "loop/scheduler.hpp"
 
 namespace leasepool::detail {
 
 // Any thread may request the stop; what was made beforehand then runs on the loop's.
-class StopCallback final : public CancellationWatch {
+class StopCallback final {
  public:
   StopCallback(const std::stop_token& token, std::shared_ptr<Scheduler> loop, std::unique_ptr<Deferred> cancellation)
       : callback_(token, Post{.loop = std::move(loop), .cancellation = std::move(cancellation)}) {}

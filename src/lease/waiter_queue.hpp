@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/check.hpp"
-#include "leasepool/detail/job.hpp"
+#include "lease/stop_callback.hpp"
 #include "leasepool/manager.hpp"
 #include "loop/deferred.hpp"
 #include "loop/timer_queue.hpp"
@@ -20,7 +20,7 @@ struct Waiter {
   std::unique_ptr<Notice<ExecutorLease>> notice;
   TimePoint since{};
   TimerId timer = 0;
-  std::unique_ptr<CancellationWatch> cancellation{};
+  std::unique_ptr<StopCallback> cancellation{};
 };
 
 // Ordered by arrival; any waiter may leave. Only push() takes memory. One thread.

@@ -93,7 +93,7 @@ class Pool {
   }
 
   // Ends a job that waits for a worker, at once, with `error`. False when it runs already.
-  virtual bool withdraw(Job& job, Error error) = 0;
+  virtual bool withdraw(Job& job, const Error& error) = 0;
 
   // Ends a job that runs: by killing its worker, then it ends with `error` at once (true); or by asking, where nothing
   // can be killed, and then it ends by itself (false). The worker is replaced.

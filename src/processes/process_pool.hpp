@@ -43,7 +43,7 @@ class ProcessPool final : public Pool,
   void start(std::move_only_function<void(Result<void>)> ready) override;
   void submit(std::unique_ptr<Job> job) override;
   void submit_batch(IntrusiveQueue<Job> jobs) override;
-  bool withdraw(Job& job, Error error) override;
+  bool withdraw(Job& job, const Error& error) override;
   bool interrupt(Job& job, Error error) override;
   [[nodiscard]] bool can_note_stacks() const noexcept override { return true; }
   void note_stack(const Job& job) override;

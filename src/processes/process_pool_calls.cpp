@@ -29,7 +29,7 @@ void ProcessPool::submit_batch(IntrusiveQueue<Job> jobs) {
   dispatcher_->submit_batch(std::move(jobs));
 }
 
-bool ProcessPool::withdraw(Job& job, Error error) { return dispatcher_->withdraw(job, error); }
+bool ProcessPool::withdraw(Job& job, const Error& error) { return dispatcher_->withdraw(job, error); }
 
 Worker* ProcessPool::holder_of(const Job& job) const {
   const auto found = std::ranges::find_if(workers_, [&](const auto& worker) { return worker->has_job(job); });

@@ -40,7 +40,7 @@ class RemotePool final : public Pool, public Borrower, public std::enable_shared
   void start(std::move_only_function<void(Result<void>)> ready) override;
   void submit(std::unique_ptr<Job> job) override;
   void submit_batch(IntrusiveQueue<Job> jobs) override;
-  bool withdraw(Job& job, Error error) override;
+  bool withdraw(Job& job, const Error& error) override;
   bool interrupt(Job& job, Error error) override;
   [[nodiscard]] bool broken() const noexcept override { return phase_ == Phase::lost; }
   void lease_began(std::string_view owner, const LeaseTerms& terms) override;

@@ -133,7 +133,7 @@ Result<RemotePool::Encoded> RemotePool::encode(const Job& job) const {
   return encoded;
 }
 
-bool RemotePool::withdraw(Job& job, Error error) {
+bool RemotePool::withdraw(Job& job, const Error& error) {
   if (!job.state.waits_in_pool) return false;
   if (first_.job == &job) first_ = {};
   end_before_run(queue_.remove(job), error);

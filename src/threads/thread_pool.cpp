@@ -303,7 +303,7 @@ void ThreadPool::look_no_more() {
   exit_interrupt_mode();
 }
 
-bool ThreadPool::withdraw(Job& job, Error error) {
+bool ThreadPool::withdraw(Job& job, const Error& error) {
   if (has_started(job)) return false;
   const bool flushed = !job.state.waits_in_pool;
   std::unique_ptr<Job> taken = flushed ? shared_->ready.recall(job) : queue_.remove(job);

@@ -33,7 +33,7 @@ class ThreadPool final : public Pool,
   void start(std::move_only_function<void(Result<void>)> ready) override;
   void submit(std::unique_ptr<Job> job) override;
   void submit_batch(IntrusiveQueue<Job> jobs) override;
-  bool withdraw(Job& job, Error error) override;
+  bool withdraw(Job& job, const Error& error) override;
   bool interrupt(Job& job, Error error) override;
   [[nodiscard]] bool would_wait_for_itself() const noexcept override;
   void add_workers(std::vector<WorkerStats>& workers) const override;

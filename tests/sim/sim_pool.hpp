@@ -51,9 +51,9 @@ class SimPool final : public detail::Pool, public std::enable_shared_from_this<S
     dispatch();
   }
 
-  bool withdraw(detail::Job& job, Error error) override {
+  bool withdraw(detail::Job& job, const Error& error) override {
     if (started(job)) return false;
-    end(queue_.remove(job), std::move(error));
+    end(queue_.remove(job), error);
     return true;
   }
 

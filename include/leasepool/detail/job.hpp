@@ -24,6 +24,7 @@
 
 namespace leasepool::detail {
 
+class CancellationGroup;
 class Job;
 
 // Where a job goes when it has ended, and who is told that it began. Called on the loop's thread.
@@ -38,15 +39,6 @@ class JobSink {
 
  protected:
   ~JobSink() = default;
-};
-
-// Of a call: watches the caller's stop token while it lives.
-class CancellationWatch {
- public:
-  CancellationWatch() = default;
-  CancellationWatch(const CancellationWatch&) = delete;
-  CancellationWatch& operator=(const CancellationWatch&) = delete;
-  virtual ~CancellationWatch() = default;
 };
 
 // What the library notes about a job on its way. Loop thread only, where nothing else is said. A million of them may be
@@ -68,12 +60,12 @@ struct JobState {
   std::uint64_t id = 0;
   std::stop_source stop{std::nostopstate};  // asks a function that takes a std::stop_token to end early; any thread
 
-  std::shared_ptr<JobSink> lease;       // where it ends
-  JobSink* pool = nullptr;              // where a thread hands it back; its lease keeps that alive
-  Duration timeout = kNoTimeout;        // of its run, counted from its start on a worker
-  Duration queue_timeout = kNoTimeout;  // of its wait, counted from its submission
-  std::unique_ptr<CancellationWatch> cancellation;
-  std::unique_ptr<Deferred> start_notice;  // made when it is submitted, as its start takes no memory
+  std::shared_ptr<JobSink> lease;             // where it ends
+  JobSink* pool = nullptr;                    // where a thread hands it back; its lease keeps that alive
+  Duration timeout = kNoTimeout;              // of its run, counted from its start on a worker
+  Duration queue_timeout = kNoTimeout;        // of its wait, counted from its submission
+  CancellationGroup* cancellation = nullptr;  // the one that it is in: with its stop token, of its lease
+  std::unique_ptr<Deferred> start_notice;     // made when it is submitted, as its start takes no memory
   std::uint64_t timer = 0;
   Job* in_flight_next = nullptr;  // the lease's calls that have not ended, oldest first
   Job* in_flight_previous = nullptr;
@@ -88,7 +80,7 @@ struct JobState {
     lost_starts = 0;
     id = timer = 0;
     lease.reset();
-    cancellation.reset();
+    cancellation = nullptr;
   }
 
   // Of its lease; empty for an initializer.

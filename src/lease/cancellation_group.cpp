@@ -1,0 +1,106 @@
+// Who is in a group, and the one way from a stop to all of them.
+#include "lease/cancellation_group.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.hpp"
+#include "lease/lease_record.hpp"
+
+namespace leasepool::detail {
+
+namespace {
+
+// So many calls ahead of the one that is cancelled, the processor loads the next, and nearer to it those from which
+// that is unlinked: of a million that wait, none is in a cache any more.
+constexpr std::size_t kAhead = 8;
+constexpr std::size_t kNeighboursAhead = 4;
+constexpr std::size_t kCacheLine = 64;
+
+// With the line behind it, where the receiver and the outcome are.
+void prefetch_call(const Job* job) noexcept {
+  if (job == nullptr) return;
+  const auto* const bytes = reinterpret_cast<const std::byte*>(job);
+  for (std::size_t line = 0; line < sizeof(Job) + kCacheLine; line += kCacheLine) __builtin_prefetch(bytes + line, 1);
+}
+
+// In the pool's queue and in the lease's table. A hint: any address will do.
+void prefetch_neighbours(const Job* job) noexcept {
+  if (job == nullptr) return;
+  __builtin_prefetch(job->next, 1);
+  __builtin_prefetch(job->previous, 1);
+  for (const Job* const beside : {job->state.in_flight_next, job->state.in_flight_previous}) {
+    if (beside != nullptr) __builtin_prefetch(&beside->state.in_flight_next, 1);
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<CancellationGroup> CancellationGroup::make(LeaseRecord& lease, std::shared_ptr<Scheduler> loop,
+                                                           const std::stop_token& token) {
+  auto group = std::make_shared<CancellationGroup>(lease, std::move(loop));
+  group->token_ = token;
+  group->callback_.emplace(token, Post{*group});
+  return group;
+}
+
+void CancellationGroup::add(Job& job) {
+  check(entries_.empty() || entries_.back().id < job.state.id, "the calls of a group come in the order of their ids");
+  entries_.push_back({.id = job.state.id, .job = &job});
+  job.state.cancellation = this;
+  if (left_++ == 0) self_ = shared_from_this();
+}
+
+void CancellationGroup::remove(Job& job) noexcept {
+  CancellationGroup* const group = std::exchange(job.state.cancellation, nullptr);
+  if (group != nullptr) group->left(group->entry_of(job));
+}
+
+Job* CancellationGroup::take_first() noexcept {
+  if (empty()) return nullptr;
+  Entry& entry = entries_[first_];
+  if (first_ + kAhead < entries_.size()) prefetch_call(entries_[first_ + kAhead].job);
+  if (first_ + kNeighboursAhead < entries_.size()) prefetch_neighbours(entries_[first_ + kNeighboursAhead].job);
+  Job* const job = std::exchange(entry.job->state.cancellation, nullptr) == this ? entry.job : nullptr;
+  check(job != nullptr, "a call knows its group");
+  left(entry);
+  return job;
+}
+
+// The oldest call mostly leaves first.
+CancellationGroup::Entry& CancellationGroup::entry_of(const Job& job) noexcept {
+  const std::uint64_t id = job.state.id;
+  const auto begin = entries_.begin() + static_cast<std::ptrdiff_t>(first_);
+  const auto found = begin->id == id ? begin : std::ranges::lower_bound(begin, entries_.end(), id, {}, &Entry::id);
+  check(found != entries_.end() && found->job == &job, "a call leaves the group that it is in, once");
+  return *found;
+}
+
+// This may be the end of the group.
+void CancellationGroup::left(Entry& entry) noexcept {
+  entry.job = nullptr;
+  if (--left_ == 0) {
+    entries_.clear();
+    first_ = 0;
+    const auto last_hold = std::move(self_);
+    return;
+  }
+  while (entries_[first_].job == nullptr) ++first_;
+  if (left_ >= entries_.size() / 2) return;  // each entry is moved once, on average
+  std::erase_if(entries_, [](const Entry& one) { return one.job == nullptr; });
+  first_ = 0;
+}
+
+// Any thread. Where the last call has left meanwhile, nobody is to be cancelled.
+void CancellationGroup::stop_requested() noexcept {
+  auto self = weak_from_this().lock();
+  if (!self) return;
+  const auto loop = loop_;  // the group may go before the post has returned
+  if (auto queued = cancels_.to_queue(std::move(self))) loop->post(std::move(queued));
+}
+
+void CancellationGroup::cancel() {
+  if (!empty()) lease_.cancel_all(*this);
+}
+
+}  // namespace leasepool::detail

@@ -1,0 +1,69 @@
+// CancellationGroup: calls in flight of one lease that were submitted with the same stop token. One stop callback and
+// one post are theirs together, however many they are.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <vector>
+
+#include "leasepool/detail/job.hpp"
+#include "loop/deferred.hpp"
+#include "loop/scheduler.hpp"
+
+namespace leasepool::detail {
+
+class LeaseRecord;
+
+// Loop thread only, but for the stop. It keeps itself while it has calls, and those keep the lease.
+class CancellationGroup final : public std::enable_shared_from_this<CancellationGroup> {
+ public:
+  CancellationGroup(LeaseRecord& lease, std::shared_ptr<Scheduler> loop) noexcept
+      : lease_(lease), loop_(std::move(loop)) {}
+  CancellationGroup(const CancellationGroup&) = delete;
+  CancellationGroup& operator=(const CancellationGroup&) = delete;
+
+  // A group of calls of that token, which has none yet: the first is to be added. Throws std::bad_alloc.
+  static std::shared_ptr<CancellationGroup> make(LeaseRecord& lease, std::shared_ptr<Scheduler> loop,
+                                                 const std::stop_token& token);
+
+  // Calls come in the order of their ids. add() throws std::bad_alloc.
+  void add(Job& job);
+  static void remove(Job& job) noexcept;
+
+  [[nodiscard]] bool has_token(const std::stop_token& token) const noexcept { return token_ == token; }
+  [[nodiscard]] bool empty() const noexcept { return left_ == 0; }
+
+  // Takes out the oldest call; null where there is none.
+  [[nodiscard]] Job* take_first() noexcept;
+
+ private:
+  struct Entry {
+    std::uint64_t id = 0;
+    Job* job = nullptr;  // null once it has left
+  };
+  struct Post {
+    CancellationGroup& group;
+    void operator()() const noexcept { group.stop_requested(); }
+  };
+
+  void stop_requested() noexcept;
+  void cancel();
+  [[nodiscard]] Entry& entry_of(const Job& job) noexcept;
+  void left(Entry& entry) noexcept;
+
+  LeaseRecord& lease_;  // while there are calls
+  const std::shared_ptr<Scheduler> loop_;
+  std::vector<Entry> entries_;  // those before first_ have left, and some others
+  std::size_t first_ = 0;
+  std::size_t left_ = 0;                     // calls that are here
+  std::shared_ptr<CancellationGroup> self_;  // while there are calls
+  DeferredMember<CancellationGroup, &CancellationGroup::cancel> cancels_;
+  std::stop_token token_;
+  std::optional<std::stop_callback<Post>> callback_;  // goes first: it may run until then
+};
+
+}  // namespace leasepool::detail
