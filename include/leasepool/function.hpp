@@ -17,9 +17,6 @@
 
 namespace leasepool::detail {
 
-template <class... P>
-struct TypeList {};
-
 // Splits a function's type; a leading std::stop_token is not an argument of the caller's.
 template <class F>
 struct Signature;
@@ -54,9 +51,8 @@ struct Carried;
 template <class R, class... P>
 struct Carried<R, TypeList<P...>> {
   using Arguments = std::tuple<std::remove_cvref_t<P>...>;
-  static constexpr std::string_view kNotSerializable =
-      first_not_serializable<CarriedType<P>..., std::conditional_t<std::is_void_v<R>, int, std::remove_cvref_t<R>>>();
-  static constexpr bool kPossible = kNotSerializable.empty();
+  using Refused = FirstRefused<CarriedType<P>..., std::conditional_t<std::is_void_v<R>, int, std::remove_cvref_t<R>>>;
+  static constexpr bool kPossible = std::is_void_v<Refused>;
 };
 
 // Calls the function, in a frame that is always there: a crash in a function that was inlined into it is shown as the
@@ -114,6 +110,32 @@ FunctionDescription describe_function(std::source_location where) {
   return function;
 }
 
+// Their names, the type, and the message of LEASEPOOL_REGISTER are what the compiler says of a function with a type
+// that cannot be sent to a worker process.
+template <auto F>
+struct RefusedIn : std::type_identity<void> {};
+template <auto F>
+  requires IsAFreeFunction<F>
+struct RefusedIn<F> : std::type_identity<typename Carried<typename Signature<decltype(F)>::Return,
+                                                          typename Signature<decltype(F)>::Parameters>::Refused> {};
+
+// Each a single expression, for GCC to print its type.
+template <class T>
+inline constexpr bool kIsEncoded = std::is_void_v<T> || std::is_reference_v<T> || kPointsElsewhere<T>;
+template <class T>
+concept IsNoReference = !std::is_reference_v<T>;
+template <class T>
+concept OwnsItsMemory = !kPointsElsewhere<T>;
+template <class T>
+concept CanBeEncoded = kIsEncoded<T>;
+
+template <auto F>
+concept ChangesNoArgument = IsNoReference<typename RefusedIn<F>::type>;
+template <auto F>
+concept PassesWhatOwnsItsMemory = OwnsItsMemory<typename RefusedIn<F>::type>;
+template <auto F>
+concept PassesWhatCanBeEncoded = CanBeEncoded<typename RefusedIn<F>::type>;
+
 }  // namespace leasepool::detail
 
 #define LEASEPOOL_DETAIL_JOIN2(a, b) a##b
@@ -121,10 +143,22 @@ FunctionDescription describe_function(std::source_location where) {
 
 /// Registers a free function, so that it can run in worker processes. At namespace scope, where the function is
 /// declared, once for each function (again in another file is harmless, and so is a header). Its parameters and result
-/// must be types that cereal can encode; otherwise calls fail with Errc::not_serializable. Overloads need a cast that
-/// picks one. The functions of a library that is closed with dlclose() are registered until then.
-#define LEASEPOOL_REGISTER(...)                                                                                \
-  [[maybe_unused]] static const ::leasepool::detail::Registration LEASEPOOL_DETAIL_JOIN(leasepool_registered_, \
-                                                                                        __COUNTER__) {         \
-    ::leasepool::detail::describe_function<(__VA_ARGS__)>(std::source_location::current())                     \
+/// must be types that can be sent there: numbers, enums, what the standard library has to hold such, structs of such
+/// members, and types with functions for cereal, which are declared before. Overloads need a cast that picks one. The
+/// functions of a library that is closed with dlclose() are registered until then.
+#define LEASEPOOL_REGISTER(...)                                                                                      \
+  static_assert(::leasepool::detail::ChangesNoArgument<(__VA_ARGS__)>,                                               \
+                "a worker process cannot change an argument of its caller: take it by value or by const reference, " \
+                "and return what changed");                                                                          \
+  static_assert(::leasepool::detail::PassesWhatOwnsItsMemory<(__VA_ARGS__)>,                                         \
+                "a worker process cannot look at memory of its caller: take and return a type that owns what it "    \
+                "holds, such as std::string, std::vector or leasepool::SharedBuffer");                               \
+  static_assert(::leasepool::detail::PassesWhatCanBeEncoded<(__VA_ARGS__)>,                                          \
+                "a type of this function, named below, cannot be sent to a worker process: make it "                 \
+                "default-constructible, and a struct of public members (at most 64; no base class, union, "          \
+                "bit-field, reference or constant), or give it, before this line: "                                  \
+                "template <class Archive> void serialize(Archive& archive) { archive(member1, member2); }");         \
+  [[maybe_unused]] static const ::leasepool::detail::Registration LEASEPOOL_DETAIL_JOIN(leasepool_registered_,       \
+                                                                                        __COUNTER__) {               \
+    ::leasepool::detail::describe_function<(__VA_ARGS__)>(std::source_location::current())                           \
   }

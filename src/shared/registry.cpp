@@ -385,20 +385,22 @@ Error refused_descriptors_error(std::string_view function, std::string_view doin
   return bad_payload_error(function, doing, reason);
 }
 
-Error not_serializable_error(std::string_view function, std::string_view type) {
-  const std::string name(type);
-  std::string hint;
-  if (name.ends_with('&')) {
-    hint = "take it by value or by const reference, for changes cannot come back from another process";
-  } else if (name.ends_with('*') || name.find("string_view") != std::string::npos ||
-             name.find("span<") != std::string::npos) {
-    hint = "it only points at memory of this process: take an owning type such as std::string or std::vector";
-  } else {
-    hint = "make it default-constructible and give it: template <class Archive> void serialize(Archive& archive) { "
-           "archive(member1, member2); }";
-  }
-  return {Errc::not_serializable,
-          std::string(function) + " cannot run in a worker process: its type " + name + " cannot be encoded; " + hint};
+Error not_serializable_error(FunctionAddress address, std::string_view type, std::string_view refused) {
+  return Error::make(Errc::not_serializable, [&] {
+    std::string hint;
+    if (refused.ends_with('&')) {
+      hint = "take it by value or by const reference, for changes cannot come back from another process";
+    } else if (refused.ends_with('*') || refused.find("string_view") != std::string_view::npos ||
+               refused.find("span<") != std::string_view::npos) {
+      hint = "it only points at memory of this process: take an owning type such as std::string or std::vector";
+    } else {
+      hint = "make it a struct of public members alone, or default-constructible and give it: template <class Archive> "
+             "void serialize(Archive& archive) { archive(member1, member2); }";
+    }
+    const std::string name = function_at(address);
+    return (name.empty() ? std::string(type) : name) + " cannot run in a worker process: its type " +
+           std::string(refused) + " cannot be encoded; " + hint;
+  });
 }
 
 Error payload_too_large_error(std::string_view function, std::string_view what, std::size_t size, std::size_t limit) {

@@ -162,8 +162,12 @@ struct Dog final : Animal {
   }
 };
 
-struct Opaque {
-  int x;
+class Opaque {
+ public:
+  Opaque() = default;
+
+ private:
+  [[maybe_unused]] int x_ = 0;
 };
 struct NoDefault {
   explicit NoDefault(int value) : x(value) {}

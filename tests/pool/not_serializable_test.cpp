@@ -1,4 +1,4 @@
-// What cannot go to another process compiles all the same, and says what to change.
+// Calls of what cannot go to another process compile all the same, and say what to change.
 #include <functional>
 #include <map>
 #include <memory>
@@ -14,8 +14,18 @@
 
 namespace cases {
 
-struct Opaque {
-  int value = 0;
+class Opaque {
+ public:
+  Opaque() = default;
+  explicit Opaque(int value) : value_(value) {}
+  [[nodiscard]] int value() const { return value_; }
+
+ private:
+  int value_ = 0;
+};
+struct HasOpaque {
+  int number = 0;
+  std::vector<Opaque> opaque{};
 };
 struct NoDefault {
   explicit NoDefault(int v) : value(v) {}
@@ -30,34 +40,20 @@ int raw_pointer(const int* value) { return *value; }
 int c_string(const char* text) { return *text; }
 int view(std::string_view text) { return static_cast<int>(text.size()); }
 int span(std::span<const int> values) { return static_cast<int>(values.size()); }
-int opaque(const Opaque& value) { return value.value; }
+int opaque(const Opaque& value) { return value.value(); }
 int opaque_vector(const std::vector<Opaque>& values) { return static_cast<int>(values.size()); }
 int opaque_inside(const std::map<int, std::optional<Opaque>>& values) { return static_cast<int>(values.size()); }
 int pointer_vector(const std::vector<int*>& values) { return static_cast<int>(values.size()); }
 int no_default(NoDefault value) { return value.value; }
 int changes(std::string& text) { return static_cast<int>((text += "!").size()); }
 int callback(const std::function<int()>& function) { return function(); }
-Opaque opaque_result(int value) { return {.value = value}; }
+Opaque opaque_result(int value) { return Opaque(value); }
 const char* c_string_result() { return "static"; }
 std::unique_ptr<Opaque> opaque_box() { return std::make_unique<Opaque>(); }
+int opaque_member(const HasOpaque& value) { return value.number; }
 int not_registered(int value) { return value; }
 
 }  // namespace cases
-
-LEASEPOOL_REGISTER(cases::raw_pointer);
-LEASEPOOL_REGISTER(cases::c_string);
-LEASEPOOL_REGISTER(cases::view);
-LEASEPOOL_REGISTER(cases::span);
-LEASEPOOL_REGISTER(cases::opaque);
-LEASEPOOL_REGISTER(cases::opaque_vector);
-LEASEPOOL_REGISTER(cases::opaque_inside);
-LEASEPOOL_REGISTER(cases::pointer_vector);
-LEASEPOOL_REGISTER(cases::no_default);
-LEASEPOOL_REGISTER(cases::changes);
-LEASEPOOL_REGISTER(cases::callback);
-LEASEPOOL_REGISTER(cases::opaque_result);
-LEASEPOOL_REGISTER(cases::c_string_result);
-LEASEPOOL_REGISTER(cases::opaque_box);
 
 using namespace leasepool;
 using leasepool::test::Call;
@@ -100,7 +96,7 @@ TEST_CASE("types that only point at memory are refused, and an owning type is na
   check_not_serializable(refusal(cases::c_string_result), "cases::c_string_result", "char", kOwn);
 }
 
-TEST_CASE("structs without serialize() are refused, wherever they stand, and the line to add is given",
+TEST_CASE("classes without serialize() are refused, wherever they stand, and the line to add is given",
           "[not_serializable]") {
   check_not_serializable(refusal(cases::opaque, cases::Opaque{}), "cases::opaque", "cases::Opaque", kSerialize);
   check_not_serializable(refusal(cases::opaque_vector, std::vector<cases::Opaque>{}), "cases::opaque_vector",
@@ -109,13 +105,15 @@ TEST_CASE("structs without serialize() are refused, wherever they stand, and the
                          "cases::opaque_inside", "cases::Opaque", kSerialize);
   check_not_serializable(refusal(cases::opaque_result, 1), "cases::opaque_result", "cases::Opaque", kSerialize);
   check_not_serializable(refusal(cases::opaque_box), "cases::opaque_box", "cases::Opaque", kSerialize);
+  check_not_serializable(refusal(cases::opaque_member, cases::HasOpaque{}), "cases::opaque_member",
+                         "its type cases::Opaque cannot", kSerialize);
 }
 
 TEST_CASE("other types that cannot be rebuilt are refused by name", "[not_serializable]") {
   check_not_serializable(refusal(cases::no_default, cases::NoDefault(1)), "cases::no_default", "cases::NoDefault",
                          "default-constructible");
   check_not_serializable(refusal(cases::callback, [] { return 1; }), "cases::callback", "std::function", "");
-  check_not_serializable(refusal(cases::pointer_vector, std::vector<int*>{}), "cases::pointer_vector", "vector", "");
+  check_not_serializable(refusal(cases::pointer_vector, std::vector<int*>{}), "cases::pointer_vector", "int *", kOwn);
 }
 
 TEST_CASE("a parameter by non-const reference is refused, because its change could not come back",
@@ -169,6 +167,6 @@ TEST_CASE("the same functions run on threads", "[not_serializable][thread]") {
   std::string text = "text";
   CHECK(pool.result_of(cases::changes, std::ref(text)).value() == 5);
   CHECK(text == "text!");
-  CHECK(pool.result_of(cases::opaque_result, 3)->value == 3);
+  CHECK(pool.result_of(cases::opaque_result, 3)->value() == 3);
   CHECK(pool.result_of(cases::not_registered, 4).value() == 4);
 }

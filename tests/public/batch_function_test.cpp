@@ -64,7 +64,6 @@ LEASEPOOL_REGISTER(few_for_thirteen);
 LEASEPOOL_REGISTER(many_for_thirteen);
 LEASEPOOL_REGISTER(hang_at_thirteen);
 LEASEPOOL_REGISTER(shout);
-LEASEPOOL_REGISTER(by_span);
 
 }  // namespace
 

@@ -87,9 +87,6 @@ int registered_for_a_while() { return 1; }
 LEASEPOOL_REGISTER(exit_with);
 LEASEPOOL_REGISTER(throw_own_error);
 LEASEPOOL_REGISTER(close_descriptors);
-LEASEPOOL_REGISTER(take_reference);
-LEASEPOOL_REGISTER(take_pointer);
-LEASEPOOL_REGISTER(take_opaque);
 LEASEPOOL_REGISTER(take_text);
 LEASEPOOL_REGISTER(give_text);
 LEASEPOOL_REGISTER(take_mood);

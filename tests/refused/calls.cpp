@@ -2,7 +2,10 @@
 #include <leasepool/leasepool.hpp>
 
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -97,3 +100,48 @@ LEASEPOOL_REGISTER([](int x) { return x; });  // says: IsAFreeFunction
 LEASEPOOL_REGISTER(&Members::member);         // says: IsAFreeFunction
 LEASEPOOL_REGISTER(printed);                  // says: IsAFreeFunction
 LEASEPOOL_REGISTER(5);                        // says: IsAFreeFunction
+
+struct Locked {
+  std::mutex mutex;
+};
+struct Secret {
+  Secret() = default;
+  int get() const { return number; }
+
+ private:
+  int number = 0;
+};
+struct Refers {
+  int& number;
+};
+struct Outer {
+  std::string name;
+  std::vector<std::optional<Locked>> inside;
+};
+struct Plain {
+  std::string name;
+  std::vector<Outer*> pointers;
+};
+struct Good {
+  int numbers[3];
+  std::vector<Good> more;
+};
+int lock(const Outer& outer);
+int look(const Secret& secret);
+Refers refer(int number);
+int follow(const Plain& plain);
+int view(std::string_view text);
+int change(Good& good);
+Good keep(const Good& good);
+LEASEPOOL_REGISTER(lock);    // says: Locked
+LEASEPOOL_REGISTER(look);    // says: or give it, before this line: template <class Archive> void serialize(
+LEASEPOOL_REGISTER(refer);   // says: at most 64; no base class
+LEASEPOOL_REGISTER(follow);  // says: Outer
+LEASEPOOL_REGISTER(view);    // says: such as std::string, std::vector or leasepool::SharedBuffer
+LEASEPOOL_REGISTER(change);  // says: by const reference, and return what changed
+LEASEPOOL_REGISTER(keep);
+void of_unregistered(lp::ExecutorLease& lease, Locked& locked) {
+  (void)lease.run([](Locked&) {}, std::ref(locked));
+  (void)lease.run(look, Secret());
+  (void)lease.run(view, "text");
+}

@@ -22,6 +22,7 @@
 
 #include "leasepool/detail/archive.hpp"
 #include "leasepool/detail/descriptors.hpp"
+#include "leasepool/detail/own_functions.hpp"
 #include "leasepool/fd.hpp"
 #include "leasepool/shared_buffer.hpp"
 
@@ -264,6 +265,16 @@ void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, std::valarray<T>& array
   std::vector<T> elements;
   archive(elements);
   array = std::valarray<T>(elements.data(), elements.size());
+}
+
+// A plain struct is its members, one after the other.
+template <EncodedByMembers T>
+void CEREAL_SAVE_FUNCTION_NAME(EncodingArchive& archive, const T& value) {
+  visit_members<kMemberCount<T>>(value, [&](const auto&... members) { archive(members...); });
+}
+template <EncodedByMembers T>
+void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, T& value) {
+  visit_members<kMemberCount<T>>(value, [&](auto&... members) { archive(members...); });
 }
 
 }  // namespace leasepool::detail

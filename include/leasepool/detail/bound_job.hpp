@@ -114,14 +114,12 @@ class BoundJob final : public Job {
     if constexpr (FunctionPointer<F>) {
       using Sig = Signature<F>;
       using Types = Carried<typename Sig::Return, typename Sig::Parameters>;
-      const RegisteredFunction* const known = find_function(reinterpret_cast<FunctionAddress>(*function_));
-      if (known == nullptr) {
-        return std::unexpected(
-            unregistered_function_error(reinterpret_cast<FunctionAddress>(*function_), type_name<F>()));
-      }
-      if constexpr (!Types::kPossible) {
-        return std::unexpected(not_serializable_error(known->name, Types::kNotSerializable));
+      const auto address = reinterpret_cast<FunctionAddress>(*function_);
+      if constexpr (!Types::kPossible) {  // nor could it be registered
+        return std::unexpected(not_serializable_error(address, type_name<F>(), type_name<typename Types::Refused>()));
       } else {
+        const RegisteredFunction* const known = find_function(address);
+        if (known == nullptr) return std::unexpected(unregistered_function_error(address, type_name<F>()));
         ByteWriter writer(out, limit);
         DescriptorWriter beside;
         try {
@@ -225,7 +223,7 @@ class BoundJob final : public Job {
   }
 
   static constexpr bool kDecodes = [] {
-    if constexpr (std::is_void_v<R>) {
+    if constexpr (std::is_void_v<R> || !FunctionPointer<F>) {
       return false;
     } else {
       return kSerializable<R>;

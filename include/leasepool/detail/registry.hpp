@@ -87,10 +87,11 @@ LEASEPOOL_EXPORT const RegisteredFunction* find_function(FunctionAddress address
 // The same, and also one that is gone: for its name.
 LEASEPOOL_EXPORT const RegisteredFunction* last_function(FunctionAddress address) noexcept;
 
-// Of a callable that is not a function, by its type, and of a function that is not registered.
+// Of a callable that is not a function, by its type, of a function that is not registered, and of one that cannot be,
+// because of a type that has to do with it.
 LEASEPOOL_EXPORT Error unregistered_function_error(std::string_view type);
 LEASEPOOL_EXPORT Error unregistered_function_error(FunctionAddress address, std::string_view type);
-LEASEPOOL_EXPORT Error not_serializable_error(std::string_view function, std::string_view type);
+LEASEPOOL_EXPORT Error not_serializable_error(FunctionAddress address, std::string_view type, std::string_view refused);
 LEASEPOOL_EXPORT Error payload_too_large_error(std::string_view function, std::string_view what, std::size_t size,
                                                std::size_t limit);
 LEASEPOOL_EXPORT Error too_many_descriptors_error(std::string_view function, std::string_view what, std::size_t count);

@@ -13,7 +13,6 @@
 #include <queue>
 #include <set>
 #include <stack>
-#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <unordered_map>
@@ -23,55 +22,81 @@
 #include <variant>
 #include <vector>
 
+#include "leasepool/detail/aggregate.hpp"
 #include "leasepool/detail/archive_types.hpp"
-#include "leasepool/detail/type_name.hpp"
+#include "leasepool/detail/own_functions.hpp"
 
 namespace leasepool::detail {
 
-// Whether cereal can carry a type to another process and back. Looks into the standard containers, because cereal's
-// own traits do not and would stop the build deep inside.
+// Of which types the values of a standard container or wrapper are made. cereal's own traits do not look at those, and
+// would stop the build deep inside.
 template <class T>
-consteval bool carried_by_cereal() {
-  if constexpr (std::is_pointer_v<T> || std::is_reference_v<T> || std::is_const_v<T> ||
-                !std::is_default_constructible_v<T>) {
-    return false;
-  } else {
-    return cereal::traits::is_output_serializable<T, EncodingArchive>::value &&
-           cereal::traits::is_input_serializable<T, DecodingArchive>::value;
-  }
-}
-template <class T>
-struct Serializable : std::bool_constant<carried_by_cereal<T>()> {};
-template <class T>
-inline constexpr bool kSerializable = Serializable<T>::value;
-
-template <class T, class A>
-struct Serializable<std::vector<T, A>> : Serializable<T> {};
-template <class T, class A>
-struct Serializable<std::deque<T, A>> : Serializable<T> {};
-template <class T, class A>
-struct Serializable<std::list<T, A>> : Serializable<T> {};
+struct PartsOf {};
+template <class... T>
+struct MadeOf {
+  using Types = TypeList<T...>;
+};
 template <class T, std::size_t N>
-struct Serializable<std::array<T, N>> : Serializable<T> {};
+struct PartsOf<T[N]> : MadeOf<T> {};
+template <class T, std::size_t N>
+struct PartsOf<std::array<T, N>> : MadeOf<T> {};
 template <class T>
-struct Serializable<std::optional<T>> : Serializable<T> {};
+struct PartsOf<std::optional<T>> : MadeOf<T> {};
 template <class T>
-struct Serializable<std::atomic<T>> : Serializable<T> {};
+struct PartsOf<std::atomic<T>> : MadeOf<T> {};
 template <class T>
-struct Serializable<std::valarray<T>> : Serializable<T> {};
+struct PartsOf<std::valarray<T>> : MadeOf<T> {};
 template <class T, class A>
-struct Serializable<std::forward_list<T, A>> : Serializable<T> {};
+struct PartsOf<std::vector<T, A>> : MadeOf<T> {};
+template <class T, class A>
+struct PartsOf<std::deque<T, A>> : MadeOf<T> {};
+template <class T, class A>
+struct PartsOf<std::list<T, A>> : MadeOf<T> {};
+template <class T, class A>
+struct PartsOf<std::forward_list<T, A>> : MadeOf<T> {};
+template <class T, class C, class A>
+struct PartsOf<std::set<T, C, A>> : MadeOf<T> {};
+template <class T, class C, class A>
+struct PartsOf<std::multiset<T, C, A>> : MadeOf<T> {};
+template <class T, class H, class E, class A>
+struct PartsOf<std::unordered_set<T, H, E, A>> : MadeOf<T> {};
+template <class T, class H, class E, class A>
+struct PartsOf<std::unordered_multiset<T, H, E, A>> : MadeOf<T> {};
+template <class K, class V, class C, class A>
+struct PartsOf<std::map<K, V, C, A>> : MadeOf<K, V> {};
+template <class K, class V, class C, class A>
+struct PartsOf<std::multimap<K, V, C, A>> : MadeOf<K, V> {};
+template <class K, class V, class H, class E, class A>
+struct PartsOf<std::unordered_map<K, V, H, E, A>> : MadeOf<K, V> {};
+template <class K, class V, class H, class E, class A>
+struct PartsOf<std::unordered_multimap<K, V, H, E, A>> : MadeOf<K, V> {};
 template <class T, class C>
-struct Serializable<std::queue<T, C>> : Serializable<C> {};
+struct PartsOf<std::queue<T, C>> : MadeOf<C> {};
 template <class T, class C>
-struct Serializable<std::stack<T, C>> : Serializable<C> {};
+struct PartsOf<std::stack<T, C>> : MadeOf<C> {};
 template <class T, class C, class L>
-struct Serializable<std::priority_queue<T, C, L>> : std::bool_constant<kSerializable<C> && kSerializable<L>> {};
+struct PartsOf<std::priority_queue<T, C, L>> : MadeOf<C, L> {};
+template <class A, class B>
+struct PartsOf<std::pair<A, B>> : MadeOf<A, B> {};
+template <class... T>
+struct PartsOf<std::tuple<T...>> : MadeOf<T...> {};
+template <class... T>
+struct PartsOf<std::variant<T...>> : MadeOf<T...> {};
 
-// What a smart pointer points at may be an object of a derived class, or one that its load_and_construct() makes.
+// What it points at, where it is a smart pointer.
 template <class T>
-consteval bool carried_by_pointer() {
-  if constexpr (std::is_abstract_v<T> || kSerializable<T>) {
+struct PointsAt {};
+template <class T, class D>
+struct PointsAt<std::unique_ptr<T, D>> : std::type_identity<std::remove_const_t<T>> {};
+template <class T>
+struct PointsAt<std::shared_ptr<T>> : std::type_identity<std::remove_const_t<T>> {};
+template <class T>
+struct PointsAt<std::weak_ptr<T>> : std::type_identity<std::remove_const_t<T>> {};
+
+// An object of a derived class, or one that its load_and_construct() makes.
+template <class T>
+consteval bool made_behind_pointer() {
+  if constexpr (std::is_abstract_v<T>) {
     return true;
   } else if constexpr (std::is_class_v<T> && !std::is_default_constructible_v<T>) {
     return cereal::traits::is_output_serializable<T, EncodingArchive>::value &&
@@ -80,42 +105,66 @@ consteval bool carried_by_pointer() {
     return false;
   }
 }
-template <class T, class D>
-struct Serializable<std::unique_ptr<T, D>> : std::bool_constant<carried_by_pointer<std::remove_const_t<T>>()> {};
-template <class T>
-struct Serializable<std::shared_ptr<T>> : std::bool_constant<carried_by_pointer<std::remove_const_t<T>>()> {};
-template <class T>
-struct Serializable<std::weak_ptr<T>> : std::bool_constant<carried_by_pointer<std::remove_const_t<T>>()> {};
-template <class T, class C, class A>
-struct Serializable<std::set<T, C, A>> : Serializable<T> {};
-template <class T, class C, class A>
-struct Serializable<std::multiset<T, C, A>> : Serializable<T> {};
-template <class T, class H, class E, class A>
-struct Serializable<std::unordered_set<T, H, E, A>> : Serializable<T> {};
-template <class T, class H, class E, class A>
-struct Serializable<std::unordered_multiset<T, H, E, A>> : Serializable<T> {};
-template <class K, class V, class C, class A>
-struct Serializable<std::map<K, V, C, A>> : std::bool_constant<kSerializable<K> && kSerializable<V>> {};
-template <class K, class V, class C, class A>
-struct Serializable<std::multimap<K, V, C, A>> : std::bool_constant<kSerializable<K> && kSerializable<V>> {};
-template <class K, class V, class H, class E, class A>
-struct Serializable<std::unordered_map<K, V, H, E, A>> : std::bool_constant<kSerializable<K> && kSerializable<V>> {};
-template <class K, class V, class H, class E, class A>
-struct Serializable<std::unordered_multimap<K, V, H, E, A>> : std::bool_constant<kSerializable<K> && kSerializable<V>> {
-};
-template <class A, class B>
-struct Serializable<std::pair<A, B>> : std::bool_constant<kSerializable<A> && kSerializable<B>> {};
-template <class... T>
-struct Serializable<std::tuple<T...>> : std::bool_constant<(kSerializable<T> && ...)> {};
-template <class... T>
-struct Serializable<std::variant<T...>> : std::bool_constant<(kSerializable<T> && ...)> {};
 
-// The name of the first type of a list that cannot be carried; empty if all can.
-template <class... T>
-constexpr std::string_view first_not_serializable() {
-  std::string_view name;
-  ((name.empty() && !kSerializable<T> ? void(name = type_name<T>()) : void()), ...);
-  return name;
+template <class T>
+consteval bool carried_by_itself() {
+  if constexpr (std::is_pointer_v<T> || std::is_reference_v<T> || std::is_const_v<T> || std::is_volatile_v<T> ||
+                !std::is_default_constructible_v<T>) {
+    return false;
+  } else if constexpr (EncodedAsNothing<T>) {
+    return true;
+  } else {
+    return cereal::traits::is_output_serializable<T, EncodingArchive>::value &&
+           cereal::traits::is_input_serializable<T, DecodingArchive>::value;
+  }
 }
+
+template <class... Within, class... T>
+consteval auto first_refused(TypeList<T...> types);
+
+// The type because of which a T cannot be sent to another process and back: T, or what is in it; void where it can.
+// Within are those that this one is a part of: trees have themselves as parts.
+template <class T, class... Within>
+consteval auto refused_of() {
+  if constexpr ((std::is_same_v<T, Within> || ...)) {
+    return std::type_identity<void>{};
+  } else if constexpr (requires { typename PartsOf<T>::Types; }) {
+    return first_refused<Within...>(typename PartsOf<T>::Types{});
+  } else if constexpr (requires { typename PointsAt<T>::type; }) {
+    if constexpr (made_behind_pointer<typename PointsAt<T>::type>()) {
+      return std::type_identity<void>{};
+    } else {
+      return refused_of<typename PointsAt<T>::type, Within...>();
+    }
+  } else if constexpr (EncodedByMembers<T>) {
+    return first_refused<T, Within...>(MembersOf<T>{});
+  } else {
+    return std::type_identity<std::conditional_t<carried_by_itself<T>(), void, T>>{};
+  }
+}
+template <class... Within, class... T>
+consteval auto first_refused(TypeList<T...> /*types*/) {
+  if constexpr (sizeof...(T) == 0) {
+    return std::type_identity<void>{};
+  } else {
+    return []<class First, class... Rest>(TypeList<First, Rest...> /*types*/) {
+      using Found = decltype(refused_of<First, Within...>());
+      if constexpr (std::is_void_v<typename Found::type>) {
+        return first_refused<Within...>(TypeList<Rest...>{});
+      } else {
+        return Found{};
+      }
+    }(TypeList<T...>{});
+  }
+}
+
+// The first type in or of a list that cannot be sent; void where all can.
+template <class... T>
+using FirstRefused = typename decltype(first_refused<>(TypeList<T...>{}))::type;
+
+template <class T>
+struct Serializable : std::is_void<FirstRefused<T>> {};
+template <class T>
+inline constexpr bool kSerializable = Serializable<T>::value;
 
 }  // namespace leasepool::detail

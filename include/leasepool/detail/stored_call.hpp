@@ -4,8 +4,6 @@
 #include <concepts>
 #include <cstddef>
 #include <functional>
-#include <initializer_list>
-#include <span>
 #include <stop_token>
 #include <string_view>
 #include <tuple>
@@ -33,16 +31,6 @@ std::string_view name_of_callable([[maybe_unused]] const F& callable) {
   }
   return type_name<F>();
 }
-
-// Whether its objects, as far as the type tells, are only valid while somebody else keeps what they point at.
-template <class T>
-inline constexpr bool kPointsElsewhere = std::is_pointer_v<T>;
-template <class C, class Traits>
-inline constexpr bool kPointsElsewhere<std::basic_string_view<C, Traits>> = true;
-template <class T, std::size_t N>
-inline constexpr bool kPointsElsewhere<std::span<T, N>> = true;
-template <class T>
-inline constexpr bool kPointsElsewhere<std::initializer_list<T>> = true;
 
 // What is kept of an argument for a parameter of the type P: a decayed copy, which is converted when the call is made.
 // So what a view looks at is kept with the call, an object keeps the class it has, and a std::reference_wrapper refers.
