@@ -39,3 +39,4 @@
 #include "leasepool/task.hpp"
 #include "leasepool/task_group.hpp"
 #include "leasepool/when_any.hpp"
+#include "leasepool/worker_value.hpp"

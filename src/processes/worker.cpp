@@ -33,6 +33,8 @@ constexpr Duration kExitStatusPatience = std::chrono::seconds(1);
 
 // A process that dies closes its channel moments before; one that was dismissed may have files to flush.
 constexpr Duration kDeathPatience = std::chrono::milliseconds(200);
+// The same of one that was let go, and destroys what make_worker_value() made.
+constexpr Duration kLeavePatience = std::chrono::seconds(10);
 
 // The pauses between tries to remove a cgroup.
 constexpr Duration kFirstRemoval = std::chrono::milliseconds(1);
@@ -322,7 +324,8 @@ void Worker::channel_ended(std::string_view violation) {
 void Worker::await_death() noexcept {
   static constexpr std::string_view kViolation = "it closed its channel and went on";
   try {
-    death_timer_ = loop_.call_at(deadline_after(loop_.now(), kDeathPatience), [self = shared_from_this()] {
+    const Duration patience = ended_by_us_ && !kill_sent_ ? kLeavePatience : kDeathPatience;
+    death_timer_ = loop_.call_at(deadline_after(loop_.now(), patience), [self = shared_from_this()] {
       self->death_timer_ = 0;
       self->violated(kViolation);
     });

@@ -7,6 +7,7 @@
 #include "base/check.hpp"
 #include "base/clock.hpp"
 #include "base/prefetch.hpp"
+#include "base/worker_values.hpp"
 #include "leasepool/detail/access.hpp"
 #include "leasepool/detail/keep_result.hpp"
 
@@ -26,8 +27,12 @@ void PoolThread::main(const std::shared_ptr<PoolThreads>& shared, const Initiali
   current_pool = shared.get();
   PoolThread self(*shared, index);
   self.own_.thread_id.store(::gettid(), std::memory_order_relaxed);
-  if (initializer) self.initialize(initializer);
-  self.serve();
+  {
+    WorkerValues values;
+    const WorkerValues::OnThisThread here(values);
+    if (initializer) self.initialize(initializer);
+    self.serve();
+  }
   {
     const std::lock_guard lock(shared->mutex);
     --shared->running;

@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "base/clock.hpp"
+#include "base/worker_values.hpp"
 #include "leasepool/detail/job.hpp"
 #include "leasepool/detail/keep_result.hpp"
 #include "leasepool/detail/serialize.hpp"
@@ -215,11 +216,6 @@ FrameType WorkerProcess::attempt(const Frame& call) {
                    "loaded again, after leasepool::init()");
     return FrameType::failure;
   }
-  if (function->invoke == nullptr) {
-    encode_failure(reply_.frame, Errc::not_serializable,
-                   std::string(function->name) + " has types in its signature that cannot be encoded");
-    return FrameType::failure;
-  }
   if (call.lost_descriptors != 0) {
     const Error error = lost_descriptors_error(function->name, "decoding its arguments", call.lost_descriptors,
                                                "raise WorkerLimits::open_files or ulimit -n");
@@ -325,6 +321,8 @@ void worker_main(UniqueFd channel, UniqueFd status_file, const WorkerSettings& s
   worker->say_hello();
   own_status() = mapped;
   try {
+    WorkerValues values;
+    const WorkerValues::OnThisThread here(values);
     worker->serve();
   } catch (const std::bad_alloc&) {
     own_status()->out_of_memory.store(WorkerStatus::kBetweenCalls);

@@ -43,9 +43,9 @@ constexpr FunctionId function_id(std::string_view name) {
 struct FunctionDescription {
   FunctionAddress address = nullptr;
   std::string_view name;
-  void (*invoke)(Invocation&) = nullptr;  // null when a type of its signature cannot be encoded
-  FunctionAddress caller = nullptr;       // the frame below the function's own, and where it may have been inlined
-  std::uint64_t signature = 0;            // a hash of the types of its parameters and its result
+  void (*invoke)(Invocation&) = nullptr;
+  FunctionAddress caller = nullptr;  // the frame below the function's own, and where it may have been inlined
+  std::uint64_t signature = 0;       // a hash of the types of its parameters and its result
   std::source_location where;
 };
 
