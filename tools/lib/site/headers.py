@@ -1,0 +1,238 @@
+"""The reference of the public headers: a page for each topic, made of their declarations and `///` comments.
+
+It reads what clang-format has laid out, so it needs no parser of C++: a declaration begins where a line does, and ends
+where its brackets are closed. What is in `namespace detail` and behind `private:` is left out, but for the classes that
+public ones inherit their verbs from.
+"""
+import dataclasses
+import pathlib
+import re
+
+TOPICS = {
+    "Manager and lease": ("manager", "options", "backend", "lease", "initializer", "worker_value"),
+    "Functions and setup": ("leasepool", "fwd", "init", "function"),
+    "Grinder": ("grinder", "detail/item_verbs", "grinder_options", "batch_function", "pending", "grinder_stats"),
+    "Loop and coroutines": ("loop", "loop_engine", "task", "task_group", "when_any", "awaitable", "duration"),
+    "Errors": ("error", "crash"),
+    "Stats and logs": ("stats", "histogram", "log", "spdlog"),
+    "Memory and descriptors": ("shared_buffer", "fd"),
+    "Sandbox": ("sandbox",),
+    "I/O": ("io", "stream", "listener", "endpoint", "file", "signal_set", "resolve"),
+    "Nodes": ("node", "remote_options", "node_info", "node_stats"),
+    "asio": ("asio",),
+    "Testing": ("testing",),
+}
+REST = "More headers"
+INHERITED = {"ItemVerbs", "Listener"}  # of namespace detail
+SPELLED_OUT = {
+    r"(?:detail::)?DoneCallback\b": "std::move_only_function<void(Result<void>)>",
+    r"(?:detail::)?AcquireCallback\b": "std::move_only_function<void(Result<ExecutorLease>)>",
+    r"(?:detail::)?NodesCallback\b": "std::move_only_function<void(Result<std::vector<NodeInfo>>)>",
+    r"(?:detail::)?IoCallback<([\w:]+)>": r"std::move_only_function<void(Result<\1>)>",
+}
+# What every class has, and what only the library calls.
+NOT_SHOWN = re.compile(r"= delete;|= default;$|^~|^friend |^using promise_type|await_(ready|suspend|resume)\(|operator=\(|^\w+\(\w+&& other\)")
+
+
+@dataclasses.dataclass
+class Entry:
+    """Declarations that stand together, below one comment."""
+
+    comment: list[str]
+    code: list[str]
+    name: str = ""  # of a class, a struct or an enum: it gets a heading
+    members: list["Entry"] = dataclasses.field(default_factory=list)
+
+
+def net_depth(line: str) -> int:
+    plain = re.sub(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)\'|//.*', "", line)
+    return sum(plain.count(c) for c in "({[") - sum(plain.count(c) for c in ")}]")
+
+
+def without_body(text: str) -> str:
+    """A function's declaration without what it does."""
+    depth = 0
+    after_parameters = False
+    for at, char in enumerate(text):
+        if depth == 0 and after_parameters and (char == "{" or text.startswith(" : ", at) or text.startswith("\n    : ", at)):
+            return text[:at].rstrip() + ";"
+        if char in "({[":
+            depth += 1
+        elif char in ")}]":
+            depth -= 1
+            after_parameters = after_parameters or (char == ")" and depth == 0 and "requires" not in text[:at].rsplit("\n", 1)[-1])
+    return text
+
+
+class Header:
+    """The entries of one header."""
+
+    def __init__(self, text: str) -> None:
+        self.lines = text.split("\n")
+        self.at = 0
+        self.comment: list[str] = []
+        about = []
+        while self.lines[self.at].startswith("//"):
+            about.append(self.lines[self.at].removeprefix("//").strip())
+            self.at += 1
+        self.about = " ".join(about)
+        self.entries = self.scope(is_class=False, shown=True)
+
+    def declaration(self) -> str:
+        """From this line to where the declaration ends."""
+        begin = self.at
+        depth = 0
+        while True:
+            line = self.lines[self.at]
+            depth += net_depth(line)
+            self.at += 1
+            code = re.sub(r"\s*//.*", "", line).rstrip()
+            if depth <= 0 and (code.endswith((";", "}")) or self.at == len(self.lines)):
+                lines = [each for each in self.lines[begin : self.at] if "NOLINT" not in each or each.split("//")[0].strip()]
+                return "\n".join(re.sub(r"\s*// ?NOLINT.*", "", each) for each in lines)
+
+    def scope(self, *, is_class: bool, shown: bool) -> list[Entry]:
+        """What stands in a namespace or in a class, to its closing brace."""
+        entries: list[Entry] = []
+        public = True
+        joined = False  # what follows without a comment belongs to what is before it
+        while self.at < len(self.lines):
+            line = self.lines[self.at]
+            stripped = line.strip()
+            if re.match(r"}", stripped):
+                self.at += 1
+                return entries
+            if not stripped or stripped.startswith(("#include", "#pragma", "#if", "#el", "#endif", "#undef")):
+                joined = joined and bool(stripped)
+                self.comment = []
+                self.at += 1
+            elif stripped.startswith("///"):
+                self.comment.append(stripped[3:].strip())
+                self.at += 1
+            elif stripped.startswith("//"):
+                self.at += 1
+            elif access := re.fullmatch(r"(public|protected|private):", stripped):
+                public = access[1] == "public"
+                self.at += 1
+            elif namespace := re.match(r"(?:inline )?namespace ([\w:]*)", stripped):
+                inner = "detail" in namespace[1].split("::")
+                self.at += 1
+                if not stripped.endswith("}"):
+                    entries += self.scope(is_class=False, shown=shown and not inner)
+                self.comment = []
+            elif stripped.startswith("#define"):
+                joined = self.macro(entries)
+            else:
+                joined = self.declared(entries, is_class=is_class, shown=shown and public, joined=joined)
+        return entries
+
+    def macro(self, entries: list[Entry]) -> bool:
+        name = self.lines[self.at].split()[1].split("(")[0]
+        while self.lines[self.at].endswith("\\"):
+            self.at += 1
+        self.at += 1
+        comment, self.comment = self.comment, []
+        if comment:
+            entries.append(Entry(comment, [f"{name}(function)"], name))
+        return False
+
+    def declared(self, entries: list[Entry], *, is_class: bool, shown: bool, joined: bool) -> bool:
+        comment, self.comment = self.comment, []
+        opening = self.at
+        while self.lines[opening].strip().startswith(("template", "requires")):
+            opening += 1
+        head = self.lines[opening].strip()
+        of_class = re.match(r"class (?:\[\[.*?\]\] )?(?:LEASEPOOL_EXPORT )?(\w+)[^;]*{", re.sub(r"\s*//.*", "", head))
+        if of_class and not head.rstrip().endswith("};"):
+            code = self.lines[self.at : opening + 1]
+            self.at = opening + 1
+            members = self.scope(is_class=True, shown=shown or of_class[1] in INHERITED)
+            if (shown or of_class[1] in INHERITED) and (comment or members):
+                named = re.sub(r"\s*(//.*)?$", "", "\n".join(code)).removesuffix("{").rstrip()
+                entries.append(Entry(comment, [tidy(re.sub(r" : public [\w:]*detail::.*", "", named)) + ";"], of_class[1], members))
+            return False
+        text = self.declaration()
+        if not shown:
+            return False
+        if re.match(r"template <>", text.strip()):
+            return joined
+        kind = re.match(r"(?:struct|enum class|enum) (?:LEASEPOOL_EXPORT )?(\w+)[^;]*{", head)
+        if kind:
+            entries.append(Entry(comment, [tidy(text)], "" if is_class else kind[1]))
+            return False
+        code = tidy(without_body(text))
+        if re.match(r"(class|struct) \w+;", head) or (not comment and NOT_SHOWN.search(code)) or (not comment and code.startswith("friend ")):
+            return joined
+        if NOT_SHOWN.search(code) and "await_" in code:
+            return joined
+        if joined and not comment and entries and (
+            verb_of(code) == verb_of(entries[-1].code[0]) or not entries[-1].comment):
+            entries[-1].code.append(code)
+        elif comment or is_class:
+            entries.append(Entry(comment, [code]))
+        return True
+
+
+def verb_of(code: str) -> str:
+    """What a declaration and its twins have in common: start() and start_async(), with() and with()."""
+    name = re.search(r"(\w+)\(", re.sub(r"^(template|  requires).*$", "", code, flags=re.MULTILINE))
+    return name[1].removesuffix("_async") if name else ""
+
+
+def tidy(code: str) -> str:
+    """As a reader needs it: without marks for the linker and indentation."""
+    lines = code.split("\n")
+    indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
+    text = "\n".join(line[indent:] for line in lines)
+    text = re.sub(r"LEASEPOOL_EXPORT |\[\[nodiscard(\(\".*?\"\))?\]\]\s+", "", text)
+    text = re.sub(r"\n {6,}(?=\S)", "\n    ", text)
+    for pattern, spelled in SPELLED_OUT.items():
+        text = re.sub(pattern, spelled, text)
+    return text
+
+
+def prose(comment: list[str]) -> str:
+    """A comment as Markdown, with the names in it as code."""
+    text = "\n".join(comment).strip()
+    parts = re.split(r"(`[^`]*`)", text)
+    for at in range(0, len(parts), 2):
+        part = re.sub(r"([<>*\[\]])", r"\\\1", parts[at])
+        part = re.sub(r"(?<![\w/.])(?!io_uring\b)((?:\w+::)+~?\w+(?:\(\))?|\w+_\w+(?:\(\))?|\w+\(\)|LEASEPOOL_\w+|SIG[A-Z]+)(?![\w/])", r"`\1`", part)
+        parts[at] = re.sub(r"`(\w+)`\\?(\()", r"`\1`\2", part)
+    return "".join(parts)
+
+
+def entry_text(entry: Entry, level: int) -> str:
+    text = ""
+    if entry.name:
+        text += f"\n{'#' * level} {entry.name}\n"
+    text += "\n```cpp\n" + "\n".join(entry.code) + "\n```\n"
+    if entry.comment:
+        text += "\n" + prose(entry.comment) + "\n"
+    for member in entry.members:
+        text += entry_text(dataclasses.replace(member, name=""), level + 1)
+    return text
+
+
+def header_text(root: pathlib.Path, name: str) -> str:
+    header = Header((root / f"include/leasepool/{name}.hpp").read_text(encoding="utf-8"))
+    if name.startswith("detail/"):
+        return "".join(entry_text(entry, 3) for entry in header.entries)
+    text = f"\n## {name}.hpp\n\n{prose([header.about])}\n"
+    return text + "".join(entry_text(entry, 3) for entry in header.entries)
+
+
+def write_reference(root: pathlib.Path, pages) -> str:
+    """Writes the pages; returns their lines of the navigation."""
+    public = {file.stem for file in (root / "include/leasepool").glob("*.hpp")}
+    topics = dict(TOPICS)
+    topics[REST] = tuple(sorted(public - {name for names in TOPICS.values() for name in names}))
+    lines = ["      - Interface:\n"]
+    for title, names in topics.items():
+        there = [name for name in names if name in public or name.startswith("detail/")]
+        if not there:
+            continue
+        place = "api/" + re.sub(r"[^a-z]+", "-", title.lower()).strip("-") + ".md"
+        pages.write(place, f"# {title}\n" + "".join(header_text(root, name) for name in there))
+        lines.append(f"          - {title}: {place}\n")
+    return "".join(lines)
