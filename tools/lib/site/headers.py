@@ -33,6 +33,17 @@ SPELLED_OUT = {
 # What every class has, and what only the library calls.
 NOT_SHOWN = re.compile(r"= delete;|= default;$|^~|^friend |^using promise_type|await_(ready|suspend|resume)\(|operator=\(|^\w+\(\w+&& other\)")
 
+# What is code in a comment, beside what stands between backticks.
+NAME = re.compile(r"""`[^`]*`
+    | docs/(?P<page>[\w-]+)\.md
+    | (?P<address>https?://[^\s()]+)
+    | (?<![\w/.]) (?!io_uring\b)
+      (?: \w+(?:::\w+)*<[\w:*&,\ ]+>        # std::vector<R>
+        | (?:\w+::)+~?\w+(?:\(\))?           # Errc::timed_out
+        | \w+\.\w+\(\)                       # lease.run()
+        | \w+_\w+(?:\(\))? | \w+\(\)         # max_wait, submit()
+        | SIG[A-Z]+ ) (?![\w/])""", re.VERBOSE)
+
 
 @dataclasses.dataclass
 class Entry:
@@ -94,7 +105,7 @@ class Header:
     def scope(self, *, is_class: bool, shown: bool) -> list[Entry]:
         """What stands in a namespace or in a class, to its closing brace."""
         entries: list[Entry] = []
-        public = True
+        public = not is_class
         joined = False  # what follows without a comment belongs to what is before it
         while self.at < len(self.lines):
             line = self.lines[self.at]
@@ -184,22 +195,32 @@ def tidy(code: str) -> str:
     lines = code.split("\n")
     indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
     text = "\n".join(line[indent:] for line in lines)
-    text = re.sub(r"LEASEPOOL_EXPORT |\[\[nodiscard(\(\".*?\"\))?\]\]\s+", "", text)
+    text = re.sub(r"LEASEPOOL_EXPORT |^inline |\[\[nodiscard(\(\".*?\"\))?\]\]\s+", "", text, flags=re.MULTILINE)
     text = re.sub(r"\n {6,}(?=\S)", "\n    ", text)
+    text = re.sub(r"///<? ", "// ", text)
     for pattern, spelled in SPELLED_OUT.items():
         text = re.sub(pattern, spelled, text)
     return text
 
 
 def prose(comment: list[str]) -> str:
-    """A comment as Markdown, with the names in it as code."""
+    """A comment as Markdown, with the names in it as code, and links to pages and addresses."""
+
+    def marked(found: re.Match[str]) -> str:
+        text = found[0]
+        if text.startswith("`"):
+            return text
+        if found["page"]:
+            return f"[docs/{found['page']}.md](../{found['page']}.md)"
+        return f"<{text}>" if found["address"] else f"`{text}`"
+
     text = "\n".join(comment).strip()
-    parts = re.split(r"(`[^`]*`)", text)
-    for at in range(0, len(parts), 2):
-        part = re.sub(r"([<>*\[\]])", r"\\\1", parts[at])
-        part = re.sub(r"(?<![\w/.])(?!io_uring\b)((?:\w+::)+~?\w+(?:\(\))?|\w+_\w+(?:\(\))?|\w+\(\)|LEASEPOOL_\w+|SIG[A-Z]+)(?![\w/])", r"`\1`", part)
-        parts[at] = re.sub(r"`(\w+)`\\?(\()", r"`\1`\2", part)
-    return "".join(parts)
+    parts = []
+    at = 0
+    for found in NAME.finditer(text):
+        parts += [re.sub(r"([<>*\[\]])", r"\\\1", text[at : found.start()]), marked(found)]
+        at = found.end()
+    return "".join([*parts, re.sub(r"([<>*\[\]])", r"\\\1", text[at:])])
 
 
 def entry_text(entry: Entry, level: int) -> str:
