@@ -31,7 +31,9 @@ SPELLED_OUT = {
     r"(?:detail::)?IoCallback<([\w:]+)>": r"std::move_only_function<void(Result<\1>)>",
 }
 # What every class has, and what only the library calls.
-NOT_SHOWN = re.compile(r"= delete;|= default;$|^~|^friend |^using promise_type|await_(ready|suspend|resume)\(|operator=\(|^\w+\(\w+&& other\)")
+NOT_SHOWN = re.compile(
+    r"= delete;|= default;$|^~|^friend |operator=\(|^\w+\(\w+&& other\)|^using promise_type|await_(ready|suspend|resume)\("
+)
 
 # What is code in a comment, beside what stands between backticks.
 NAME = re.compile(r"""`[^`]*`
@@ -65,13 +67,15 @@ def without_body(text: str) -> str:
     depth = 0
     after_parameters = False
     for at, char in enumerate(text):
-        if depth == 0 and after_parameters and (char == "{" or text.startswith(" : ", at) or text.startswith("\n    : ", at)):
+        ends = char == "{" or text.startswith((" : ", "\n    : "), at)
+        if depth == 0 and after_parameters and ends:
             return text[:at].rstrip() + ";"
         if char in "({[":
             depth += 1
         elif char in ")}]":
             depth -= 1
-            after_parameters = after_parameters or (char == ")" and depth == 0 and "requires" not in text[:at].rsplit("\n", 1)[-1])
+            of_requires = "requires" in text[:at].rsplit("\n", 1)[-1]
+            after_parameters = after_parameters or (char == ")" and depth == 0 and not of_requires)
     return text
 
 
@@ -160,7 +164,8 @@ class Header:
             members = self.scope(is_class=True, shown=shown or of_class[1] in INHERITED)
             if (shown or of_class[1] in INHERITED) and (comment or members):
                 named = re.sub(r"\s*(//.*)?$", "", "\n".join(code)).removesuffix("{").rstrip()
-                entries.append(Entry(comment, [tidy(re.sub(r" : public [\w:]*detail::.*", "", named)) + ";"], of_class[1], members))
+                named = re.sub(r" : public [\w:]*detail::.*", "", named)
+                entries.append(Entry(comment, [tidy(named) + ";"], of_class[1], members))
             return False
         text = self.declaration()
         if not shown:
@@ -172,7 +177,7 @@ class Header:
             entries.append(Entry(comment, [tidy(text)], "" if is_class else kind[1]))
             return False
         code = tidy(without_body(text))
-        if re.match(r"(class|struct) \w+;", head) or (not comment and NOT_SHOWN.search(code)) or (not comment and code.startswith("friend ")):
+        if re.match(r"(class|struct) \w+;", head) or (not comment and NOT_SHOWN.search(code)):
             return joined
         if NOT_SHOWN.search(code) and "await_" in code:
             return joined
