@@ -248,17 +248,31 @@ def header_text(root: pathlib.Path, name: str) -> str:
     return text + "".join(entry_text(entry, 3) for entry in header.entries)
 
 
+def topics_of(root: pathlib.Path) -> dict[str, list[str]]:
+    """The headers that there are, by topic."""
+    public = {file.stem for file in (root / "include/leasepool").glob("*.hpp")}
+    rest = sorted(public - {name for names in TOPICS.values() for name in names})
+    topics = {title: [n for n in names if n in public or "/" in n] for title, names in [*TOPICS.items(), (REST, rest)]}
+    return {title: names for title, names in topics.items() if names}
+
+
+def place_of(title: str) -> str:
+    return "api/" + re.sub(r"[^a-z]+", "-", title.lower()).strip("-") + ".md"
+
+
+def anchors_of_headers(root: pathlib.Path) -> dict[str, str]:
+    """Where the reference has each header."""
+    return {
+        f"include/leasepool/{name}.hpp": f"{place_of(title)}#{name}hpp"
+        for title, names in topics_of(root).items()
+        for name in names
+    }
+
+
 def write_reference(root: pathlib.Path, pages) -> str:
     """Writes the pages; returns their lines of the navigation."""
-    public = {file.stem for file in (root / "include/leasepool").glob("*.hpp")}
-    topics = dict(TOPICS)
-    topics[REST] = tuple(sorted(public - {name for names in TOPICS.values() for name in names}))
     lines = ["      - Interface:\n"]
-    for title, names in topics.items():
-        there = [name for name in names if name in public or name.startswith("detail/")]
-        if not there:
-            continue
-        place = "api/" + re.sub(r"[^a-z]+", "-", title.lower()).strip("-") + ".md"
-        pages.write(place, f"# {title}\n" + "".join(header_text(root, name) for name in there))
-        lines.append(f"          - {title}: {place}\n")
+    for title, names in topics_of(root).items():
+        pages.write(place_of(title), f"# {title}\n" + "".join(header_text(root, name) for name in names))
+        lines.append(f"          - {title}: {place_of(title)}\n")
     return "".join(lines)

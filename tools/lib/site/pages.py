@@ -3,6 +3,7 @@ import os
 import pathlib
 import re
 
+import headers
 import markdown
 
 # Where documents outside of docs/ go. All of docs/NAME.md is NAME.md.
@@ -24,6 +25,7 @@ class Pages:
         documents = {f"docs/{page.name}": page.name for page in sorted((root / "docs").glob("*.md"))}
         self.places = PLACES | documents
         self.sources: set[str] = set()
+        self.headers = headers.anchors_of_headers(root)
 
     def lay_out(self) -> None:
         for document, place in self.places.items():
@@ -46,7 +48,9 @@ class Pages:
         there = os.path.normpath(os.path.join(os.path.dirname(document), path))
         if there == "examples":
             there = "docs/examples.md"
-        if there in self.places:
+        if there in self.headers:
+            page = self.headers[there]
+        elif there in self.places:
             page = self.places[there]
         elif (self.root / there).is_file():
             page = f"source/{there}.md"
