@@ -31,6 +31,8 @@ class Pages:
         for document, place in self.places.items():
             text = COMMENT.sub("", (self.root / document).read_text(encoding="utf-8"))
             text = markdown.name_links(text, lambda link: self.title(document, link))
+            if place == "index.md":
+                text = "---\nhide:\n  - navigation\n---\n\n" + text  # the tabs above it have all
             self.write(place, markdown.replace_links(text, lambda link: self.moved(document, place, link)))
         for source in sorted(self.sources):
             self.write_source(source)
