@@ -110,12 +110,13 @@ void ClusterClient::bus_connected() {
     tell(LogLevel::info, [] { return std::string("the connection to a NATS server is there again"); });
   }
   last_reason_.reset();
+  connected_at_ = now;
   for (auto& [node, peer] : peers_) {
     peer.link.send_again();
     peer.link.liveness.connected(now);
   }
   wants_.ask_again(now);
-  look_for_nodes();
+  look_for_nodes(wants_.first_level());
   finish_open({});
   pump_soon();
 }

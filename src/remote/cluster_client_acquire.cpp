@@ -107,15 +107,10 @@ void ClusterClient::tell_asked(std::uint64_t want, const std::vector<Ask>& asked
 
 ClusterClient::Peer& ClusterClient::peer_of(std::uint64_t node, const std::string& name) {
   if (const auto known = peers_.find(node); known != peers_.end()) return known->second;
-  const TimePoint now = scheduler_->now();
-  for (auto& [other, peer] : peers_) {  // it may have been restarted: the server is asked whether it is still there
-    if (host_of(peer.name) != host_of(name)) continue;
-    peer.replaced_until = deadline_after(now, kReplaced);
-    peer.link.beat_now();
-  }
   if (peers_.size() >= kMaxNodes) {
     std::erase_if(peers_, [](const auto& peer) { return peer.second.link.leases.empty(); });
   }
+  const TimePoint now = scheduler_->now();
   Peer peer{.name = name,
             .subject = node_subject(options_.cluster, name, node),
             .reply = address_ + std::to_string(node),
@@ -131,6 +126,17 @@ ClusterClient::Peer& ClusterClient::peer_of(std::uint64_t node, const std::strin
   return peers_.emplace(node, std::move(peer)).first->second;
 }
 
+// A process has begun to lend on a machine: another one there may have been restarted, and the server is asked whether
+// it is still there. Not where all have just lost the server and are about to connect again.
+void ClusterClient::look_for_replaced(std::string_view host, std::uint64_t by, TimePoint now) noexcept {
+  if (now < deadline_after(connected_at_, kReplaced)) return;
+  for (auto& [node, peer] : peers_) {
+    if (node == by || host_of(peer.name) != host) continue;
+    peer.replaced_until = deadline_after(now, kReplaced);
+    peer.link.beat_now();
+  }
+}
+
 // A node has come: it hears at once what is wanted.
 void ClusterClient::take_join(const nats::BusMessage& message) {
   try {
@@ -142,6 +148,7 @@ void ClusterClient::take_join(const nats::BusMessage& message) {
     if (!is_token(joined.node)) throw DecodeError("a node's name that is no token of a subject");
     const Peer& peer = peer_of(reader.from(), joined.node);
     const TimePoint now = scheduler_->now();
+    if (frame->number != 0) look_for_replaced(host_of(joined.node), reader.from(), now);
     for (const std::uint64_t want : wants_.untaken(kToldAtOnce)) {
       say(peer.subject, reader.from(), {.type = FrameType::want, .lease = want}, peer.reply, [&](Bytes& out) {
         put(out, WantBody{.age = now - seeking_.at(want).since,
@@ -264,15 +271,14 @@ void ClusterClient::nobody_was_asked(std::string_view whom) noexcept {
   if (!subject) return;
   const auto [level, bucket] = *subject;
   wants_.nobody_listens(level, bucket, scheduler_->now());
-  if (level != 0) return seeking_.empty() ? look_for_nodes() : void();
+  if (level != 0) return seeking_.empty() ? look_for_nodes(level_below(level)) : void();
   nobody_listens_ = true;
   if (auto queued = reports_none_free_.to_queue(shared_from_this())) scheduler_->defer(std::move(queued));
 }
 
 // A message without a want: the server says whether nobody hears it. So how many nodes there are, about, is known
 // before a pool is wanted.
-void ClusterClient::look_for_nodes() noexcept {
-  const unsigned level = wants_.first_level();
+void ClusterClient::look_for_nodes(unsigned level) noexcept {
   const std::uint64_t bucket = random_() >> (63 - level) >> 1U;
   try {
     (void)bus_->publish(want_subject(options_.cluster, options_.pool, level, bucket),

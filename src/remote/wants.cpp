@@ -37,6 +37,7 @@ Wants::Over Wants::unwant(std::uint64_t id) {
 bool Wants::take(std::uint64_t id, std::uint64_t node, std::uint64_t offer, TimePoint now) {
   const auto found = wants_.find(id);
   if (found == wants_.end() || found->second.taken_from != 0) return false;
+  knows_ = true;
   found->second.taken_from = node;
   found->second.offer = offer;
   found->second.take_until = deadline_after(now, kTakeTimeout);
@@ -64,8 +65,9 @@ void Wants::start_over(State& want, TimePoint now) noexcept {
 }
 
 void Wants::nobody_listens(unsigned level, std::uint64_t bucket, TimePoint now) noexcept {
-  const unsigned lower = level_below(level);
-  nodes_ = std::min(nodes_, kAskedFirst << (level > 0 ? level - 1 : 0));
+  const unsigned lower = knows_ ? level - std::min(level, 1U) : level_below(level);
+  // That one subject has no listener where two are to be expected says little.
+  if (!knows_ || level < first_level()) nodes_ = std::min(nodes_, kAskedFirst << (level - std::min(level, 1U)));
   for (auto& [id, want] : wants_) {
     const bool was_asked = want.asked_last && want.asked_last->level == level && want.asked_last->bucket == bucket;
     if (want.taken_from != 0 || !was_asked || level == 0) continue;

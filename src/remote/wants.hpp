@@ -122,7 +122,8 @@ class Wants {
   void start_over(State& want, TimePoint now) noexcept;
 
   Draw draw_;
-  std::size_t nodes_ = kAskedFirst << kMaxLevel;  // not known
+  std::size_t nodes_ = kAskedFirst << kMaxLevel;
+  bool knows_ = false;  // about how many these are: one has offered something
   std::map<std::uint64_t, State> wants_;
 };
 

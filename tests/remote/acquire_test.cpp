@@ -143,15 +143,20 @@ TEST_CASE("N1: how many nodes there are is found out by asking few of them", "[r
   const auto asks = wants.due(kNow);
   REQUIRE(asks.size() == 1);
   CHECK(asks.front().level == 0);
-  // What is said of another subject, or of what was asked before, changes nothing.
+  // What is said of another subject changes nothing. Once nodes are known, one empty subject says little of how many
+  // there are.
+  CHECK(wants.take(2, 11, 1, kNow));
   wants.want(3, kNow);
   wants.set_nodes(1000);
   CHECK(wants.due(kNow).front().level == 9);
   wants.nobody_listens(9, 1, kNow);
   CHECK(wants.due(kNow).empty());
-  wants.set_nodes(1000);
   wants.nobody_listens(9, 0, kNow);
-  CHECK(wants.due(kNow).front().level == 7);  // though there are said to be so many
+  CHECK(wants.due(kNow).front().level == 8);
+  CHECK(wants.first_level() == 9);
+  wants.nobody_listens(8, 0, kNow);
+  CHECK(wants.due(kNow).front().level == 7);
+  CHECK(wants.first_level() == 7);
 }
 
 TEST_CASE("N8: one manager does not take all the room that there is for wants", "[remote]") {
