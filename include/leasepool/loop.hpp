@@ -144,6 +144,7 @@ class LEASEPOOL_EXPORT Loop {
 
  private:
   friend struct detail::Access;
+  explicit Loop(std::shared_ptr<detail::LoopCore> core) noexcept;
   void run_root(detail::RootTask& root);
 
   std::shared_ptr<detail::LoopCore> core_;

@@ -28,6 +28,8 @@ void Timer::cancel() noexcept {
 
 Loop::Loop(LoopOptions options) : core_(std::make_shared<detail::LoopCore>(detail::make_engine(options.engine))) {}
 
+Loop::Loop(std::shared_ptr<detail::LoopCore> core) noexcept : core_(std::move(core)) {}
+
 Loop::~Loop() { core_->is_copy() ? detail::leak(std::move(core_)) : core_->close(); }
 
 LoopEngine Loop::engine() const noexcept { return std::as_const(*core_).engine().kind(); }

@@ -14,7 +14,9 @@
 #include <utility>
 
 #include "base/check.hpp"
+#include "loop/kept_timer.hpp"
 #include "loop/linked_wait.hpp"
+#include "loop/timed_wait.hpp"
 
 namespace leasepool::detail {
 
@@ -82,7 +84,8 @@ class LoopCore::Driving {
   LoopCore& loop_;
 };
 
-LoopCore::LoopCore(std::unique_ptr<Engine> engine) : engine_(std::move(engine)) {
+LoopCore::LoopCore(std::unique_ptr<Engine> engine, std::shared_ptr<VirtualTime> time)
+    : engine_(std::move(engine)), time_(std::move(time)) {
   arm_doorbell();
   (void)engine_->submit_and_reap();  // else with the first turn
 }
@@ -111,6 +114,7 @@ TimerId LoopCore::call_at(TimePoint deadline, Handler handler) {
 bool LoopCore::cancel_timer(TimerId id) noexcept { return timers_.cancel(id); }
 
 std::unique_ptr<TimedWait> LoopCore::make_timed_wait(Handler expired) {
+  if (time_) return std::make_unique<TimerWait>(*this, std::move(expired));
   return std::make_unique<LinkedWait>(*this, std::move(expired));
 }
 
@@ -185,6 +189,20 @@ void LoopCore::dispatch() {
   } while (!close_asked_ && has_work() && ++turns < kTurnsAtMost);
 }
 
+void LoopCore::advance(Duration by) {
+  check(time_ != nullptr, "only a simulated loop's time is moved");
+  const auto self = shared_from_this();
+  const Driving driving(*this, "advance");
+  const TimePoint goal = std::min(deadline_after(time_->now, by), kPlaceKept - Duration(1));
+  for (;;) {
+    do turn(false);
+    while (!close_asked_ && has_work());
+    if (close_asked_ || timers_.earliest() > goal) break;
+    time_->now = std::max(time_->now, timers_.earliest());
+  }
+  time_->now = std::max(time_->now, goal);
+}
+
 void LoopCore::begin_turns(const char* verb) {
   check_thread(verb);
   if (turning_) {
@@ -228,7 +246,7 @@ void LoopCore::turn(bool may_sleep) {
   const Turning turning(*this);
   turn_ends_.run(*engine_);  // of the last turn, and of what was said since
   if (doorbell_ == 0) arm_doorbell();
-  const bool is_free = may_sleep && !has_work();
+  const bool is_free = may_sleep && !has_work() && !(time_ && skip_to_next_timer());
   const bool came = is_free && busy_poll();
   if (is_free && !came && try_enter_interrupt_mode()) {
     sleep();
@@ -237,7 +255,7 @@ void LoopCore::turn(bool may_sleep) {
   }
   // What this thread has just waited for, awake, may bring the time.
   const TimePoint came_at = came ? pollers_.came_at() : TimePoint{};
-  turn_time_ = came_at == TimePoint{} ? monotonic_now() : std::max(turn_time_, came_at);
+  turn_time_ = came_at == TimePoint{} ? now() : std::max(turn_time_, came_at);
   run_due();
 }
 

@@ -25,6 +25,7 @@
 #include "loop/scheduler.hpp"
 #include "loop/timer_queue.hpp"
 #include "loop/turn_end.hpp"
+#include "loop/virtual_time.hpp"
 #include "loop/wake_set.hpp"
 
 namespace leasepool::detail {
@@ -33,12 +34,17 @@ namespace leasepool::detail {
 // it; after close() it is inert: nothing runs, and what is added is dropped.
 class LoopCore final : public Scheduler, public std::enable_shared_from_this<LoopCore> {
  public:
-  explicit LoopCore(std::unique_ptr<Engine> engine);
+  // With a time of its own: one in a test.
+  explicit LoopCore(std::unique_ptr<Engine> engine, std::shared_ptr<VirtualTime> time = nullptr);
   LoopCore(const LoopCore&) = delete;
   LoopCore& operator=(const LoopCore&) = delete;
   ~LoopCore();
 
-  [[nodiscard]] TimePoint now() const noexcept override { return monotonic_now(); }
+  [[nodiscard]] TimePoint now() const noexcept override {
+    if (time_ != nullptr) [[unlikely]]
+      return time_->now;
+    return monotonic_now();
+  }
   // When this turn began, for what came before that.
   [[nodiscard]] TimePoint turn_time() const noexcept override { return turn_time_; }
   TimerId call_at(TimePoint deadline, Handler handler) override;
@@ -77,6 +83,10 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
 
   // Whether it is in a turn, and so looks at its pollers before it sleeps, or somebody else does in its place.
   [[nodiscard]] bool in_turn() const noexcept { return turning_; }
+
+  // Of one in a test, null of others; and moves it on, by way of every deadline, doing what is due.
+  [[nodiscard]] VirtualTime* virtual_time() const noexcept { return time_.get(); }
+  void advance(Duration by);
 
   // Looks at what does not come through the ring, from now on or no more.
   void watch(Poller& poller) noexcept { pollers_.add(poller); }
@@ -133,6 +143,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   void exit_interrupt_mode() noexcept;
   void run_pollers();
   void sleep();
+  bool skip_to_next_timer();
   void arm_doorbell();
   void wake_if_driven_from_outside() noexcept;
   void begin_turns(const char* verb);
@@ -143,8 +154,9 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   const std::uint64_t generation_ = process_generation();
   const std::unique_ptr<Engine> engine_;
   const std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
+  const std::shared_ptr<VirtualTime> time_;
   TimerQueue timers_;
-  TimePoint turn_time_ = monotonic_now();  // what is due in a turn is decided by one reading
+  TimePoint turn_time_ = now();  // what is due in a turn is decided by one reading
   IntrusiveQueue<Deferred> reports_;
   IntrusiveQueue<Deferred> deferred_;
   IntrusiveQueue<Deferred> posted_;

@@ -18,6 +18,13 @@ std::shared_ptr<Pool> make_pool(LoopCore& loop, ExecutorBackend backend, PoolOpt
 }
 
 std::shared_ptr<PoolSource> make_pool_source(const std::shared_ptr<LoopCore>& loop, const ManagerOptions& options) {
+  if (VirtualTime* const time = loop->virtual_time()) {
+    // Only a simulation has one. NOLINTNEXTLINE(cppcoreguidelines-pro-type-static-cast-downcast)
+    return std::make_shared<LocalPools>([&core = *loop, &pools = static_cast<SimulatedPools&>(*time),
+                                         backend = options.backend](PoolOptions pool_options) {
+      return pools.make_pool(core, backend, std::move(pool_options));
+    });
+  }
   if (options.backend == ExecutorBackend::remote) return make_remote_pools(loop, options);
   return std::make_shared<LocalPools>([&core = *loop, backend = options.backend](PoolOptions pool_options) {
     return make_pool(core, backend, std::move(pool_options));

@@ -13,6 +13,7 @@
 #include "leasepool/options.hpp"
 #include "leasepool/stats.hpp"
 #include "loop/scheduler.hpp"
+#include "loop/virtual_time.hpp"
 #include "pool/pool.hpp"
 
 namespace leasepool::detail {
@@ -56,6 +57,13 @@ class PoolSource {
   // source.
   using Say = std::function<void(LogLevel level, const std::string& text)>;
   virtual void set_log(const Say& /*say*/) {}
+};
+
+// The time of a loop in a test, and where its managers' pools come from. Loop thread only.
+class SimulatedPools : public VirtualTime {
+ public:
+  [[nodiscard]] virtual std::shared_ptr<Pool> make_pool(LoopCore& loop, ExecutorBackend backend,
+                                                        PoolOptions options) = 0;
 };
 
 using PoolFactory = std::function<std::shared_ptr<Pool>(PoolOptions options)>;

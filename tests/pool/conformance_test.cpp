@@ -1,4 +1,4 @@
-// What pool.hpp says of every pool, held against threads, worker processes and the simulated pool of tests/sim/ alike.
+// What pool.hpp says of every pool, held against threads, worker processes and the simulated pool alike.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "../sim/sim_pool.hpp"
+#include "../sim/sim_scheduler.hpp"
 #include "catch.hpp"
 #include "functions.hpp"
 #include "harness.hpp"
