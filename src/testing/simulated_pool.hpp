@@ -118,6 +118,8 @@ class SimulatedPool : public Pool, public std::enable_shared_from_this<Simulated
     finish(busy_.front()->state.id);
     return true;
   }
+  // What runs never ends: as of a thread that was abandoned, when the program ends.
+  void forget_running() noexcept { (void)std::exchange(busy_, {}); }
   [[nodiscard]] bool in_service() const noexcept { return !closing_ && !failed_; }
   [[nodiscard]] bool empty() const noexcept { return busy_.empty() && queue_.empty(); }
   [[nodiscard]] std::size_t running() const noexcept { return busy_.size(); }

@@ -108,7 +108,14 @@ struct Simulation::Parts {
 };
 
 Simulation::Simulation() : parts_(std::make_unique<Parts>()) {}
-Simulation::~Simulation() = default;
+Simulation::~Simulation() {
+  const std::shared_ptr<detail::PoolsOfSimulation> pools = parts_->pools;
+  parts_.reset();  // the loop ends; calls that simulated threads were still in hold their pools
+  pools->any_pool([](auto& pool) {
+    pool.forget_running();
+    return false;
+  });
+}
 
 Loop& Simulation::loop() noexcept { return parts_->loop; }
 TimePoint Simulation::now() const noexcept { return parts_->pools->now; }
