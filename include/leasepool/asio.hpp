@@ -3,6 +3,9 @@
 // where it is not, or where LEASEPOOL_ASIO_BOOST is defined.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstddef>
 #include <memory>
 #include <source_location>
@@ -74,9 +77,9 @@ auto async_run(const LeaseCalls& calls, F&& function, Rest&&... arguments_and_to
   return [&]<std::size_t... I>(std::index_sequence<I...>) {
     auto job = detail::make_job<Receiver>(std::forward<F>(function), std::get<I>(std::move(rest))...);
     detail::CallSettings settings = detail::Access::call_settings(calls);
-    std::stop_token outer = std::move(settings.stop);
+    std::stop_token outer = settings.stop ? *settings.stop : std::stop_token();
     auto start = [record, settings, job = std::move(job)](Receiver receiver, std::stop_token stop) mutable {
-      settings.stop = std::move(stop);
+      settings.stop = detail::keep_stop_token(stop);
       job->set_receiver(std::move(receiver));
       detail::submit_job(record, std::move(job), settings);
     };
@@ -142,3 +145,5 @@ auto async_stop(LeasedExecutorManager& manager, Token&& token) {
 
 #undef LEASEPOOL_DETAIL_ASIO_KIND
 #undef LEASEPOOL_DETAIL_ASIO_SLOTS
+
+#endif

@@ -1,6 +1,9 @@
 // The link between a coroutine that waits and the completion that will come: what every awaitable verb returns.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <coroutine>
 #include <optional>
 #include <stdexcept>
@@ -8,6 +11,7 @@
 #include <utility>
 
 #include "leasepool/detail/keep_result.hpp"
+#include "leasepool/detail/resume.hpp"
 #include "leasepool/error.hpp"
 
 namespace leasepool {
@@ -54,7 +58,7 @@ class AwaitReceiver {
     if (slot == nullptr) return;
     unlink();
     keep_result(slot->result, std::move(result));
-    slot->waiter.resume();
+    resume(slot->waiter);
   }
 
  private:
@@ -122,3 +126,5 @@ class [[nodiscard("an awaitable does nothing before it is awaited")]] Awaitable 
 };
 
 }  // namespace leasepool
+
+#endif

@@ -1,6 +1,9 @@
 // Functions that a grinder calls once a batch, while each submitter still awaits its own result.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <concepts>
 #include <cstddef>
 #include <memory>
@@ -84,3 +87,5 @@ auto make_batch_verbs(const std::shared_ptr<GrinderCore>& grinder, F function, B
 }  // namespace detail
 
 }  // namespace leasepool
+
+#endif

@@ -1,6 +1,9 @@
 // What is known of a worker process that died in a call, and of where a call was that had to be ended.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -59,3 +62,5 @@ LEASEPOOL_EXPORT std::string to_text(const StackTrace& stack);
 LEASEPOOL_EXPORT std::string to_text(const WorkerCrash& crash);
 
 }  // namespace leasepool
+
+#endif

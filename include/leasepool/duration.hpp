@@ -1,12 +1,21 @@
 // The unit of every time span in the public interface, and how spans of other units become it.
 #pragma once
 
-#include <chrono>
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <concepts>
 #include <cstdint>
 #include <ratio>
 #include <stdexcept>
 #include <type_traits>
+
+// Spans and clocks alone, where the library has them apart: <chrono> is calendars, time zones and formatting, too.
+#if __has_include(<bits/chrono.h>)
+#include <bits/chrono.h>
+#else
+#include <chrono>
+#endif
 
 namespace leasepool {
 
@@ -70,3 +79,5 @@ class TimeSpan : public Duration {
 };
 
 }  // namespace leasepool
+
+#endif

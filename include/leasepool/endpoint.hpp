@@ -1,6 +1,9 @@
 // Where a socket listens, and where it is connected to.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -37,3 +40,5 @@ struct LEASEPOOL_EXPORT Address {
 };
 
 }  // namespace leasepool
+
+#endif

@@ -1,6 +1,9 @@
 // What can go wrong: Errc names it, Error carries it as a value, LeasePoolError is what an await throws.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <concepts>
 #include <cstddef>
 #include <exception>
@@ -223,3 +226,5 @@ inline std::unexpected<Error> failure(Errc code, std::string message) noexcept {
 
 template <>
 struct std::is_error_code_enum<leasepool::Errc> : std::true_type {};
+
+#endif

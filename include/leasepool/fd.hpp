@@ -1,6 +1,9 @@
 // Fd: an open file descriptor with one owner, which can also be an argument or a result of a call.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <utility>
 
 #include "leasepool/detail/export.hpp"
@@ -49,3 +52,5 @@ class LEASEPOOL_EXPORT Fd {
 };
 
 }  // namespace leasepool
+
+#endif

@@ -1,6 +1,9 @@
 // File: bytes of a file on disk, read and written at any place without blocking the loop.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -156,3 +159,5 @@ class LEASEPOOL_EXPORT File {
 };
 
 }  // namespace leasepool
+
+#endif

@@ -1,9 +1,11 @@
 // LEASEPOOL_REGISTER: gives a function the id by which worker processes know it.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <source_location>
 #include <span>
-#include <stop_token>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
@@ -13,6 +15,7 @@
 #include "leasepool/detail/parameter.hpp"
 #include "leasepool/detail/registry.hpp"
 #include "leasepool/detail/serialize.hpp"
+#include "leasepool/detail/std_types.hpp"
 #include "leasepool/detail/type_name.hpp"
 
 namespace leasepool::detail {
@@ -28,6 +31,7 @@ struct Signature<R (*)(P...)> {
 };
 template <class R, class... P>
 struct Signature<R (*)(std::stop_token, P...)> {
+  using StopToken = std::stop_token;
   using Return = R;
   using Parameters = TypeList<P...>;
   static constexpr bool kTakesStopToken = true;
@@ -60,7 +64,8 @@ struct Carried<R, TypeList<P...>> {
 template <auto F, class... A>
 [[gnu::noinline]] typename Signature<decltype(F)>::Return call_registered(A&... arguments) {
   if constexpr (Signature<decltype(F)>::kTakesStopToken) {
-    return F(std::stop_token{}, std::move(arguments)...);  // a worker is cancelled by killing it
+    return F(typename Signature<decltype(F)>::StopToken(),
+             std::move(arguments)...);  // a worker is cancelled by killing it
   } else {
     return F(std::move(arguments)...);
   }
@@ -162,3 +167,5 @@ concept PassesWhatCanBeEncoded = CanBeEncoded<typename RefusedIn<F>::type>;
                                                                                         __COUNTER__) {               \
     ::leasepool::detail::describe_function<(__VA_ARGS__)>(std::source_location::current())                           \
   }
+
+#endif

@@ -1,6 +1,9 @@
 // WorkGrinder: many small jobs, few leases: items are collected and run in batches, each on one lease.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <memory>
 #include <source_location>
 #include <utility>
@@ -128,3 +131,5 @@ class LEASEPOOL_EXPORT WorkGrinder : public detail::CallVerbs<WorkGrinder> {
 };
 
 }  // namespace leasepool
+
+#endif

@@ -1,6 +1,9 @@
 // Options of a grinder, of its items and of its batch functions, with their defaults and limits.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -53,3 +56,5 @@ struct BatchOptions {
 };
 
 }  // namespace leasepool
+
+#endif

@@ -1,6 +1,9 @@
 // What a grinder says about itself: as values, as a table for people, as JSON and as Prometheus text.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -74,3 +77,5 @@ LEASEPOOL_EXPORT std::string to_prometheus(std::span<const ManagerStats> manager
                                            std::span<const GrinderStats> grinders);
 
 }  // namespace leasepool
+
+#endif

@@ -1,6 +1,9 @@
 // Histogram: how durations are distributed, in fixed memory and with a bounded relative error.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -63,3 +66,5 @@ class LEASEPOOL_EXPORT Histogram {
 };
 
 }  // namespace leasepool
+
+#endif

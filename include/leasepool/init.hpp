@@ -1,6 +1,9 @@
 // init(): prepares a program for worker processes.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include "leasepool/detail/export.hpp"
 
 namespace leasepool {
@@ -15,3 +18,5 @@ namespace leasepool {
 LEASEPOOL_EXPORT void init();
 
 }  // namespace leasepool
+
+#endif

@@ -1,6 +1,9 @@
 // Initializer: what each worker runs before its first call.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <concepts>
 #include <functional>
 #include <memory>
@@ -63,3 +66,5 @@ class Initializer {
 };
 
 }  // namespace leasepool
+
+#endif

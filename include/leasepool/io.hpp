@@ -1,6 +1,9 @@
 // IoOptions, and waiting for a descriptor to become ready.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstdint>
 #include <utility>
 
@@ -52,3 +55,5 @@ LEASEPOOL_EXPORT void writable_async(Loop& loop, int fd, IoOptions options, deta
 LEASEPOOL_EXPORT void writable_async(Loop& loop, int fd, detail::IoCallback<void> done);
 
 }  // namespace leasepool
+
+#endif

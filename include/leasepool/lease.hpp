@@ -1,11 +1,12 @@
 // ExecutorLease: a pool borrowed for a time, and the verbs that call functions on it.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstdint>
-#include <future>
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -16,6 +17,7 @@
 #include "leasepool/detail/bound_job.hpp"
 #include "leasepool/detail/callable.hpp"
 #include "leasepool/detail/export.hpp"
+#include "leasepool/detail/stop.hpp"
 #include "leasepool/duration.hpp"
 
 namespace leasepool {
@@ -35,7 +37,7 @@ class LeaseRecord;
 
 struct CallSettings {
   CallOptions options;
-  std::stop_token stop;
+  CallerStop stop;
 };
 
 // Throws std::invalid_argument for a duration that is not positive.
@@ -112,8 +114,8 @@ class LeaseCalls {
     detail::check_call_options(options);
     return {record_, {.options = options, .stop = settings_.stop}};
   }
-  [[nodiscard]] LeaseCalls with(std::stop_token token) const {
-    return {record_, {.options = settings_.options, .stop = std::move(token)}};
+  [[nodiscard]] LeaseCalls with(const std::stop_token& token) const {
+    return {record_, {.options = settings_.options, .stop = detail::keep_stop_token(token)}};
   }
 
  private:
@@ -156,7 +158,8 @@ class LEASEPOOL_EXPORT ExecutorLease {
     calls().run_async(std::forward<F>(function), std::forward<Rest>(arguments_and_callback)...);
   }
 
-  /// The same with a std::future. Any thread; waiting for the future on the loop's own thread would never end.
+  /// The same with a std::future, for a file that includes <future>. Any thread; waiting for the future on the loop's
+  /// own thread would never end.
   template <class F, class... A>
     requires detail::CallableWith<F, A...>
   auto submit(F&& function, A&&... arguments) const {
@@ -174,7 +177,7 @@ class LEASEPOOL_EXPORT ExecutorLease {
   [[nodiscard]] LeaseCalls with(CallOptions options) const { return calls().with(options); }
 
   /// The verbs, cancelled when a stop is requested of the token (from any thread).
-  [[nodiscard]] LeaseCalls with(std::stop_token token) const { return calls().with(std::move(token)); }
+  [[nodiscard]] LeaseCalls with(const std::stop_token& token) const { return calls().with(token); }
 
   /// Returns the pool; calls that still run end first and deliver. Idempotent.
   void release();
@@ -204,3 +207,5 @@ class LEASEPOOL_EXPORT ExecutorLease {
 };
 
 }  // namespace leasepool
+
+#endif

@@ -1,6 +1,9 @@
 // leasepool: run functions that block, burn CPU, hang or crash from an event loop. This header includes all others.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include "leasepool/awaitable.hpp"
 #include "leasepool/batch_function.hpp"
 #include "leasepool/crash.hpp"
@@ -10,6 +13,7 @@
 #include "leasepool/fd.hpp"
 #include "leasepool/file.hpp"
 #include "leasepool/function.hpp"
+#include "leasepool/fwd.hpp"
 #include "leasepool/grinder.hpp"
 #include "leasepool/grinder_options.hpp"
 #include "leasepool/grinder_stats.hpp"
@@ -40,3 +44,5 @@
 #include "leasepool/task_group.hpp"
 #include "leasepool/when_any.hpp"
 #include "leasepool/worker_value.hpp"
+
+#endif

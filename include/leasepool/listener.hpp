@@ -1,6 +1,9 @@
 // TcpListener and UnixListener: where connections come from.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -80,3 +83,5 @@ class LEASEPOOL_EXPORT UnixListener : public detail::Listener {
 };
 
 }  // namespace leasepool
+
+#endif

@@ -1,12 +1,15 @@
 // What a manager and its workers have to say: records, the sink that receives them, and log() for functions.
 #pragma once
 
-#include <chrono>
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstdint>
 #include <functional>
 #include <string_view>
 
 #include "leasepool/detail/export.hpp"
+#include "leasepool/duration.hpp"
 
 namespace leasepool {
 
@@ -54,3 +57,5 @@ using LogSink = std::function<void(const LogRecord&)>;
 LEASEPOOL_EXPORT void log(LogLevel level, std::string_view text) noexcept;
 
 }  // namespace leasepool
+
+#endif

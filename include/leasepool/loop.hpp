@@ -1,6 +1,9 @@
 // Loop: one io_uring ring, or one epoll set, and one thread that drive everything else.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <coroutine>
 #include <cstdint>
 #include <exception>
@@ -13,6 +16,8 @@
 #include "leasepool/awaitable.hpp"
 #include "leasepool/detail/access.hpp"
 #include "leasepool/detail/export.hpp"
+#include "leasepool/detail/resume.hpp"
+#include "leasepool/detail/same_containers.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/endpoint.hpp"
 #include "leasepool/loop_engine.hpp"
@@ -51,7 +56,7 @@ class RootTask {
   explicit RootTask(std::coroutine_handle<promise_type> handle) noexcept : coroutine_(handle) {}
   void start(Observer& observer) {
     coroutine_->promise().observer = &observer;
-    coroutine_->resume();
+    resume(coroutine_.get());
   }
 
  private:
@@ -183,3 +188,5 @@ inline auto Loop::sleep(TimeSpan delay) {
 }
 
 }  // namespace leasepool
+
+#endif

@@ -1,6 +1,9 @@
 // What a loop runs on.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 namespace leasepool {
 
 enum class LoopEngine {
@@ -10,3 +13,5 @@ enum class LoopEngine {
 };
 
 }  // namespace leasepool
+
+#endif

@@ -1,16 +1,19 @@
 // LeasedExecutorManager: a bounded number of pools, lent out as leases.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstddef>
 #include <functional>
 #include <memory>
 #include <source_location>
-#include <stop_token>
 #include <string>
 
 #include "leasepool/awaitable.hpp"
 #include "leasepool/detail/access.hpp"
 #include "leasepool/detail/export.hpp"
+#include "leasepool/detail/std_types.hpp"
 #include "leasepool/lease.hpp"
 #include "leasepool/loop.hpp"
 #include "leasepool/options.hpp"
@@ -131,3 +134,5 @@ class LEASEPOOL_EXPORT LeasedExecutorManager {
 };
 
 }  // namespace leasepool
+
+#endif

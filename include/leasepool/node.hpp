@@ -1,6 +1,9 @@
 // Node: lends the pools of this process to managers on other machines, through a NATS server.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <memory>
 #include <string>
 #include <utility>
@@ -84,3 +87,5 @@ class LEASEPOOL_EXPORT Node {
 };
 
 }  // namespace leasepool
+
+#endif

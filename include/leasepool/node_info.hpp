@@ -1,6 +1,9 @@
 // ask_nodes(): which nodes there are in a cluster, as each tells of itself.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -77,3 +80,5 @@ LEASEPOOL_EXPORT std::string to_text(const std::vector<NodeInfo>& nodes);
 LEASEPOOL_EXPORT std::string to_json(const std::vector<NodeInfo>& nodes);
 
 }  // namespace leasepool
+
+#endif

@@ -1,6 +1,9 @@
 // What a node says about itself: as values, as a table for people and as JSON.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -68,3 +71,5 @@ LEASEPOOL_EXPORT std::string to_text(const NodeStats& stats);
 LEASEPOOL_EXPORT std::string to_json(const NodeStats& stats);
 
 }  // namespace leasepool
+
+#endif

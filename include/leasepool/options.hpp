@@ -1,6 +1,9 @@
 // Options of a manager and of an acquire, with their defaults and limits.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstddef>
 #include <functional>
 #include <optional>
@@ -146,3 +149,5 @@ struct AcquireOptions {
 };
 
 }  // namespace leasepool
+
+#endif

@@ -1,6 +1,9 @@
 // Pending: an item that a grinder has queued, to be awaited later.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <coroutine>
 #include <memory>
 #include <optional>
@@ -9,6 +12,7 @@
 #include <utility>
 
 #include "leasepool/detail/access.hpp"
+#include "leasepool/detail/resume.hpp"
 #include "leasepool/detail/work_item.hpp"
 #include "leasepool/error.hpp"
 
@@ -30,7 +34,7 @@ class PendingReceiver {
   explicit PendingReceiver(std::shared_ptr<PendingOutcome<R>> outcome) : outcome_(std::move(outcome)) {}
   void operator()(Result<R>&& result) {
     keep_result(outcome_->result, std::move(result));
-    if (const auto waiter = std::exchange(outcome_->waiter, {})) waiter.resume();
+    if (const auto waiter = std::exchange(outcome_->waiter, {})) resume(waiter);
   }
 
  private:
@@ -99,3 +103,5 @@ class Pending {
 };
 
 }  // namespace leasepool
+
+#endif

@@ -1,6 +1,9 @@
 // How a manager or a node reaches the other one: through which server, as whom, and when it takes the other for lost.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstddef>
 #include <string>
 
@@ -51,3 +54,5 @@ struct RemoteOptions {
 };
 
 }  // namespace leasepool
+
+#endif

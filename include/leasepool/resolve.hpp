@@ -1,6 +1,9 @@
 // resolve(): names of hosts to addresses, on a lease of threads, as the C library's resolver blocks.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,3 +32,5 @@ inline auto resolve(const LeaseCalls& lease, std::string_view host, std::string_
 }
 
 }  // namespace leasepool
+
+#endif

@@ -1,6 +1,9 @@
 // Sandbox: what the functions of a manager's worker processes may do to the rest of the system.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -34,7 +37,7 @@ class LEASEPOOL_EXPORT Sandbox {
   [[nodiscard]] static Sandbox files(const std::vector<std::string>& read, const std::vector<std::string>& write,
                                      Enforcement enforcement = strict);
 
-  constexpr Sandbox() noexcept = default;  ///< none
+  Sandbox() noexcept = default;  ///< none
 
   [[nodiscard]] Profile profile() const noexcept { return profile_; }
   [[nodiscard]] bool is_best_effort() const noexcept { return enforcement_ == best_effort; }
@@ -51,7 +54,11 @@ class LEASEPOOL_EXPORT Sandbox {
   std::vector<std::string> writable_;
 };
 
+#ifdef _GLIBCXX_DEBUG  // its containers have no constant initializers
+inline const Sandbox Sandbox::none{};
+#else
 inline constinit const Sandbox Sandbox::none{};
+#endif
 
 /// "none", "compute" or "files".
 [[nodiscard]] LEASEPOOL_EXPORT std::string_view name_of(Sandbox::Profile profile) noexcept;
@@ -65,3 +72,5 @@ struct SandboxStats {
 };
 
 }  // namespace leasepool
+
+#endif

@@ -1,6 +1,9 @@
 // SharedBuffer: memory that the caller and its worker processes see without copying.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -70,3 +73,5 @@ class LEASEPOOL_EXPORT SharedBuffer {
 };
 
 }  // namespace leasepool
+
+#endif

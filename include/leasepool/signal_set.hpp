@@ -1,6 +1,9 @@
 // SignalSet: the program's signals as something to wait for on the loop.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <initializer_list>
 #include <memory>
 #include <utility>
@@ -50,3 +53,5 @@ class LEASEPOOL_EXPORT SignalSet {
 };
 
 }  // namespace leasepool
+
+#endif

@@ -2,6 +2,9 @@
 // leasepool.hpp; needs spdlog's headers.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <spdlog/logger.h>
 
 #include <memory>
@@ -29,3 +32,5 @@ inline LogSink spdlog_sink(std::shared_ptr<spdlog::logger> logger) {
 }
 
 }  // namespace leasepool
+
+#endif

@@ -2,6 +2,9 @@
 // as Prometheus text.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -182,3 +185,5 @@ LEASEPOOL_EXPORT std::string to_prometheus(const ManagerStats& stats);
 LEASEPOOL_EXPORT std::string to_prometheus(std::span<const ManagerStats> managers);
 
 }  // namespace leasepool
+
+#endif

@@ -1,6 +1,9 @@
 // How a program shows what it does: Loop::serve_stats() answers lptop, browsers and Prometheus.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <string>
 #include <vector>
 
@@ -21,3 +24,5 @@ struct StatsServerOptions {
 LEASEPOOL_EXPORT std::string stats_socket_path(int pid, int number = 1);
 
 }  // namespace leasepool
+
+#endif

@@ -1,6 +1,9 @@
 // Stream: bytes to and from a socket, a pipe, a terminal; and connect(), which makes one.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -200,3 +203,5 @@ LEASEPOOL_EXPORT void connect_async(Loop& loop, UnixEndpoint endpoint, IoOptions
                                     detail::IoCallback<Stream> done);
 
 }  // namespace leasepool
+
+#endif

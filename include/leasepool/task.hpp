@@ -1,6 +1,9 @@
 // Task, the lazy coroutine, and when_all, which waits for several awaitables at once.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
@@ -16,6 +19,8 @@
 #include <vector>
 
 #include "leasepool/detail/access.hpp"
+#include "leasepool/detail/resume.hpp"
+#include "leasepool/fwd.hpp"
 
 // GCC before 13 destroys twice any aggregate or closure temporary with a non-trivial member inside a co_await
 // full-expression (https://gcc.gnu.org/bugzilla/show_bug.cgi?id=99576 and its kin).
@@ -26,18 +31,24 @@
 
 namespace leasepool {
 
-template <class T>
-class Task;
-
 namespace detail {
 
 // Resumes whoever awaited the coroutine that just ended.
 struct ResumeContinuation {
   [[nodiscard]] bool await_ready() const noexcept { return false; }
+#if defined(__GNUC__) && !defined(__clang__)
+  // Its second parameter makes another name of it than Clang's has: a program may be compiled by both.
+  template <class Promise, class = Resuming>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> ended) const noexcept {
+    const std::coroutine_handle<> next = ended.promise().on_end();
+    return Resuming::hand_over(ended.address(), next) ? std::noop_coroutine() : next;
+  }
+#else
   template <class Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> ended) const noexcept {
     return ended.promise().on_end();
   }
+#endif
   void await_resume() const noexcept {}
 };
 
@@ -114,8 +125,8 @@ class CoroutineOwner {
 /// A lazy coroutine: it starts when awaited, and the await returns what it returned or throws what it threw. It is
 /// awaited once (again is std::logic_error), and runs on one thread. Move-only; destroying it destroys the coroutine
 /// wherever it stands, and what it awaited is detached or cancelled. Tasks that end at once may be awaited in a loop
-/// without end; a task that awaits a task takes some stack with GCC (see docs/faq.md) and none with Clang.
-template <class T = void>
+/// without end, and a task may await a task that awaits a task, as many as there is memory for.
+template <class T>
 class [[nodiscard("a Task does nothing before it is awaited")]] Task {
  public:
   using promise_type = detail::TaskPromise<T>;
@@ -131,13 +142,16 @@ class [[nodiscard("a Task does nothing before it is awaited")]] Task {
     return false;
   }
 #if defined(__GNUC__) && !defined(__clang__)
-  // GCC resumes the coroutine that is returned by a call that is no tail call, unless it optimizes fully: awaits that
-  // never wait would overflow the stack. So this one calls, and goes on where the task has ended in the call. A
+  // Where the waiter was resumed by somebody else, this calls, and goes on where the task has ended in the call. A
   // template, for a name of its own: a program may be compiled by both.
-  template <class Waiter>
+  template <class Waiter, class = detail::Resuming>
   bool await_suspend(std::coroutine_handle<Waiter> waiter) {
     const auto task = coroutine_.get();
-    task.resume();
+    if (detail::Resuming::hand_over(waiter.address(), task)) {
+      task.promise().continuation = waiter;
+      return true;
+    }
+    detail::resume(task);
     if (task.done()) return false;
     task.promise().continuation = waiter;
     return true;
@@ -214,7 +228,7 @@ class Branch {
     }
     coroutine_->promise().ends = &ends;
     coroutine_->promise().index = index;
-    coroutine_->resume();
+    resume(coroutine_.get());
   }
   void destroy() noexcept { coroutine_ = {}; }
   auto take() {
@@ -307,3 +321,5 @@ auto when_all(std::vector<Task<T>> tasks) {
 }
 
 }  // namespace leasepool
+
+#endif

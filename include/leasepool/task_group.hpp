@@ -1,6 +1,9 @@
 // TaskGroup: tasks that belong together, such as the connections of a server.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -58,3 +61,5 @@ class LEASEPOOL_EXPORT TaskGroup {
 };
 
 }  // namespace leasepool
+
+#endif

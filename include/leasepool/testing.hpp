@@ -2,6 +2,9 @@
 // tests of code that uses leasepool; docs/testing.md shows some.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstddef>
 #include <memory>
 #include <vector>
@@ -64,3 +67,5 @@ class LEASEPOOL_EXPORT Simulation {
 };
 
 }  // namespace leasepool::testing
+
+#endif

@@ -1,6 +1,9 @@
 // when_any: the first of several awaitables, and the end of the others.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <coroutine>
 #include <cstddef>
 #include <optional>
@@ -120,3 +123,5 @@ auto when_any(std::vector<Task<T>> tasks) {
 }
 
 }  // namespace leasepool
+
+#endif

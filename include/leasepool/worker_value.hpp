@@ -1,6 +1,9 @@
 // make_worker_value and worker_value: an object of each worker's own, such as a model, a connection or a cache.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <concepts>
 #include <memory>
 #include <string_view>
@@ -67,3 +70,5 @@ template <detail::PlainObject T>
 }
 
 }  // namespace leasepool
+
+#endif

@@ -52,7 +52,7 @@ std::unique_ptr<Job> LeaseRecord::admit(std::unique_ptr<Job> job, const CallSett
     fail_now(std::move(job), *error);
     return nullptr;
   }
-  if (settings.stop.stop_requested()) {
+  if (settings.stop && settings.stop->stop_requested()) {
     const Error error =
         Error::make(Errc::cancelled, [&] { return cancellation_text(*job) + " before it was submitted"; });
     fail_now(std::move(job), error);
@@ -85,7 +85,7 @@ void LeaseRecord::reserve(Job& job, const CallSettings& settings) {
     state.stop = std::stop_source();
     state.has_stop = true;
   }
-  if (settings.stop.stop_possible()) watch_cancellation(job, settings.stop);
+  if (settings.stop) watch_cancellation(job, *settings.stop);
 }
 
 void LeaseRecord::forget(Job& job) noexcept {

@@ -1,6 +1,7 @@
 // The public manager and lease over ManagerCore and LeaseRecord: which thread may call what, and what an option may be.
 #include "leasepool/manager.hpp"
 
+#include <stop_token>
 #include <utility>
 
 #include "base/check.hpp"

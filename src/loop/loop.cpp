@@ -9,6 +9,14 @@
 #include "loop/loop_core.hpp"
 #include "loop/make_engine.hpp"
 
+namespace leasepool::detail {
+#ifdef _GLIBCXX_DEBUG
+const char compiled_with_GLIBCXX_DEBUG = 1;
+#else
+const char compiled_without_GLIBCXX_DEBUG = 1;
+#endif
+}  // namespace leasepool::detail
+
 namespace leasepool {
 
 Timer& Timer::operator=(Timer&& other) noexcept {

@@ -2,7 +2,9 @@
 #include "chaos_side.hpp"
 
 #include <functional>
+#include <future>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <utility>
 

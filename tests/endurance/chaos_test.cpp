@@ -8,6 +8,7 @@
 #include <leasepool/leasepool.hpp>
 #include <mutex>
 #include <random>
+#include <stop_token>
 #include <string>
 #include <thread>
 

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <stdexcept>
+#include <stop_token>
 #include <thread>
 
 namespace faults {

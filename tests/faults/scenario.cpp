@@ -12,6 +12,7 @@
 #include <csignal>
 #include <numeric>
 #include <stdexcept>
+#include <stop_token>
 #include <thread>
 #include <utility>
 

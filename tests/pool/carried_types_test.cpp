@@ -2,6 +2,7 @@
 #include <array>
 #include <atomic>
 #include <cereal/types/base_class.hpp>
+#include <cereal/types/polymorphic.hpp>
 #include <cstdint>
 #include <deque>
 #include <forward_list>

@@ -151,8 +151,9 @@ class Subject {
     made->id = job->state.id = ++last_id_;
     job->state.lease = reports;
     job->state.reports_start = true;
-    if (job->takes_stop_token()) job->state.stop = std::stop_source();
-    stops_.push_back(job->state.stop);
+    const std::stop_source stop = job->takes_stop_token() ? std::stop_source() : std::stop_source(std::nostopstate);
+    if (stop.stop_possible()) job->state.stop = stop;
+    stops_.push_back(stop);
     call([&] { pool_->submit(std::move(job)); });
     return made;
   }

@@ -2,6 +2,7 @@
 // it.
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <memory>
 #include <span>
 #include <string>

@@ -1,5 +1,6 @@
 // What makes no sense is refused with the field and its value, and what is only strange works.
 #include <functional>
+#include <future>
 #include <limits>
 #include <stdexcept>
 #include <string>

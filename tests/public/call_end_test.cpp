@@ -1,6 +1,8 @@
 // A call's function and arguments end with it: what they own is gone before anybody hears of the outcome.
+#include <future>
 #include <memory>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>

@@ -6,7 +6,9 @@
 #include <cstdlib>
 #include <exception>
 #include <functional>
+#include <future>
 #include <stdexcept>
+#include <stop_token>
 #include <thread>
 #include <utility>
 #include <vector>

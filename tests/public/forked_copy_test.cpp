@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <future>
 #include <memory>
 #include <utility>
 

@@ -1,4 +1,5 @@
 // G6 of the contract and the grinder's part of L6: stopping, and ends in any order.
+#include <future>
 #include <memory>
 #include <optional>
 #include <thread>

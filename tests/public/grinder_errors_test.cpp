@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <csignal>
 #include <functional>
+#include <future>
 #include <stdexcept>
 #include <string>
 #include <thread>

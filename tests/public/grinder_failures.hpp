@@ -1,6 +1,7 @@
 // Brings about what a grinder's items can fail with, for the test of docs/errors.md.
 #pragma once
 
+#include <future>
 #include <memory>
 #include <string_view>
 #include <thread>

@@ -1,4 +1,5 @@
 // G7 to G10 of the contract: other threads, parts that fail, bounds, and leases that expire; and what options may be.
+#include <future>
 #include <stdexcept>
 #include <thread>
 #include <utility>

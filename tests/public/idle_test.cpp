@@ -2,6 +2,7 @@
 // pending.
 #include <chrono>
 #include <future>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <future>
 #include <stdexcept>
+#include <stop_token>
 #include <thread>
 #include <vector>
 

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <new>
 #include <stdexcept>
+#include <stop_token>
 
 namespace {
 

@@ -1,31 +1,27 @@
 // The one header that includes cereal: the archives that encode and decode over memory, with every read checked.
 #pragma once
 
-#include <cereal/archives/adapters.hpp>
+// Beside cereal itself, what costs little: no header of a container. std_types.hpp says why.
 #include <cereal/cereal.hpp>
 #include <cereal/types/array.hpp>
 #include <cereal/types/atomic.hpp>
-#include <cereal/types/bitset.hpp>
-#include <cereal/types/chrono.hpp>
-#include <cereal/types/complex.hpp>
-#include <cereal/types/deque.hpp>
-#include <cereal/types/forward_list.hpp>
-#include <cereal/types/list.hpp>
-#include <cereal/types/map.hpp>
-#include <cereal/types/memory.hpp>
+#include <cereal/types/concepts/pair_associative_container.hpp>
 #include <cereal/types/optional.hpp>
-#include <cereal/types/polymorphic.hpp>
-#include <cereal/types/queue.hpp>
-#include <cereal/types/set.hpp>
-#include <cereal/types/stack.hpp>
 #include <cereal/types/string.hpp>
 #include <cereal/types/tuple.hpp>
-#include <cereal/types/unordered_map.hpp>
 #include <cereal/types/unordered_set.hpp>
 #include <cereal/types/utility.hpp>
-#include <cereal/types/valarray.hpp>
 #include <cereal/types/variant.hpp>
 #include <cereal/types/vector.hpp>
+
+// cereal's pointers end with those to polymorphic types, and these bring three containers. A program that has such
+// types includes <cereal/types/polymorphic.hpp> to register them.
+#ifndef CEREAL_TYPES_POLYMORPHIC_HPP_
+#define CEREAL_TYPES_POLYMORPHIC_HPP_
+#include <cereal/types/memory.hpp>
+#undef CEREAL_TYPES_POLYMORPHIC_HPP_
+#endif
+
 #include <cstddef>
 #include <cstdint>
 #include <string>

@@ -6,18 +6,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <deque>
-#include <forward_list>
-#include <iterator>
-#include <list>
 #include <memory>
-#include <set>
 #include <string>
 #include <type_traits>
 #include <typeinfo>
-#include <unordered_set>
 #include <utility>
-#include <valarray>
 #include <vector>
 
 #include "leasepool/detail/archive.hpp"
@@ -35,8 +28,6 @@ inline constexpr bool kObject<cereal::BinaryData<T>> = false;  // a part of one,
 
 // What containers of nodes, pointers and their allocators add to each element, or nearly so.
 inline constexpr std::size_t kNodeSize = 48;
-// What a std::deque without elements has beside it: a block, and a list of blocks.
-inline constexpr std::size_t kEmptyDeque = 512 + 64;
 
 // What begins with one of these: how many bytes loading it makes beside it, if any, as an element of a map, or what a
 // pointer owns. The latter as far as its first bytes say.
@@ -174,7 +165,7 @@ void CEREAL_SAVE_FUNCTION_NAME(EncodingArchive&, const std::array<T, 0>&) {}
 template <class T>
 void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive&, std::array<T, 0>&) {}
 
-// Sequences and sets grow with what is decoded: cereal's own would first make room for as many elements as are
+// Sequences, and sets, grow with what is decoded: cereal's own would first make room for as many elements as are
 // announced, and an element in memory may be far wider than its bytes.
 template <class Sequence>
 void load_growing(DecodingArchive& archive, Sequence& sequence, std::size_t beside_each = 0) {
@@ -184,18 +175,6 @@ void load_growing(DecodingArchive& archive, Sequence& sequence, std::size_t besi
   for (; length > 0; --length) {
     archive.make(sizeof(typename Sequence::value_type) + beside_each);
     archive(sequence.emplace_back());
-  }
-}
-template <class Set>
-void load_set(DecodingArchive& archive, Set& set) {
-  cereal::size_type length = 0;
-  archive(cereal::make_size_tag(length));
-  set.clear();
-  for (; length > 0; --length) {
-    archive.make(sizeof(typename Set::value_type) + kNodeSize);
-    typename Set::value_type element;
-    archive(element);
-    set.emplace_hint(set.end(), std::move(element));
   }
 }
 template <class T, class A>
@@ -227,46 +206,6 @@ void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, std::basic_string<C, T,
   string.resize(static_cast<std::size_t>(length));
   archive(cereal::binary_data(string.data(), static_cast<std::size_t>(length) * sizeof(C)));
 }
-template <class T, class A>
-void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, std::deque<T, A>& deque) {
-  archive.make(kEmptyDeque);
-  load_growing(archive, deque);
-}
-template <class T, class A>
-void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, std::list<T, A>& list) {
-  load_growing(archive, list, kNodeSize);
-}
-template <class T, class C, class A>
-void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, std::set<T, C, A>& set) {
-  load_set(archive, set);
-}
-template <class T, class C, class A>
-void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, std::multiset<T, C, A>& set) {
-  load_set(archive, set);
-}
-template <class T, class H, class E, class A>
-void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, std::unordered_set<T, H, E, A>& set) {
-  load_set(archive, set);
-}
-template <class T, class H, class E, class A>
-void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, std::unordered_multiset<T, H, E, A>& set) {
-  load_set(archive, set);
-}
-// These are sent as a list and a vector are.
-template <class T, class A>
-void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, std::forward_list<T, A>& list) {
-  std::list<T> elements;
-  archive(elements);
-  list.assign(std::move_iterator(elements.begin()), std::move_iterator(elements.end()));
-}
-template <class T>
-  requires(!std::is_same_v<T, bool>)  // a std::vector<bool> is another thing
-void CEREAL_LOAD_FUNCTION_NAME(DecodingArchive& archive, std::valarray<T>& array) {
-  std::vector<T> elements;
-  archive(elements);
-  array = std::valarray<T>(elements.data(), elements.size());
-}
-
 // A plain struct is its members, one after the other.
 template <EncodedByMembers T>
 void CEREAL_SAVE_FUNCTION_NAME(EncodingArchive& archive, const T& value) {

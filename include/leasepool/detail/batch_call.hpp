@@ -1,7 +1,6 @@
 // One call of a batch function: the arguments of several items go in, and each item gets its own result.
 #pragma once
 
-#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>

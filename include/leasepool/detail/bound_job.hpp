@@ -5,11 +5,9 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
-#include <future>
 #include <memory>
 #include <optional>
 #include <span>
-#include <stop_token>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
@@ -20,6 +18,7 @@
 #include "leasepool/detail/keep_result.hpp"
 #include "leasepool/detail/registry.hpp"
 #include "leasepool/detail/serialize.hpp"
+#include "leasepool/detail/std_types.hpp"
 #include "leasepool/detail/stored_call.hpp"
 #include "leasepool/detail/type_name.hpp"
 #include "leasepool/error.hpp"
@@ -30,6 +29,8 @@ namespace leasepool::detail {
 // The other end of a future. Any thread may wait on that.
 template <class R>
 class PromiseReceiver {
+  static_assert(requires { sizeof(std::promise<R>); }, "leasepool: submit() returns a std::future: #include <future>");
+
  public:
   [[nodiscard]] std::future<R> future() { return promise_.get_future(); }
   void operator()(Result<R>&& result) {
@@ -77,6 +78,12 @@ struct DecodedResult final : ResultDecoder {
   std::exception_ptr failure;  // where there is no value
 };
 
+// A template, for a std::stop_token that may be a name alone until there is such a call.
+template <class Call, class State>
+auto stop_token_of(const State& state) {
+  return state.stop.token();
+}
+
 // Call is a StoredCall of an F.
 template <class F, class Call, class Receiver>
 class BoundJob final : public Job {
@@ -93,7 +100,7 @@ class BoundJob final : public Job {
     try {
       const auto call = [this]<class... P>(P&&... argument) -> decltype(auto) {
         if constexpr (Call::kTakesStopToken) {
-          return std::invoke(callee(), state.stop.get_token(), std::forward<P>(argument)...);
+          return std::invoke(callee(), stop_token_of<Call>(state), std::forward<P>(argument)...);
         } else {
           return std::invoke(callee(), std::forward<P>(argument)...);
         }

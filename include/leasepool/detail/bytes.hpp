@@ -1,7 +1,6 @@
 // A growing byte buffer that does not clear what it hands out, and the writer and reader that keep to its bounds.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -68,7 +67,7 @@ class Bytes {
     capacity_ = capacity;
   }
   void resize(std::size_t size) {
-    if (size > capacity_) reserve(std::max(size, capacity_ * 2));
+    if (size > capacity_) reserve(size > capacity_ * 2 ? size : capacity_ * 2);
     size_ = size;
   }
   void append(const void* from, std::size_t count) {

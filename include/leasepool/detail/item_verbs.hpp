@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <future>
 #include <memory>
 #include <tuple>
 #include <type_traits>
@@ -11,6 +10,7 @@
 #include "leasepool/awaitable.hpp"
 #include "leasepool/detail/access.hpp"
 #include "leasepool/detail/callable.hpp"
+#include "leasepool/detail/std_types.hpp"
 #include "leasepool/detail/work_item.hpp"
 #include "leasepool/pending.hpp"
 

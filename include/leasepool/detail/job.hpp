@@ -8,7 +8,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <stop_token>
 #include <string_view>
 #include <utility>
 
@@ -19,6 +18,7 @@
 #include "leasepool/detail/deliverable.hpp"
 #include "leasepool/detail/descriptors.hpp"
 #include "leasepool/detail/registry.hpp"
+#include "leasepool/detail/stop.hpp"
 #include "leasepool/duration.hpp"
 #include "leasepool/error.hpp"
 
@@ -58,7 +58,7 @@ struct JobState {
   bool has_stop = false;                      // `stop` is there
   std::uint8_t lost_starts = 0;               // how many workers died with it before they began it
   std::uint64_t id = 0;
-  std::stop_source stop{std::nostopstate};  // asks a function that takes a std::stop_token to end early; any thread
+  FunctionStop stop;  // of a function that takes a std::stop_token
 
   std::shared_ptr<JobSink> lease;             // where it ends
   JobSink* pool = nullptr;                    // where a thread hands it back; its lease keeps that alive

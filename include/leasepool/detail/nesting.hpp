@@ -1,7 +1,6 @@
 // How deep values may be nested that are encoded or decoded: by the stack that the thread has left.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -44,18 +43,22 @@ class NestingBound {
     return mark;
   }
   [[nodiscard]] std::size_t end(const Mark& mark) noexcept {
-    const std::size_t depth = mark.at - std::min(mark.at, reached_);
-    reached_ = std::min(reached_, mark.reached_before);
+    const std::size_t depth = mark.at - lower(mark.at, reached_);
+    reached_ = lower(reached_, mark.reached_before);
     return depth;
   }
 
  private:
+  // std::min(), without all of <algorithm>.
+  static std::uintptr_t lower(std::uintptr_t left, std::uintptr_t right) noexcept {
+    return right < left ? right : left;
+  }
   static std::uintptr_t here() noexcept { return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)); }
 
   void check(std::uintptr_t at) {
-    if (lowest_ == 0) lowest_ = begin_ - std::min(most_, room_for_nesting());
+    if (lowest_ == 0) lowest_ = begin_ - lower(most_, room_for_nesting());
     if (at < lowest_) throw_nested_too_deeply();
-    reached_ = std::min(reached_, at);
+    reached_ = lower(reached_, at);
   }
 
   std::size_t most_;

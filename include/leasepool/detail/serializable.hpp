@@ -4,27 +4,21 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
-#include <deque>
-#include <forward_list>
-#include <list>
-#include <map>
 #include <memory>
 #include <optional>
-#include <queue>
-#include <set>
-#include <stack>
 #include <tuple>
 #include <type_traits>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
-#include <valarray>
 #include <variant>
 #include <vector>
 
 #include "leasepool/detail/aggregate.hpp"
+#include "leasepool/detail/archive_containers.hpp"
 #include "leasepool/detail/archive_types.hpp"
 #include "leasepool/detail/own_functions.hpp"
+#include "leasepool/detail/std_types.hpp"
 
 namespace leasepool::detail {
 
@@ -93,11 +87,11 @@ struct PointsAt<std::shared_ptr<T>> : std::type_identity<std::remove_const_t<T>>
 template <class T>
 struct PointsAt<std::weak_ptr<T>> : std::type_identity<std::remove_const_t<T>> {};
 
-// An object of a derived class, or one that its load_and_construct() makes.
+// An object of a derived class, which needs cereal's header of those, or one that its load_and_construct() makes.
 template <class T>
 consteval bool made_behind_pointer() {
-  if constexpr (std::is_abstract_v<T>) {
-    return true;
+  if constexpr (std::is_polymorphic_v<T>) {
+    return cereal::traits::is_output_serializable<std::unique_ptr<T>, EncodingArchive>::value;
   } else if constexpr (std::is_class_v<T> && !std::is_default_constructible_v<T>) {
     return cereal::traits::is_output_serializable<T, EncodingArchive>::value &&
            cereal::traits::has_load_and_construct<T, DecodingArchive>::value;
@@ -131,10 +125,13 @@ consteval auto refused_of() {
   } else if constexpr (requires { typename PartsOf<T>::Types; }) {
     return first_refused<Within...>(typename PartsOf<T>::Types{});
   } else if constexpr (requires { typename PointsAt<T>::type; }) {
-    if constexpr (made_behind_pointer<typename PointsAt<T>::type>()) {
+    using Pointed = typename PointsAt<T>::type;
+    if constexpr (made_behind_pointer<Pointed>()) {
       return std::type_identity<void>{};
+    } else if constexpr (std::is_polymorphic_v<Pointed>) {
+      return std::type_identity<T>{};
     } else {
-      return refused_of<typename PointsAt<T>::type, Within...>();
+      return refused_of<Pointed, Within...>();
     }
   } else if constexpr (EncodedByMembers<T>) {
     return first_refused<T, Within...>(MembersOf<T>{});

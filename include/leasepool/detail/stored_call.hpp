@@ -4,7 +4,6 @@
 #include <concepts>
 #include <cstddef>
 #include <functional>
-#include <stop_token>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
@@ -12,6 +11,7 @@
 
 #include "leasepool/detail/parameter.hpp"
 #include "leasepool/detail/registry.hpp"
+#include "leasepool/detail/std_types.hpp"
 #include "leasepool/detail/type_name.hpp"
 #include "leasepool/error.hpp"
 #include "leasepool/function.hpp"
@@ -70,13 +70,22 @@ struct KeptArguments<TypeList<P...>, A...> {
   using Tuple = std::tuple<typename KeptArgument<P, A>::Type...>;
 };
 
+// Where <stop_token> is not included, nothing takes one.
+template <class Any>
+struct DependentStopToken {
+  using Type = std::stop_token;
+};
+template <class F, class... A>
+concept TakesAStopToken =
+    requires { sizeof(typename DependentStopToken<F>::Type); } && std::invocable<F, std::stop_token, A...>;
+
 // A call of a callable of the decayed type F with arguments of the types A: decayed copies are moved in, with a
 // std::stop_token before them where it takes them only so.
 template <class F, class... A>
 struct StoredCall {
   template <class Callee>
   static constexpr bool kCalls =
-      std::invocable<Callee, std::decay_t<A>...> || std::invocable<Callee, std::stop_token, std::decay_t<A>...>;
+      std::invocable<Callee, std::decay_t<A>...> || TakesAStopToken<Callee, std::decay_t<A>...>;
   using Callee = std::conditional_t<kCalls<F&>, F&, F&&>;  // some can be called but once
   static constexpr bool kDirect = std::invocable<Callee, std::decay_t<A>...>;
 
