@@ -114,9 +114,19 @@ template <class Archive>
 void load(Archive& archive, PartlyOutside& value) {
   archive(value.sent);
 }
+struct PartlyDeduced {
+  Point sent;
+  int kept = 0;
+  template <class Archive>
+  auto serialize(Archive& archive) {
+    archive(sent);
+    return 0;
+  }
+};
 struct Both {
   Partly inside;
   PartlyOutside outside;
+  PartlyDeduced deduced;
 };
 
 // What no binding is made of, or nothing is decoded into.
@@ -281,11 +291,15 @@ TEST_CASE("a plain struct crosses to a worker process and back", "[encoding][agg
 }
 
 TEST_CASE("functions for cereal come before members", "[encoding][aggregates]") {
-  const Both back = there_and_back(Both{.inside = {.sent = 1, .kept = 2}, .outside = {.sent = 3, .kept = 4}});
+  const Both back = there_and_back(Both{.inside = {.sent = 1, .kept = 2},
+                                        .outside = {.sent = 3, .kept = 4},
+                                        .deduced = {.sent = {.x = 5, .y = 0}, .kept = 6}});
   CHECK(back.inside.sent == 1);
   CHECK(back.inside.kept == 0);
   CHECK(back.outside.sent == 3);
   CHECK(back.outside.kept == 0);
+  CHECK(back.deduced.sent.x == 5);
+  CHECK(back.deduced.kept == 0);
 }
 
 TEST_CASE("a struct of numbers alone has the bytes that an archive gives it, and is read with the same care",

@@ -7,11 +7,31 @@
 #include "leasepool/detail/archive.hpp"
 
 // Archives that nothing is written to. In a namespace of their own, where no function of the library's is found for
-// them.
+// them. They take anything: the compiler goes into a function whose result is deduced.
 namespace leasepool::detail::function_probe {
 
-class Output : public cereal::OutputArchive<Output> {};
-class Input : public cereal::InputArchive<Input> {};
+class Output : public cereal::OutputArchive<Output> {
+ public:
+  template <class... T>
+  Output& operator()(T&&... /*values*/) {
+    return *this;
+  }
+  template <class T>
+  Output& operator&(T&& /*value*/) {
+    return *this;
+  }
+};
+class Input : public cereal::InputArchive<Input> {
+ public:
+  template <class... T>
+  Input& operator()(T&&... /*values*/) {
+    return *this;
+  }
+  template <class T>
+  Input& operator&(T&& /*value*/) {
+    return *this;
+  }
+};
 
 }  // namespace leasepool::detail::function_probe
 
