@@ -18,6 +18,7 @@
 #include "leasepool/detail/callable.hpp"
 #include "leasepool/detail/export.hpp"
 #include "leasepool/detail/stop.hpp"
+#include "leasepool/detail/temporaries.hpp"
 #include "leasepool/duration.hpp"
 
 namespace leasepool {
@@ -72,7 +73,7 @@ class LeaseCalls {
       job->set_receiver(std::move(receiver));
       detail::submit_job(record, std::move(job), settings);
     };
-    return Awaitable<R, decltype(start)>(std::move(start));
+    return detail::AwaitedWith<Awaitable<R, decltype(start)>, F, A...>(std::move(start));
   }
 
   template <class F, class... Rest>

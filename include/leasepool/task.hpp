@@ -20,14 +20,8 @@
 
 #include "leasepool/detail/access.hpp"
 #include "leasepool/detail/resume.hpp"
+#include "leasepool/detail/temporaries.hpp"
 #include "leasepool/fwd.hpp"
-
-// GCC before 13 destroys twice any aggregate or closure temporary with a non-trivial member inside a co_await
-// full-expression (https://gcc.gnu.org/bugzilla/show_bug.cgi?id=99576 and its kin).
-#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13 && !defined(LEASEPOOL_NO_GCC12_NOTICE)
-#pragma message( \
-    "leasepool: this GCC destroys lambdas and aggregates with members twice when they are temporaries inside a co_await expression. Await a named awaitable instead: auto call = lease.run([text] {...}); co_await call; -- define LEASEPOOL_NO_GCC12_NOTICE to silence this.")
-#endif
 
 namespace leasepool {
 
@@ -310,7 +304,7 @@ class WhenAllVector {
 template <class... A>
   requires(detail::CanBeAwaited<A> && ...)
 auto when_all(A&&... awaitables) {
-  return detail::WhenAll<detail::AwaitResult<std::decay_t<A>>...>(
+  return detail::AwaitedWith<detail::WhenAll<detail::AwaitResult<std::decay_t<A>>...>, A...>(
       detail::make_branch<std::decay_t<A>, detail::BranchCounter>(std::forward<A>(awaitables))...);
 }
 

@@ -111,7 +111,7 @@ class WhenAnyVector {
 template <class... A>
   requires(sizeof...(A) > 0 && (detail::CanBeAwaited<A> && ...))
 auto when_any(A&&... awaitables) {
-  return detail::WhenAny<detail::AwaitResult<std::decay_t<A>>...>(
+  return detail::AwaitedWith<detail::WhenAny<detail::AwaitResult<std::decay_t<A>>...>, A...>(
       detail::make_branch<std::decay_t<A>, detail::FirstEnded>(std::forward<A>(awaitables))...);
 }
 

@@ -11,6 +11,7 @@
 #include "leasepool/detail/access.hpp"
 #include "leasepool/detail/callable.hpp"
 #include "leasepool/detail/std_types.hpp"
+#include "leasepool/detail/temporaries.hpp"
 #include "leasepool/detail/work_item.hpp"
 #include "leasepool/pending.hpp"
 
@@ -33,7 +34,7 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
       item->set_receiver(std::move(receiver));
       submit_item(grinder, std::move(item), WithoutRoom::fail);
     };
-    return Awaitable<ResultOf<OfCall<A...>>, decltype(start)>(std::move(start));
+    return AwaitedWith<Awaitable<ResultOf<OfCall<A...>>, decltype(start)>, A...>(std::move(start));
   }
 
   /// The same with a callback(Result<R>) behind the arguments instead of a coroutine.
@@ -59,7 +60,7 @@ class ItemVerbs {  // NOLINT(bugprone-crtp-constructor-accessibility): CallVerbs
       submit_item(grinder, std::move(item), WithoutRoom::wait);
       return ticket;
     };
-    return Awaitable<ResultOf<OfCall<A...>>, decltype(start)>(std::move(start));
+    return AwaitedWith<Awaitable<ResultOf<OfCall<A...>>, decltype(start)>, A...>(std::move(start));
   }
   template <class... Rest>
     requires PossibleCallAndCallback<OfCall, Rest...>
