@@ -6,6 +6,7 @@
 
 namespace leasepool::detail {
 
+// NOLINTBEGIN(cppcoreguidelines-interfaces-global-init): an address alone
 #ifdef _GLIBCXX_DEBUG
 LEASEPOOL_EXPORT extern const char compiled_with_GLIBCXX_DEBUG;
 [[gnu::used]] inline const char* const kSameContainers = &compiled_with_GLIBCXX_DEBUG;
@@ -13,5 +14,6 @@ LEASEPOOL_EXPORT extern const char compiled_with_GLIBCXX_DEBUG;
 LEASEPOOL_EXPORT extern const char compiled_without_GLIBCXX_DEBUG;
 [[gnu::used]] inline const char* const kSameContainers = &compiled_without_GLIBCXX_DEBUG;
 #endif
+// NOLINTEND(cppcoreguidelines-interfaces-global-init)
 
 }  // namespace leasepool::detail
