@@ -14,6 +14,12 @@ test_packages=(catch2 libbenchmark-dev libspdlog-dev clang-format-19 libasio-dev
 # What builds the documentation as a site.
 site_packages=(mkdocs mkdocs-material)
 
+# What programs that use an installed leasepool are compiled by, and what Debian packages are made by.
+# shellcheck disable=SC2034  # used by the scripts that source this
+consumer_packages=(clang-19 libclang-rt-19-dev lld-19 g++-12 cmake)
+# shellcheck disable=SC2034
+debian_packages=(debhelper dpkg-dev fakeroot lintian g++)
+
 # install_missing PACKAGE...: installs by apt those that are not there. Says nothing where all are.
 install_missing() {
   local missing=() package as_root=() log
