@@ -1,0 +1,6 @@
+// The page at /.
+#pragma once
+
+#include <string_view>
+
+std::string_view page() noexcept;
