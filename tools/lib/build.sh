@@ -11,6 +11,9 @@ tool_packages=(libcli11-dev libfmt-dev nlohmann-json3-dev zlib1g-dev libtomlplus
 test_packages=(catch2 libbenchmark-dev libspdlog-dev clang-format-19 libasio-dev libboost-dev libglib2.0-dev libuv1-dev
   iproute2 nats-server openssl python3-prometheus-client spin)
 
+# What examples/image_service decodes images and parses HTTP with.
+image_packages=(libturbojpeg0-dev libpng-dev libwebp-dev libboost-dev)
+
 # What builds the documentation as a site.
 site_packages=(mkdocs mkdocs-material)
 
