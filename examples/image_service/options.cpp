@@ -57,7 +57,7 @@ Options parse_options(int argc, char** argv) {
                                                     {"most-waiting", required_argument, nullptr, 'q'},
                                                     {"worker-memory", required_argument, nullptr, 'm'},
                                                     {"allow-crash", no_argument, nullptr, 'a'},
-                                                    {"help", no_argument, nullptr, '?'},
+                                                    {"help", no_argument, nullptr, 'H'},
                                                     {}}};
   constexpr std::uint64_t kHour = 3'600'000;
   Options options;
@@ -80,12 +80,8 @@ Options parse_options(int argc, char** argv) {
       case 'q': options.most_waiting = value(1, 100'000); break;
       case 'm': options.worker_memory = value(0, std::uint64_t{1} << 40); break;
       case 'a': options.allow_crash = true; break;
-      default: {
-        const std::string_view given = argv[optind - 1];
-        if (given != "--help") refuse("cannot use '" + std::string(given) + "'");
-        std::cout << kUsage;
-        std::exit(0);
-      }
+      case 'H': std::cout << kUsage; std::exit(0);
+      default: refuse(std::string("cannot use '") + argv[optind - 1] + "'");
     }
   }
   if (optind < argc) refuse("cannot use '" + std::string(argv[optind]) + "'");

@@ -37,9 +37,9 @@ input[type=file] { position: absolute; opacity: 0; width: 1px; }
 #answers { margin-top: .7rem; color: var(--dim); font-variant-numeric: tabular-nums; }
 #results { display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: .7rem; }
 .result { border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
-.result .picture { height: 150px; display: grid; place-items: center; background: var(--check); color: var(--bad);
+.result .picture { aspect-ratio: 8 / 5; display: grid; place-items: center; background: var(--check); color: var(--bad);
   font-size: 2rem; font-weight: 600; }
-.result img { max-width: 100%; max-height: 150px; display: block; }
+.result img { width: 100%; height: 100%; object-fit: contain; display: block; }
 .result div:last-child { padding: .5rem .7rem; font-size: .85rem; overflow-wrap: anywhere; color: var(--dim); }
 .result strong { color: var(--text); display: block; } #lost { color: var(--bad); }
 @media (max-width: 760px) { .tiles { grid-template-columns: repeat(3, 1fr); } main { padding: 1rem .6rem; } }
@@ -105,8 +105,10 @@ const send = async (name, path, blob) => {
     show(name, null, "?", "no answer: " + error.message);
   }
 };
+const hues = [215, 265, 325, 15, 190];
+let drawn = 0;
 const draw = () => new Promise(done => {
-  const canvas = document.createElement("canvas"), hue = Math.random() * 360;
+  const canvas = document.createElement("canvas"), hue = hues[drawn++ % hues.length];
   canvas.width = 1600; canvas.height = 1000;
   const pen = canvas.getContext("2d"), sky = pen.createLinearGradient(0, 0, 0, 1000);
   sky.addColorStop(0, `hsl(${hue} 70% 35%)`); sky.addColorStop(1, `hsl(${hue + 50} 85% 75%)`);
@@ -148,7 +150,7 @@ events.onmessage = event => {
   byId("crashes").classList.toggle("bad", now.crashed > 0);
   byId("crash").hidden = !now.crash;
   byId("clean").textContent = now.clean ? ", a new one for each" : "";
-  byId("answers").textContent = "Answers: " + (Object.entries(now.answers).map(([status, n]) => n + " \u00d7 " + status).join(", ") || "none yet")
+  byId("answers").textContent = "Answers: " + (Object.entries(now.answers).map(([status, n]) => n + "\u00a0\u00d7\u00a0" + status).join(", ") || "none yet")
     + ". Workers killed for their deadline: " + now.killed + ", replaced: " + now.recycled + ".";
 };
 </script>

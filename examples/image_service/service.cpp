@@ -73,7 +73,7 @@ Response answer_with(Thumbnail thumbnail) {
 // What the library found: the function itself threw nothing.
 Response answer_with(const leasepool::LeasePoolError& error) {
   if (error.code() == Errc::timed_out) return say(504, "The image took longer than it may take.");
-  if (error.code() == Errc::worker_crashed) return say(502, "The worker process that decoded the image crashed.");
+  if (error.code() == Errc::worker_crashed) return say(502, "The worker process crashed.");
   if (error.code() == Errc::payload_too_large || error.code() == Errc::bad_payload) {
     return say(502, "The worker's answer was none.");
   }

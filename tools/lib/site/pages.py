@@ -2,6 +2,7 @@
 import os
 import pathlib
 import re
+import shutil
 
 import headers
 import markdown
@@ -25,6 +26,7 @@ class Pages:
         documents = {f"docs/{page.name}": page.name for page in sorted((root / "docs").glob("*.md"))}
         self.places = PLACES | documents
         self.sources: set[str] = set()
+        self.images: set[str] = set()
         self.headers = headers.anchors_of_headers(root)
 
     def lay_out(self) -> None:
@@ -36,6 +38,10 @@ class Pages:
             self.write(place, markdown.replace_links(text, lambda link: self.moved(document, place, link)))
         for source in sorted(self.sources):
             self.write_source(source)
+        for image in sorted(self.images):
+            page = self.target / image.removeprefix("docs/")
+            page.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(self.root / image, page)
 
     def title(self, document: str, link: str) -> str:
         """Of the document that a link leads to."""
@@ -54,6 +60,9 @@ class Pages:
             page = self.headers[there]
         elif there in self.places:
             page = self.places[there]
+        elif there.startswith("docs/images/"):
+            page = there.removeprefix("docs/")
+            self.images.add(there)
         elif (self.root / there).is_file():
             page = f"source/{there}.md"
             self.sources.add(there)
