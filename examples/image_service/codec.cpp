@@ -53,16 +53,21 @@ class Decoder {
     throw Refused(Verdict::unknown_type, "This is neither a JPEG, a PNG nor a WebP.");
   }
 
-  [[nodiscard]] std::string source() const { return source_; }
+  [[nodiscard]] ImageType type() const { return type_; }
+  [[nodiscard]] unsigned width() const { return width_; }
+  [[nodiscard]] unsigned height() const { return height_; }
 
  private:
   // Before anything is decoded.
-  void check_size(const char* type, unsigned width, unsigned height) {
-    source_ = std::string(type) + ", " + std::to_string(width) + " x " + std::to_string(height);
+  void check_size(ImageType type, unsigned width, unsigned height) {
+    type_ = type;
+    width_ = width;
+    height_ = height;
     if (width == 0 || height == 0) throw Refused(Verdict::broken, "The image has no pixels.");
     if (std::uint64_t{width} * height > most_) {
-      throw Refused(Verdict::too_many_pixels,
-                    source_ + ": the image has more than " + std::to_string(most_) + " pixels.");
+      throw Refused(Verdict::too_many_pixels, "The image has " + std::to_string(width) + " x " +
+                                                  std::to_string(height) + " pixels, and may have " +
+                                                  std::to_string(most_) + ".");
     }
   }
 
@@ -70,11 +75,12 @@ class Decoder {
     png_image image{};
     image.version = PNG_IMAGE_VERSION;
     const std::unique_ptr<png_image, decltype(&png_image_free)> freed(&image, png_image_free);
-    if (png_image_begin_read_from_memory(&image, bytes_, size_) == 0) throw broken("PNG", image.message);
-    check_size("PNG", image.width, image.height);
+    if (png_image_begin_read_from_memory(&image, bytes_, size_) == 0) throw broken(ImageType::png, image.message);
+    check_size(ImageType::png, image.width, image.height);
     image.format = PNG_FORMAT_RGBA;
     Pixels pixels(image.width, image.height);
-    if (png_image_finish_read(&image, nullptr, pixels.rgba.data(), 0, nullptr) == 0) throw broken("PNG", image.message);
+    if (png_image_finish_read(&image, nullptr, pixels.rgba.data(), 0, nullptr) == 0)
+      throw broken(ImageType::png, image.message);
     return pixels;
   }
 
@@ -86,9 +92,9 @@ class Decoder {
     int sampling = 0;
     int colours = 0;
     if (tjDecompressHeader3(decoder.get(), bytes_, size_, &width, &height, &sampling, &colours) != 0) {
-      throw broken("JPEG", tjGetErrorStr2(decoder.get()));
+      throw broken(ImageType::jpeg, tjGetErrorStr2(decoder.get()));
     }
-    check_size("JPEG", static_cast<unsigned>(width), static_cast<unsigned>(height));
+    check_size(ImageType::jpeg, static_cast<unsigned>(width), static_cast<unsigned>(height));
     if (colours == TJCS_CMYK || colours == TJCS_YCCK) throw Refused(Verdict::unknown_type, "This JPEG is in CMYK.");
 
     // The decoder halves an image at less cost than it decodes all of it.
@@ -100,31 +106,33 @@ class Decoder {
     // A warning fails it, too: a file that is cut short is one.
     if (tjDecompress2(decoder.get(), bytes_, size_, pixels.rgba.data(), static_cast<int>(pixels.width), 0,
                       static_cast<int>(pixels.height), TJPF_RGBA, TJFLAG_LIMITSCANS) != 0) {
-      throw broken("JPEG", tjGetErrorStr2(decoder.get()));
+      throw broken(ImageType::jpeg, tjGetErrorStr2(decoder.get()));
     }
     return pixels;
   }
 
   Pixels decode_webp() {
     WebPBitstreamFeatures features;
-    if (WebPGetFeatures(bytes_, size_, &features) != VP8_STATUS_OK) throw broken("WebP", "its header");
-    check_size("WebP", static_cast<unsigned>(features.width), static_cast<unsigned>(features.height));
+    if (WebPGetFeatures(bytes_, size_, &features) != VP8_STATUS_OK) throw broken(ImageType::webp, "the header");
+    check_size(ImageType::webp, static_cast<unsigned>(features.width), static_cast<unsigned>(features.height));
     if (features.has_animation != 0) throw Refused(Verdict::unknown_type, "This WebP is an animation.");
     Pixels pixels(static_cast<unsigned>(features.width), static_cast<unsigned>(features.height));
     if (WebPDecodeRGBAInto(bytes_, size_, pixels.rgba.data(), pixels.rgba.size(), 4 * features.width) == nullptr) {
-      throw broken("WebP", "its image data");
+      throw broken(ImageType::webp, "the image data");
     }
     return pixels;
   }
 
-  static Refused broken(const std::string& type, const std::string& what) {
-    return {Verdict::broken, "This " + type + " is broken: " + what};
+  static Refused broken(ImageType type, const std::string& what) {
+    return {Verdict::broken, "This " + std::string(name_of(type)) + " is broken: " + what + '.'};
   }
 
   const unsigned char* bytes_;
   std::size_t size_;
   std::uint64_t most_;
-  std::string source_;
+  ImageType type_ = ImageType::unknown;
+  unsigned width_ = 0;
+  unsigned height_ = 0;
 };
 
 // The mean of the pixels [left, right) x [top, bottom), each as much as it is opaque.
@@ -146,7 +154,8 @@ void average(const Pixels& from, unsigned left, unsigned right, unsigned top, un
   to[0] = static_cast<unsigned char>(red / opaque);
   to[1] = static_cast<unsigned char>(green / opaque);
   to[2] = static_cast<unsigned char>(blue / opaque);
-  to[3] = static_cast<unsigned char>(alpha / (std::uint64_t{right - left} * (bottom - top)));
+  const std::uint64_t area = std::uint64_t{right - left} * (bottom - top);
+  to[3] = static_cast<unsigned char>(alpha / std::max<std::uint64_t>(area, 1));
 }
 
 Pixels shrink(const Pixels& from) {
@@ -182,19 +191,31 @@ std::string encode_png(const Pixels& pixels) {
 
 }  // namespace
 
+std::string_view name_of(ImageType type) noexcept {
+  switch (type) {
+    case ImageType::jpeg: return "JPEG";
+    case ImageType::png: return "PNG";
+    case ImageType::webp: return "WebP";
+    case ImageType::unknown: break;
+  }
+  return "image";
+}
+
 Thumbnail make_thumbnail(const std::string& upload, std::uint64_t most_pixels) {
   Thumbnail result;
   Decoder decoder(upload, most_pixels);
   try {
     result.png = encode_png(shrink(decoder.decode()));
-    result.source = decoder.source();
   } catch (const Refused& refused) {
     result.verdict = refused.verdict();
     result.problem = refused.what();
   } catch (const std::bad_alloc&) {
     result.verdict = Verdict::too_many_pixels;
-    result.problem = decoder.source() + ": the image takes more memory than one may take.";
+    result.problem = "The image takes more memory than one may take.";
   }
+  result.type = decoder.type();
+  result.width = decoder.width();
+  result.height = decoder.height();
   return result;
 }
 

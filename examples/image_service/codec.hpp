@@ -3,16 +3,23 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 constexpr unsigned kThumbnailSide = 256;  // pixels, of the longer side
 
 enum class Verdict : std::uint8_t { ok, unknown_type, broken, too_many_pixels };
+enum class ImageType : std::uint8_t { unknown, jpeg, png, webp };
+
+/// "JPEG", "PNG", "WebP"; "image" of what is none of them.
+std::string_view name_of(ImageType type) noexcept;
 
 /// A plain struct, so that it crosses from the worker process as it is.
 struct Thumbnail {
   Verdict verdict = Verdict::ok;
   std::string problem;  // for people, of all verdicts but ok
-  std::string source;   // as "JPEG, 4000 x 3000"
+  ImageType type = ImageType::unknown;
+  std::uint32_t width = 0;  // of the upload, as are type and height
+  std::uint32_t height = 0;
   std::string png;
 };
 

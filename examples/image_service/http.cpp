@@ -75,7 +75,7 @@ leasepool::Task<std::optional<Request>> HttpConnection::read() {
 // 0: there is no more, or the time is over.
 leasepool::Task<std::size_t> HttpConnection::read_some(steady_clock::time_point until) {
   const auto left = until - steady_clock::now();
-  if (left <= left.zero()) co_return 0;
+  if (left <= steady_clock::duration::zero()) co_return 0;
   std::size_t size = 0;
   try {
     auto reading = stream_.read(buffer_, {.timeout = left});

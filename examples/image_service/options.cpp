@@ -43,22 +43,29 @@ std::uint64_t number(std::string_view name, const char* text, std::uint64_t leas
   return value;
 }
 
+constexpr option with_value(const char* name, int letter) {
+  return {.name = name, .has_arg = required_argument, .flag = nullptr, .val = letter};
+}
+constexpr option alone(const char* name, int letter) {
+  return {.name = name, .has_arg = no_argument, .flag = nullptr, .val = letter};
+}
+
 }  // namespace
 
 Options parse_options(int argc, char** argv) {
-  static constexpr std::array<option, 13> kOptions{{{"host", required_argument, nullptr, 'h'},
-                                                    {"port", required_argument, nullptr, 'p'},
-                                                    {"workers", required_argument, nullptr, 'w'},
-                                                    {"clean", no_argument, nullptr, 'c'},
-                                                    {"deadline", required_argument, nullptr, 'd'},
-                                                    {"client-time", required_argument, nullptr, 't'},
-                                                    {"most-bytes", required_argument, nullptr, 'b'},
-                                                    {"most-pixels", required_argument, nullptr, 'x'},
-                                                    {"most-waiting", required_argument, nullptr, 'q'},
-                                                    {"worker-memory", required_argument, nullptr, 'm'},
-                                                    {"allow-crash", no_argument, nullptr, 'a'},
-                                                    {"help", no_argument, nullptr, 'H'},
-                                                    {}}};
+  static constexpr std::array kOptions{with_value("host", 'h'),
+                                       with_value("port", 'p'),
+                                       with_value("workers", 'w'),
+                                       with_value("deadline", 'd'),
+                                       with_value("client-time", 't'),
+                                       with_value("most-bytes", 'b'),
+                                       with_value("most-pixels", 'x'),
+                                       with_value("most-waiting", 'q'),
+                                       with_value("worker-memory", 'm'),
+                                       alone("clean", 'c'),
+                                       alone("allow-crash", 'a'),
+                                       alone("help", 'H'),
+                                       option{}};
   constexpr std::uint64_t kHour = 3'600'000;
   Options options;
   options.workers = std::max(1U, std::thread::hardware_concurrency());

@@ -56,18 +56,22 @@ Response busy() {
   return response;
 }
 
+// A worker that was taken over answers what it likes: nothing of that is believed but what is checked here.
 Response answer_with(Thumbnail thumbnail) {
   switch (thumbnail.verdict) {
     case Verdict::ok: {
+      if (!thumbnail.png.starts_with("\x89PNG")) break;
       Response response{.type = "image/png", .body = std::move(thumbnail.png)};
-      response.headers.emplace_back("X-Source", thumbnail.source);
+      response.headers.emplace_back("X-Source", std::string(name_of(thumbnail.type)) + ", " +
+                                                    std::to_string(thumbnail.width) + " x " +
+                                                    std::to_string(thumbnail.height));
       return response;
     }
-    case Verdict::unknown_type: return say(415, thumbnail.problem);
-    case Verdict::broken: return say(400, thumbnail.problem);
-    case Verdict::too_many_pixels: return say(422, thumbnail.problem);
+    case Verdict::unknown_type: return say(415, std::move(thumbnail.problem));
+    case Verdict::broken: return say(400, std::move(thumbnail.problem));
+    case Verdict::too_many_pixels: return say(422, std::move(thumbnail.problem));
   }
-  return say(502, "The worker answered with what is no verdict.");  // it may have been taken over
+  return say(502, "The worker's answer was none.");
 }
 
 // What the library found: the function itself threw nothing.
@@ -84,7 +88,8 @@ Response answer_with(const leasepool::LeasePoolError& error) {
 void report(const std::exception_ptr& thrown) {
   try {
     std::rethrow_exception(thrown);
-  } catch (const leasepool::IoError&) {  // the client has gone
+  } catch (const leasepool::IoError&) {
+    return;  // the client has gone
   } catch (const leasepool::LeasePoolError& error) {
     if (error.code() != Errc::timed_out) std::cerr << error.what() << '\n';  // it did not take its answer
   } catch (const std::exception& error) {
@@ -148,7 +153,7 @@ class ImageService {
         response = say(error.status(), error.what());
         keep_alive = false;
       }
-      if (request && request->target == "/events" && watchers_ < kMostWatchers) {
+      if (request && request->method == "GET" && request->target == "/events" && watchers_ < kMostWatchers) {
         auto watching = show_events(connection);
         co_await watching;
         co_return;
