@@ -42,6 +42,7 @@
 #include "leasepool/stream.hpp"
 #include "leasepool/task.hpp"
 #include "leasepool/task_group.hpp"
+#include "leasepool/trace_options.hpp"
 #include "leasepool/when_any.hpp"
 #include "leasepool/worker_value.hpp"
 

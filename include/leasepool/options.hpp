@@ -17,6 +17,7 @@
 #include "leasepool/log.hpp"
 #include "leasepool/remote_options.hpp"
 #include "leasepool/sandbox.hpp"
+#include "leasepool/trace_options.hpp"
 
 namespace leasepool {
 
@@ -117,8 +118,7 @@ struct ManagerOptions {
   bool shared_memory = detail::shared_memory_by_default();
   /// The most bytes of memory that the decoded result of one process call may have beside itself: what is in its
   /// containers and texts, and what its pointers own. The call fails with payload_too_large where it is more. A worker
-  /// that was taken over can send bytes of which each becomes forty. None: eight times max_payload, but at least 64
-  /// MiB.
+  /// that was taken over can send bytes of which each becomes forty. None: eight times max_payload, at least 64 MiB.
   std::optional<std::size_t> max_decoded_bytes{};
   /// A result of a process call with more encoded bytes than this, or with descriptors, is decoded on a thread that its
   /// pool makes for it, so that the loop goes on meanwhile. Its type's own load() and constructors run there.
@@ -135,6 +135,8 @@ struct ManagerOptions {
   /// refused here. worker_start_timeout is how long start() waits for the server. Results are decoded on the loop's
   /// thread, whatever decode_thread_threshold says.
   RemoteOptions remote{};
+  /// Writes a trace of what happens to calls, leases, batches and workers.
+  TraceOptions trace{};
 };
 
 struct AcquireOptions {

@@ -97,13 +97,31 @@ void GrinderCore::fail_batch(const Error& error) noexcept {
 }
 
 // Its size has a place among those that are counted.
-void GrinderCore::count_flush(std::size_t size) {
+std::string_view GrinderCore::count_flush(std::size_t size) {
+  ++totals_.batch_sizes[size];
   if (size == options_.batch_size_threshold) {
     ++totals_.flushed_by_size;
-  } else {
-    ++(phase_ == Phase::stopping ? totals_.flushed_by_stop : totals_.flushed_by_age);
+    return "size";
   }
-  ++totals_.batch_sizes[size];
+  const bool stops = phase_ == Phase::stopping;
+  ++(stops ? totals_.flushed_by_stop : totals_.flushed_by_age);
+  return stops ? "stop" : "age";
+}
+
+void GrinderCore::trace_begin(Batch& batch, std::uint64_t batch_id, std::string_view why) noexcept {
+  const LeaseRecord& lease = *Access::record(batch.lease);
+  if (!trace_) {
+    trace_ = lease.trace();
+    trace_row_ = trace_->add_group(options_.owner_prefix);
+  }
+  batch.trace_id = trace_->new_id();
+  trace_->begin({.category = "batch", .id = batch.trace_id}, trace_row_, "batch", scheduler_->now(),
+                {{"items", batch.items}, {"flushed_by", why}, {"batch", batch_id}, {"lease", lease.id}});
+}
+
+void GrinderCore::trace_end(const Batch& batch) const noexcept {
+  if (batch.trace_id == 0) return;
+  trace_->end({.category = "batch", .id = batch.trace_id}, trace_row_, "batch", scheduler_->now(), {});
 }
 
 // Where there is no memory for the batch, its items fail and the lease goes back.
@@ -122,7 +140,7 @@ void GrinderCore::begin_batch(std::uint64_t batch_id, ExecutorLease lease) {
     return fail_batch(Error::out_of_memory());
   }
   const TimePoint now = scheduler_->now();
-  count_flush(items.size());
+  const std::string_view why = count_flush(items.size());
   totals_.in_flight += items.size();
   for (const auto& item : items) {
     ItemState& state = *item->state;
@@ -133,6 +151,7 @@ void GrinderCore::begin_batch(std::uint64_t batch_id, ExecutorLease lease) {
   Access::record(lease)->gives_up_at_expiry = true;
   batch->items = items.size();
   batch->lease = std::move(lease);
+  if (Access::record(batch->lease)->trace()) trace_begin(*batch, batch_id, why);
   run_on(*batch, batch_id, std::move(items));
 }
 
@@ -236,6 +255,7 @@ void GrinderCore::item_ended(ItemState& item, const Error* error) {
   if (batch == batches_.end()) return;  // the grinder was shut down
   check(batch->second.items > 0, "a batch ends with its last item");
   if (--batch->second.items > 0) return;
+  trace_end(batch->second);
   batches_.erase(batch);  // gives the lease back
   pump();
 }
@@ -264,8 +284,12 @@ void GrinderCore::put_back(std::unique_ptr<WorkItem>& item) {
 
 // Later, as it gives leases back, and asks for others.
 void GrinderCore::end_empty_batches() {
-  if (std::exchange(has_empty_batches_, false))
-    std::erase_if(batches_, [](const auto& one) { return one.second.items == 0; });
+  if (std::exchange(has_empty_batches_, false)) {
+    std::erase_if(batches_, [this](const auto& one) {
+      if (one.second.items == 0) trace_end(one.second);
+      return one.second.items == 0;
+    });
+  }
   pump();
 }
 

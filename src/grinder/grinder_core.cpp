@@ -137,6 +137,7 @@ void GrinderCore::shut_down() noexcept {
   if (phase_ == Phase::running) begin_stop();
   cancel_everything("the grinder was destroyed");
   enter(Phase::stopped);
+  for (const auto& [id, batch] : batches_) trace_end(batch);
   batches_.clear();  // gives the leases back
   while (!requests_.empty()) withdraw_request();
   disarm_timers();

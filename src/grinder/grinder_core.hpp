@@ -15,6 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/trace_file.hpp"
 #include "grinder/batch.hpp"
 #include "grinder/grinder_totals.hpp"
 #include "lease/manager_core.hpp"
@@ -82,7 +83,8 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   using Items = BatchQueue<std::unique_ptr<WorkItem>>;
   struct Batch {
     ExecutorLease lease;
-    std::size_t items = 0;  // that have not ended
+    std::size_t items = 0;       // that have not ended
+    std::uint64_t trace_id = 0;  // where there is a trace
   };
 
   // Life.
@@ -115,7 +117,10 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   void withdraw_request();
   void lease_granted(std::uint64_t batch_id, Result<ExecutorLease> lease);
   void fail_batch(const Error& error) noexcept;
-  void count_flush(std::size_t size);
+  // Returns why.
+  std::string_view count_flush(std::size_t size);
+  void trace_begin(Batch& batch, std::uint64_t batch_id, std::string_view why) noexcept;
+  void trace_end(const Batch& batch) const noexcept;
   void begin_batch(std::uint64_t batch_id, ExecutorLease lease);
   void run_on(Batch& batch, std::uint64_t batch_id, WorkItems items);
   [[nodiscard]] std::unique_ptr<Job> bind_group(std::uint64_t batch_id, WorkItems& items, std::size_t first) noexcept;
@@ -140,6 +145,8 @@ class GrinderCore final : public LoopClient, public std::enable_shared_from_this
   DoneNotices stop_callbacks_;
   DoneNotices start_callbacks_;  // asked for while it stops
   GrinderTotals totals_;
+  std::shared_ptr<TraceFile> trace_;  // once a batch has begun, the manager's
+  TraceRow trace_row_{};
   bool has_empty_batches_ = false;  // all of whose items were put back
   DeferredMember<GrinderCore, &GrinderCore::end_empty_batches> ends_empty_batches_;
 };

@@ -236,6 +236,8 @@ void ManagerCore::grant(AcquireRequest& request, AcquireNotice& notice, TimePoin
   ++leased_;
   ++acquired_;
   acquire_wait_.record(now - asked);
+  lease->trace_row = slot->trace_row;
+  if (call_stats_->trace) trace_grant(*lease, asked);
   notice->set(Access::make<ExecutorLease>(std::move(lease)));
   scheduler_->defer(std::move(notice));
 }
@@ -254,7 +256,9 @@ void ManagerCore::serve_waiters() noexcept {
 }
 
 void ManagerCore::lease_released(LeaseRecord& record) {
-  if (record.idle()) lease_drained(record);  // else it stays lent until its calls end, or its hard expiry passes
+  if (record.idle()) return lease_drained(record);
+  if (call_stats_->trace)
+    trace_lease(record, "released");  // it stays lent until its calls end, or its hard expiry passes
 }
 
 void ManagerCore::lease_drained(LeaseRecord& record) {
@@ -302,6 +306,7 @@ void ManagerCore::extend_lease(LeaseRecord& record, Duration duration) {
 void ManagerCore::soft_expired(LeaseRecord& record) {
   check(record.slot != nullptr, "a lease that expires is lent");
   ++leases_expired_;
+  if (call_stats_->trace) trace_lease(record, "expired");
   if (record.hard_expires_at <= record.soft_expires_at) return revoke(record);
   // In the place of the timer that has come, so that it takes no memory.
   record.expiry_timer = scheduler_->call_at(record.hard_expires_at, [this, &record] { revoke(record); });
@@ -320,6 +325,7 @@ void ManagerCore::revoke(LeaseRecord& record) {
   lease->expiry_timer = 0;
   lease->enter(LeaseState::revoked);
   ++leases_revoked_;
+  if (call_stats_->trace) trace_lease(record, "revoked");
   const Error error = *lease->refusal();
   const std::shared_ptr<Pool> pool = slot->pool;
   pool->drain(error);

@@ -12,6 +12,7 @@
 #include "lease/text.hpp"
 #include "leasepool/detail/access.hpp"
 #include "loop/kept_timer.hpp"
+#include "pool/trace_calls.hpp"
 
 namespace leasepool::detail {
 
@@ -100,8 +101,9 @@ void LeaseRecord::end_watches(Job& job) noexcept {
 
 void LeaseRecord::fail_now(std::unique_ptr<Job> job, const Error& error) noexcept {
   call_stats_->count_failure(error);
-  job->state.lease.reset();
   job->fail(Access::not_run(error));
+  if (trace()) trace_end(*job);
+  job->state.lease.reset();
   hand_out(std::move(job));
 }
 
@@ -259,7 +261,15 @@ void LeaseRecord::unlink_early(Job& job) noexcept {
   job.state.early_outcome = Access::make_no_error<Error>();
 }
 
+// What its pool does not.
+void LeaseRecord::trace_end(const Job& job) noexcept {
+  const TimePoint now = scheduler->now();
+  if (!has_started(job)) return trace_wait(*trace(), trace_row, job, now);
+  if (!pool_->traces_runs()) trace_run(*trace(), trace_row, trace_row, job, now);
+}
+
 void LeaseRecord::job_ended(std::unique_ptr<Job> job) {
+  if (trace()) trace_end(*job);
   const std::shared_ptr<JobSink> self = std::move(job->state.lease);
   check(self.get() == this, "a call ends at its own lease");
   calls_.remove(*job);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/intrusive_queue.hpp"
+#include "base/trace_file.hpp"
 #include "lease/call_table.hpp"
 #include "lease/cancellation_group.hpp"
 #include "leasepool/detail/job.hpp"
@@ -48,6 +49,7 @@ struct CallStats {
   std::string manager;
   std::size_t workers_per_pool = 1;
   std::size_t max_queued_calls = 0;
+  std::shared_ptr<TraceFile> trace{};  // null: none
   std::uint64_t last_call_id = 0;
   std::uint64_t completed = 0;
   std::uint64_t failed = 0;
@@ -112,6 +114,9 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   // Its calls are a manager's elsewhere, which says itself whose they are.
   bool is_lent_on = false;
 
+  TraceRow trace_row{};  // the pool's
+  [[nodiscard]] const std::shared_ptr<TraceFile>& trace() const noexcept { return call_stats_->trace; }
+
   // Starts a call, or has it fail; its outcome is delivered later in any case.
   void submit(std::unique_ptr<Job> job, const CallSettings& settings);
 
@@ -165,6 +170,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void job_given_back(std::uint64_t job_id) override;
   void job_ended(std::unique_ptr<Job> job) override;
   [[nodiscard]] std::string_view lease_owner() const noexcept override { return owner; }
+  [[nodiscard]] std::uint64_t lease_id() const noexcept override { return id; }
 
   [[nodiscard]] std::unique_ptr<Job> admit(std::unique_ptr<Job> job, const CallSettings& settings,
                                            TimePoint now) noexcept;
@@ -189,6 +195,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void unlink_early(Job& job) noexcept;
   void give_up_on_running();
   void count(const Job& job) noexcept;
+  void trace_end(const Job& job) noexcept;
 
   LeaseObserver* observer_;
   const std::shared_ptr<CallStats> call_stats_;

@@ -68,6 +68,7 @@ void ManagerCore::keep_timers() {
 void ManagerCore::begin_start() {
   enter(Phase::starting);
   try {
+    if (const Result<void> opened = open_trace(); !opened) return start_failed(opened.error());
     source_->set_log([weak = weak_from_this()](LogLevel level, const std::string& text) {
       const auto self = weak.lock();
       if (self && !self->shut_down_) self->log(level, [&] { return text; });
@@ -105,7 +106,9 @@ bool ManagerCore::add_pool() {
     std::list<PoolSlot> made;
     const auto slot = made.emplace(made.end(), PoolSlot{});
     slot->place = slot;
-    slot->pool = make_numbered_pool(++pools_made_, slot);
+    const std::string name = options_.name_prefix + "-" + std::to_string(++pools_made_);
+    if (call_stats_->trace) slot->trace_row = call_stats_->trace->add_group(name);
+    slot->pool = make_named_pool(name, slot);
     slot->closed = [weak = weak_from_this(), slot] {
       const auto self = weak.lock();
       if (self && !self->shut_down_) self->pool_closed(slot);
@@ -120,9 +123,9 @@ bool ManagerCore::add_pool() {
   }
 }
 
-std::shared_ptr<Pool> ManagerCore::make_numbered_pool(std::uint64_t number, Slot slot) {
+std::shared_ptr<Pool> ManagerCore::make_named_pool(const std::string& name, Slot slot) {
   return source_->make_pool(
-      {.name = options_.name_prefix + "-" + std::to_string(number),
+      {.name = name,
        .workers = options_.workers_per_pool,
        .max_payload = options_.max_payload,
        .spin = options_.spin,
@@ -141,10 +144,13 @@ std::shared_ptr<Pool> ManagerCore::make_numbered_pool(std::uint64_t number, Slot
        .totals = pool_totals_,
        .decode_limits = {.most_bytes = most_decoded(options_), .most_time = options_.decode_timeout},
        .decode_thread_threshold = options_.decode_thread_threshold,
-       .lost = [weak = weak_from_this(), slot](const Error& why) {
-         const auto self = weak.lock();
-         if (self && !self->shut_down_) self->pool_lost(slot, why);
-       }});
+       .lost =
+           [weak = weak_from_this(), slot](const Error& why) {
+             const auto self = weak.lock();
+             if (self && !self->shut_down_) self->pool_lost(slot, why);
+           },
+       .trace = call_stats_->trace,
+       .trace_row = slot->trace_row});
 }
 
 void ManagerCore::start_pool(Slot slot) {
@@ -316,6 +322,7 @@ void ManagerCore::end_lending(PoolSlot& slot) noexcept {
   check(slot.lease->slot == &slot, "a lease knows its pool's place");
   check(leased_ > 0, "pools that are lent are counted");
   slot.lease->slot = nullptr;
+  if (call_stats_->trace) trace_lease_end(*slot.lease);
   --leased_;
 }
 

@@ -13,10 +13,12 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/check.hpp"
 #include "base/log.hpp"
+#include "base/trace_file.hpp"
 #include "lease/lease_record.hpp"
 #include "lease/waiter_queue.hpp"
 #include "leasepool/manager.hpp"
@@ -55,6 +57,7 @@ struct PoolSlot {
   std::shared_ptr<Pool> pool{};
   std::shared_ptr<LeaseRecord> lease{};  // null while it is not lent; on its way out, the one whose calls may still run
   std::list<PoolSlot>::iterator place{};
+  TraceRow trace_row{};
   std::move_only_function<void()> closed{};  // for the pool's close(), made beforehand, as that takes no memory
 
   void enter(PoolPhase next) noexcept {
@@ -115,7 +118,7 @@ class ManagerCore final : public LeaseObserver, public LoopClient, public std::e
   void source_opened(const Result<void>& result);
   [[nodiscard]] bool add_pool();
   void keep_timers();
-  [[nodiscard]] std::shared_ptr<Pool> make_numbered_pool(std::uint64_t number, Slot slot);
+  [[nodiscard]] std::shared_ptr<Pool> make_named_pool(const std::string& name, Slot slot);
   void start_pool(Slot slot);
   void pool_started(Slot slot, const Result<void>& result);
   void start_finished();
@@ -153,6 +156,12 @@ class ManagerCore final : public LeaseObserver, public LoopClient, public std::e
   }
   [[nodiscard]] LogSink log_sink() const;
   void log_abandoned(const LeaseRecord& lease, const char* by) noexcept;
+
+  // The trace, where there is one: in manager_trace.cpp.
+  [[nodiscard]] Result<void> open_trace();
+  void trace_grant(const LeaseRecord& lease, TimePoint asked) noexcept;
+  void trace_lease(const LeaseRecord& lease, std::string_view what) noexcept;
+  void trace_lease_end(const LeaseRecord& lease) noexcept;
 
   // Leases and waiters.
   void lease_released(LeaseRecord& record) override;

@@ -130,6 +130,7 @@ void ManagerCore::shut_down() noexcept {
     if (!retired.lease->idle()) retired.lease->give_up_soon(cancelled);
   }
   source_->close();
+  if (call_stats_->trace) call_stats_->trace->close();
   log_->deliver();
   sink_->close();  // what it has may be gone when the next turn comes
 }

@@ -9,6 +9,7 @@
 #include <tuple>
 #include <utility>
 
+#include "base/trace_file.hpp"
 #include "lease/text.hpp"
 #include "pool/pool.hpp"
 
@@ -54,6 +55,13 @@ void refuse_process_options(const ManagerOptions& options, bool is_remote) {
   throw std::invalid_argument(
       "leasepool: ManagerOptions::sandbox = Sandbox::" + std::string(name_of(options.sandbox.profile())) + "() needs " +
       (is_remote ? std::string(kOfNodes) : "backend = process: a thread cannot be shut in"));
+}
+
+void check_trace_options(const TraceOptions& options) {
+  check_range("TraceOptions::max_bytes", options.max_bytes, TraceFile::kLeastBytes, SIZE_MAX / 2);
+  if (options.path.find('\0') == std::string::npos) return;
+  throw std::invalid_argument("leasepool: TraceOptions::path = " + quoted(options.path) +
+                              " must not contain a zero byte, where the name of a file ends");
 }
 
 // Of a manager whose pools are on nodes.
@@ -122,6 +130,7 @@ void check_manager_options(const ManagerOptions& options) {
   check_range("ManagerOptions::max_payload", options.max_payload, 1, SIZE_MAX / 4);
   if (options.max_decoded_bytes)
     check_range("ManagerOptions::max_decoded_bytes", *options.max_decoded_bytes, 1, SIZE_MAX);
+  check_trace_options(options.trace);
   check_positive("ManagerOptions::decode_timeout", options.decode_timeout);
   check_positive("ManagerOptions::max_worker_age", options.max_worker_age);
   check_worker_limits(options.worker_limits);

@@ -1,12 +1,9 @@
 // Numbers and strings as each format has them.
 #include "lease/stats_format.hpp"
 
-#include <algorithm>
-#include <array>
-#include <cstdio>
-
 #include "base/check.hpp"
-#include "lease/text.hpp"
+#include "base/in_words.hpp"
+#include "base/printable.hpp"
 
 namespace leasepool::stats_format {
 
@@ -35,21 +32,9 @@ std::string in_short(const DurationSummary& summary) {
 }
 
 std::string json_string(std::string_view text) {
-  std::string json = "\"";
-  while (!text.empty()) {
-    const std::size_t length = detail::printable_length(text.substr(0, 4));
-    const auto byte = static_cast<unsigned char>(text.front());
-    if (length > 0) {
-      if (byte == '"' || byte == '\\') json += '\\';
-      json += text.substr(0, length);
-    } else {  // bytes that are no UTF-8 are shown as Unicode's replacement character
-      std::array<char, 8> escape{};
-      std::snprintf(escape.data(), escape.size(), "\\u%04x", byte < 0x80 ? byte : 0xfffdU);
-      json += escape.data();
-    }
-    text.remove_prefix(std::max<std::size_t>(length, 1));
-  }
-  return json + "\"";
+  std::string json;
+  detail::append_json_string(json, text);
+  return json;
 }
 
 std::string json_of(const DurationSummary& summary) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/intrusive_queue.hpp"
+#include "base/trace_file.hpp"
 #include "leasepool/detail/decode_limits.hpp"
 #include "leasepool/detail/job.hpp"
 #include "leasepool/duration.hpp"
@@ -62,6 +63,8 @@ struct PoolOptions {
   // Of a pool that belongs to others: it was lost, and is broken() from now on; not inside a call of the pool, and not
   // after close().
   std::function<void(const Error& why)> lost{};
+  std::shared_ptr<TraceFile> trace{};  // null: none
+  TraceRow trace_row{};                // the pool's own
 };
 
 // How long a lease lasts, from now on.
@@ -101,6 +104,9 @@ class Pool {
 
   // Whether it can find out where a running job is.
   [[nodiscard]] virtual bool can_note_stacks() const noexcept { return false; }
+
+  // Whether it writes its calls' runs into the trace, each to its worker's row. Else their leases do, to the pool's.
+  [[nodiscard]] virtual bool traces_runs() const noexcept { return false; }
 
   // Has a running job's stack noted, so that the error of a later interrupt() says where it was.
   virtual void note_stack(const Job& /*job*/) {}

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "base/background_thread.hpp"
+#include "base/trace_file.hpp"
 #include "leasepool/detail/bytes.hpp"
 #include "leasepool/detail/decode_limits.hpp"
 #include "leasepool/detail/descriptors.hpp"
@@ -38,6 +39,7 @@ class Decoding final : public BackgroundTask {
 
   // Loop thread only, from here on.
   std::unique_ptr<Job> job;  // which it is for; null when somebody has taken that away
+  TraceRow trace_row{};      // of the worker whose it is
   [[nodiscard]] ResultDecoder& result() const noexcept { return *decoder_; }
 
  private:

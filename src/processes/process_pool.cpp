@@ -197,6 +197,7 @@ void ProcessPool::kill_abandoned(Worker& worker) {
   }
   worker.kill();
   ++options_.totals->workers_killed;
+  trace_worker(worker, "killed");
 }
 
 // Takes a worker out of those that can be used.
@@ -217,6 +218,7 @@ void ProcessPool::cancel_start_timer(std::uint64_t worker_id) {
 
 void ProcessPool::worker_ready(Worker& worker) {
   ++options_.totals->workers_started;
+  trace_worker(worker, "ready");
   options_.totals->sandbox = worker.sandbox();
   options_.totals->kill_scope = worker.kill_scope();
   options_.totals->memory_bound = worker.memory_bound();
@@ -254,7 +256,7 @@ void ProcessPool::worker_finished(Worker& worker, std::unique_ptr<Job> job) {
   } else {
     dispatcher_->became_idle(worker);
   }
-  if (job) end_at_lease(std::move(job));
+  if (job) end_call(worker.trace_row, std::move(job));
   dispatcher_->dispatch();
 }
 
@@ -263,6 +265,7 @@ void ProcessPool::worker_dying(Worker& worker) {
   dispatcher_->recall_from(worker);
   if (closing_ || !worker.came_up()) return;  // one that did not come up is replaced when it has been counted as such
   ++options_.totals->workers_crashed;
+  trace_worker(worker, "crashed");
   note_death();
   const Job* const job = worker.job();
   if (job != nullptr && worker.had_begun(*job)) ++deaths_in_calls_;
@@ -300,6 +303,7 @@ void ProcessPool::worker_gone(Worker& worker, std::unique_ptr<Job> job) {
   dispatcher_->recall_from(*gone);
   if (job) requeue_or_fail(*gone, std::move(job));
   for (auto others = gone->take_jobs(); !others.empty();) requeue_or_fail(*gone, others.pop_front());
+  trace_gone(*gone);
   dispatcher_->dispatch();
   refill();
   finish_if_empty();
@@ -321,7 +325,10 @@ std::shared_ptr<Worker> ProcessPool::find(std::uint64_t worker_id) const {
 }
 
 void ProcessPool::worker_spawned(std::uint64_t worker_id, SpawnedProcess process) {
-  if (const auto worker = find(worker_id)) worker->spawned(std::move(process));
+  const auto worker = find(worker_id);
+  if (!worker) return;
+  trace_spawned(*worker, process.pid);
+  worker->spawned(std::move(process));
 }
 
 void ProcessPool::worker_not_spawned(std::uint64_t worker_id, std::string_view reason) {

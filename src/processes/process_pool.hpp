@@ -46,6 +46,7 @@ class ProcessPool final : public Pool,
   bool withdraw(Job& job, const Error& error) override;
   bool interrupt(Job& job, Error error) override;
   [[nodiscard]] bool can_note_stacks() const noexcept override { return true; }
+  [[nodiscard]] bool traces_runs() const noexcept override { return true; }
   void note_stack(const Job& job) override;
   [[nodiscard]] bool broken() const noexcept override { return broken_.has_value(); }
   void add_workers(std::vector<WorkerStats>& workers) const override;
@@ -121,6 +122,11 @@ class ProcessPool final : public Pool,
   template <class Action>
   void for_each_worker(const Action& action);
   void failed_to_start(const Worker& worker);
+  void trace_spawned(Worker& worker, pid_t pid) noexcept;
+  void trace_worker(const Worker& worker, std::string_view what) noexcept;
+  void trace_gone(const Worker& worker) noexcept;
+  void end_call(TraceRow worker, std::unique_ptr<Job> job);
+  void end_call(TraceRow worker, std::unique_ptr<Job> job, Error error);
   template <std::invocable MakeText>
   void log(LogLevel level, const MakeText& make_text) const noexcept {
     try {

@@ -51,6 +51,7 @@ bool ProcessPool::is_due_for_recycling(const Worker& worker) const noexcept {
 
 void ProcessPool::recycle(Worker& worker) {
   ++options_.totals->workers_recycled;
+  trace_worker(worker, "recycled");
   retire(worker);
   worker.close_idle();
   refill();
@@ -59,6 +60,7 @@ void ProcessPool::recycle(Worker& worker) {
 // It is killed, as nobody can know what it runs by now, and whether it would heed anything else.
 void ProcessPool::discard(Worker& worker) {
   ++options_.totals->workers_recycled;
+  trace_worker(worker, "recycled");
   retire(worker);
   worker.kill();
 }

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/trace_file.hpp"
 #include "base/unique_fd.hpp"
 #include "leasepool/detail/job.hpp"
 #include "loop/loop_core.hpp"
@@ -113,6 +114,7 @@ class Worker final : public ChannelOwner, public WorkerPort, public std::enable_
   [[nodiscard]] bool ended_by_us() const noexcept { return ended_by_us_; }
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   [[nodiscard]] WorkerStats stats() const;
+  TraceRow trace_row{};
   // Empty if it has none, or no descriptor is left for it.
   [[nodiscard]] UniqueFd share_cgroup() const noexcept { return cgroup_ ? cgroup_->share() : UniqueFd(); }
   [[nodiscard]] int pidfd() const noexcept { return pidfd_.get(); }

@@ -157,6 +157,7 @@ bool PoolThread::close() noexcept {
 // A thread says what it runs, and then looks whether that was aborted; abort() does so the other way round, so that one
 // of the two sees the other. That order costs what few jobs need.
 void PoolThread::note_running(Job& job) noexcept {
+  job.state.thread = static_cast<std::uint16_t>(index_);
   if (!job.state.has_stop) return own_.running.store(&job, std::memory_order_release);
   own_.running.store(&job);
   if (job.state.id <= shared_.aborted_through.load()) job.state.stop.request_stop();

@@ -110,6 +110,7 @@ void ThreadPool::start_thread(std::size_t index) {
   }
   name_thread(threads_.back(), options_.name, threads_.size());
   ++options_.totals->workers_started;
+  if (options_.trace) trace_start();
 }
 
 // Nothing is left of a start that failed when that is told.
@@ -366,6 +367,7 @@ void ThreadPool::end_job(std::unique_ptr<Job> job) {
   came_back();
   shared_->log->fetch();
   job_left();
+  if (options_.trace) trace_end(*job);
   end_at_lease(std::move(job));
 }
 
@@ -423,6 +425,7 @@ void ThreadPool::finish_close() {
 
 void ThreadPool::say_closed() {
   check(tells_of_close_ != nullptr, "a pool says once that it has closed");
+  if (options_.trace) trace_close();
   threads_.clear();
   shared_->log->fetch();  // in a report, as the sink may do anything
   loop_.defer(std::move(tells_of_close_));
@@ -450,6 +453,7 @@ void ThreadPool::close_now(TimePoint deadline) noexcept {
   }
   for (std::thread& thread : threads_) all_finished ? thread.join() : thread.detach();
   look_no_more();
+  if (options_.trace) trace_close();
   threads_.clear();
   closed_ = {};
   const std::shared_ptr<ThreadPool> self = std::move(self_);

@@ -12,6 +12,7 @@
 #include "loop/poller.hpp"
 #include "pool/pool.hpp"
 #include "pool/submit_coalescer.hpp"
+#include "pool/trace_calls.hpp"
 #include "threads/pool_thread.hpp"
 
 namespace leasepool::detail {
@@ -35,6 +36,7 @@ class ThreadPool final : public Pool,
   void submit_batch(IntrusiveQueue<Job> jobs) override;
   bool withdraw(Job& job, const Error& error) override;
   bool interrupt(Job& job, Error error) override;
+  [[nodiscard]] bool traces_runs() const noexcept override { return true; }
   [[nodiscard]] bool would_wait_for_itself() const noexcept override;
   void add_workers(std::vector<WorkerStats>& workers) const override;
   void abort(const Error& error, Ended ended) override;
@@ -86,6 +88,9 @@ class ThreadPool final : public Pool,
   void thread_finished();
   void finish_close();
   void say_closed();
+  void trace_start() noexcept;
+  void trace_end(const Job& job) noexcept;
+  void trace_close() noexcept;
 
   LoopCore& loop_;
   const PoolOptions options_;
@@ -101,6 +106,7 @@ class ThreadPool final : public Pool,
   std::uint64_t last_id_ = 0;      // of those that were submitted
   SubmitCoalescer coalescer_{loop_};
   std::vector<std::thread> threads_;
+  std::vector<TraceLane> lanes_;         // of the threads, in a trace
   std::unique_ptr<Notice<void>> ready_;  // while starting
   Result<void> start_result_;
   std::size_t uninitialized_threads_ = 0;

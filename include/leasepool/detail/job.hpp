@@ -36,6 +36,7 @@ class JobSink {
   // The job's hold of it is to be let go here, and may be the last.
   virtual void job_ended(std::unique_ptr<Job> job) = 0;
   [[nodiscard]] virtual std::string_view lease_owner() const noexcept { return {}; }
+  [[nodiscard]] virtual std::uint64_t lease_id() const noexcept { return 0; }
 
  protected:
   ~JobSink() = default;
@@ -57,6 +58,7 @@ struct JobState {
   bool waits_in_pool = false;                 // the pool has not handed it to a worker
   bool has_stop = false;                      // `stop` is there
   std::uint8_t lost_starts = 0;               // how many workers died with it before they began it
+  std::uint16_t thread = 0;                   // of its pool's threads, the place of the one that ran it
   std::uint64_t id = 0;
   FunctionStop stop;  // of a function that takes a std::stop_token
 
@@ -85,6 +87,7 @@ struct JobState {
 
   // Of its lease; empty for an initializer.
   [[nodiscard]] std::string_view owner() const noexcept { return lease ? lease->lease_owner() : std::string_view(); }
+  [[nodiscard]] std::uint64_t lease_id() const noexcept { return lease ? lease->lease_id() : 0; }
 };
 
 // A result between its bytes and its job, apart from both: any thread decodes it, and destroys it where nobody waits
