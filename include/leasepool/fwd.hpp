@@ -65,6 +65,7 @@ struct SandboxStats;
 struct StackFrame;
 struct StatsServerOptions;
 struct TaskGroupOptions;
+struct TraceOptions;
 struct UnixEndpoint;
 struct WaiterStats;
 struct WorkerCrash;

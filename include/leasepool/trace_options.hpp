@@ -1,6 +1,9 @@
 // TraceOptions: where a manager writes what has happened, and how much of it.
 #pragma once
 
+#include "leasepool/detail/requirements.hpp"
+#ifdef LEASEPOOL_DETAIL_SUPPORTED
+
 #include <cstddef>
 #include <string>
 
@@ -18,3 +21,5 @@ struct TraceOptions {
 };
 
 }  // namespace leasepool
+
+#endif
