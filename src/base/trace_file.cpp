@@ -28,6 +28,9 @@ constexpr std::size_t kRoomForEnd = 1024;
 constexpr Duration kClosePatience = std::chrono::seconds(2);
 constexpr Duration kThreadKeptFor = std::chrono::seconds(1);
 
+// What concerns the whole trace is on the row of its first group.
+constexpr TraceRow kFirst{.group = 1, .row = 1};
+
 class WriteTask final : public BackgroundTask {
  public:
   explicit WriteTask(std::shared_ptr<TraceWriter> writer) noexcept : writer_(std::move(writer)) {}
@@ -163,11 +166,11 @@ void TraceFile::accept() noexcept {
   try {
     if (accepted_ + event_.size() + kRoomForEnd > max_bytes_) {
       ended_ = true;
-      format({.phase = 'i', .category = "event", .name = "the trace ends here", .row = {1, 1}, .at = last_at_},
+      format({.phase = 'i', .category = "event", .name = "the trace ends here", .row = kFirst, .at = last_at_},
              {{"why", "it has TraceOptions::max_bytes"}, {"max_bytes", max_bytes_}});
     } else if (dropped_ != 0) {
       const std::string event = event_.substr(accepted_ == 0 ? TraceWriter::kBegin.size() : 2);
-      format({.phase = 'i', .category = "event", .name = "events are missing", .row = {1, 1}, .at = last_at_},
+      format({.phase = 'i', .category = "event", .name = "events are missing", .row = kFirst, .at = last_at_},
              {{"events", dropped_}});
       event_.append(",\n").append(event);
     }

@@ -10,6 +10,9 @@ namespace leasepool::detail {
 
 namespace {
 
+// The manager's group is the first.
+constexpr TraceRow kOwnRow{.group = 1, .row = 1};
+
 std::string_view name_of(LeaseState state) noexcept {
   switch (state) {
     case LeaseState::active: break;
@@ -47,8 +50,8 @@ void ManagerCore::trace_grant(const LeaseRecord& lease, TimePoint asked) noexcep
   TraceFile& trace = *call_stats_->trace;
   if (lease.granted_at > asked) {
     const TraceFile::Async wait{.category = "acquire", .id = lease.id};
-    trace.begin(wait, {1, 1}, "acquire", asked, {{"owner", lease.owner}, {"lease", lease.id}});
-    trace.end(wait, {1, 1}, "acquire", lease.granted_at, {});
+    trace.begin(wait, kOwnRow, "acquire", asked, {{"owner", lease.owner}, {"lease", lease.id}});
+    trace.end(wait, kOwnRow, "acquire", lease.granted_at, {});
   }
   std::string where;
   try {

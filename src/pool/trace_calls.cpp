@@ -26,7 +26,8 @@ TimePoint end_of(const Job& job, TimePoint from, TimePoint now) noexcept {
   return std::max(from, ended == TimePoint{} ? now : ended);
 }
 
-void trace(TraceFile& trace, TraceRow pool, TraceRow worker, const Job& job, TimePoint from, TimePoint to) noexcept {
+void write_run(TraceFile& trace, TraceRow pool, TraceRow worker, const Job& job, TimePoint from,
+               TimePoint to) noexcept {
   const JobState& state = job.state;
   const std::string_view name = job.function_name();
   if (from > state.submitted) {
@@ -46,26 +47,26 @@ void trace(TraceFile& trace, TraceRow pool, TraceRow worker, const Job& job, Tim
 
 }  // namespace
 
-void trace_run(TraceFile& file, TraceRow pool, TraceRow worker, const Job& job, TimePoint now) noexcept {
+void trace_run(TraceFile& trace, TraceRow pool, TraceRow worker, const Job& job, TimePoint now) noexcept {
   if (!has_started(job)) return;
   const TimePoint started = job.state.started.load(std::memory_order_relaxed);
-  trace(file, pool, worker, job, started, end_of(job, started, now));
+  write_run(trace, pool, worker, job, started, end_of(job, started, now));
 }
 
-void trace_run(TraceFile& file, TraceRow pool, TraceLane& lane, const Job& job, TimePoint now) noexcept {
+void trace_run(TraceFile& trace, TraceRow pool, TraceLane& lane, const Job& job, TimePoint now) noexcept {
   if (!has_started(job)) return;
   const TimePoint started = std::max(lane.free_since, job.state.started.load(std::memory_order_relaxed));
   lane.free_since = end_of(job, started, now);
-  trace(file, pool, lane.row, job, started, lane.free_since);
+  write_run(trace, pool, lane.row, job, started, lane.free_since);
 }
 
-void trace_wait(TraceFile& file, TraceRow pool, const Job& job, TimePoint now) noexcept {
+void trace_wait(TraceFile& trace, TraceRow pool, const Job& job, TimePoint now) noexcept {
   const JobState& state = job.state;
   const TraceFile::Async wait{.category = "wait", .id = state.id};
   const std::string outcome = outcome_of(job);
-  file.begin(wait, pool, job.function_name(), state.submitted,
-             {{"owner", state.owner()}, {"lease", state.lease_id()}, {"call", state.id}, {"outcome", outcome}});
-  file.end(wait, pool, job.function_name(), now, {});
+  trace.begin(wait, pool, job.function_name(), state.submitted,
+              {{"owner", state.owner()}, {"lease", state.lease_id()}, {"call", state.id}, {"outcome", outcome}});
+  trace.end(wait, pool, job.function_name(), now, {});
 }
 
 }  // namespace leasepool::detail
