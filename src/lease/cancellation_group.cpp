@@ -56,17 +56,6 @@ void CancellationGroup::remove(Job& job) noexcept {
   if (group != nullptr) group->left(group->entry_of(job));
 }
 
-Job* CancellationGroup::take_first() noexcept {
-  if (empty()) return nullptr;
-  Entry& entry = entries_[first_];
-  if (first_ + kAhead < entries_.size()) prefetch_call(entries_[first_ + kAhead].job);
-  if (first_ + kNeighboursAhead < entries_.size()) prefetch_neighbours(entries_[first_ + kNeighboursAhead].job);
-  Job* const job = std::exchange(entry.job->state.cancellation, nullptr) == this ? entry.job : nullptr;
-  check(job != nullptr, "a call knows its group");
-  left(entry);
-  return job;
-}
-
 // The oldest call mostly leaves first.
 CancellationGroup::Entry& CancellationGroup::entry_of(const Job& job) noexcept {
   const std::uint64_t id = job.state.id;
@@ -79,7 +68,9 @@ CancellationGroup::Entry& CancellationGroup::entry_of(const Job& job) noexcept {
 // This may be the end of the group.
 void CancellationGroup::left(Entry& entry) noexcept {
   entry.job = nullptr;
-  if (--left_ == 0) {
+  --left_;
+  if (cancelling_) return;
+  if (left_ == 0) {
     entries_.clear();
     first_ = 0;
     const auto last_hold = std::move(self_);
@@ -99,8 +90,31 @@ void CancellationGroup::stop_requested() noexcept {
   if (auto queued = cancels_.to_queue(std::move(self))) loop->post(std::move(queued));
 }
 
+// First those that wait: what runs makes room when it ends, and none of the others is to begin in that.
 void CancellationGroup::cancel() {
-  if (!empty()) lease_.cancel_all(*this);
+  if (empty()) return;
+  const auto lease = lease_.shared_from_this();  // which its calls keep
+  const auto self = std::exchange(self_, nullptr);
+  cancelling_ = true;
+  for_each([&](Job& job) { lease->cancel_waiting(job); });
+  for_each([&](Job& job) { lease->cancel_any(job); });
+  // What is left was asked to stop, and ends by itself.
+  for (const Entry& entry : entries_) {
+    if (entry.job != nullptr) entry.job->state.cancellation = nullptr;
+  }
+  entries_.clear();
+  first_ = left_ = 0;
+  cancelling_ = false;
+}
+
+// The oldest first. Each may leave, and others with it.
+template <class Action>
+void CancellationGroup::for_each(const Action& action) {
+  for (std::size_t i = first_; i < entries_.size(); ++i) {
+    if (i + kAhead < entries_.size()) prefetch_call(entries_[i + kAhead].job);
+    if (i + kNeighboursAhead < entries_.size()) prefetch_neighbours(entries_[i + kNeighboursAhead].job);
+    if (entries_[i].job != nullptr) action(*entries_[i].job);
+  }
 }
 
 }  // namespace leasepool::detail

@@ -37,9 +37,6 @@ class CancellationGroup final : public std::enable_shared_from_this<Cancellation
   [[nodiscard]] bool has_token(const std::stop_token& token) const noexcept { return token_ == token; }
   [[nodiscard]] bool empty() const noexcept { return left_ == 0; }
 
-  // Takes out the oldest call; null where there is none.
-  [[nodiscard]] Job* take_first() noexcept;
-
  private:
   struct Entry {
     std::uint64_t id = 0;
@@ -52,6 +49,8 @@ class CancellationGroup final : public std::enable_shared_from_this<Cancellation
 
   void stop_requested() noexcept;
   void cancel();
+  template <class Action>
+  void for_each(const Action& action);
   [[nodiscard]] Entry& entry_of(const Job& job) noexcept;
   void left(Entry& entry) noexcept;
 
@@ -60,6 +59,7 @@ class CancellationGroup final : public std::enable_shared_from_this<Cancellation
   std::vector<Entry> entries_;  // those before first_ have left, and some others
   std::size_t first_ = 0;
   std::size_t left_ = 0;                     // calls that are here
+  bool cancelling_ = false;                  // the entries stay in their places
   std::shared_ptr<CancellationGroup> self_;  // while there are calls
   DeferredMember<CancellationGroup, &CancellationGroup::cancel> cancels_;
   std::stop_token token_;

@@ -142,12 +142,14 @@ void LeaseRecord::queue_time_out(std::uint64_t job_id) {
   (void)pool_->withdraw(*waiting, error);
 }
 
-void LeaseRecord::cancel_all(CancellationGroup& group) {
-  const auto self = shared_from_this();  // which its calls keep
-  while (Job* const job = group.take_first()) {
-    const Cancelled& cause = cancelled(*job);
-    cancel(*job, cause.not_run, cause.error);
-  }
+void LeaseRecord::cancel_waiting(Job& job) {
+  if (job.state.delivered) return;
+  (void)pool_->withdraw(job, cancelled(job).not_run);
+}
+
+void LeaseRecord::cancel_any(Job& job) {
+  const Cancelled& cause = cancelled(job);
+  cancel(job, cause.not_run, cause.error);
 }
 
 // Calls that are cancelled together are mostly of one function: they share one error.

@@ -130,7 +130,8 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void cancel_of_batch(std::uint64_t job_id, const Error& error) const;
 
   // The same for all calls of a group.
-  void cancel_all(CancellationGroup& group);
+  void cancel_waiting(Job& job);
+  void cancel_any(Job& job);
 
   void release();
   // The same by whoever has the handle, on any thread but the loop's.
