@@ -107,8 +107,7 @@ std::shared_ptr<Pool> ClusterClient::make_pool(PoolOptions options) {
 void ClusterClient::bus_connected() {
   const TimePoint now = scheduler_->now();
   if (std::exchange(was_connected_, true)) {
-    reconnected_at_ = now;
-    log_.tell(LogLevel::info, [] { return std::string("the connection to a NATS server is there again"); });
+    tell(LogLevel::info, [] { return std::string("the connection to a NATS server is there again"); });
   }
   last_reason_.reset();
   for (auto& [node, peer] : peers_) {
@@ -116,7 +115,6 @@ void ClusterClient::bus_connected() {
     peer.link.liveness.connected(now);
   }
   wants_.ask_again(now);
-  look_for_nodes(wants_.first_level());
   finish_open({});
   pump_soon();
 }
@@ -125,14 +123,11 @@ void ClusterClient::bus_connected() {
 void ClusterClient::bus_disconnected(const Error& reason) {
   const bool was_connected = !last_reason_.has_value();
   last_reason_ = reason;
-  if (was_connected_) {
-    log_.tell_problem(reason, scheduler_->now(), [&] {
-      return was_connected ? "the connection is lost: " + reason.message() + "; it is tried again" : reason.message();
-    });
+  if (was_connected && was_connected_) {
+    tell(LogLevel::warning, [&] { return "the connection is lost: " + reason.message() + "; it is tried again"; });
   }
   for (auto& [node, peer] : peers_) {
     peer.link.send_again();
-    peer.replaced_until = {};
     if (was_connected) peer.link.liveness.disconnected(scheduler_->now());
   }
 }
@@ -140,7 +135,7 @@ void ClusterClient::bus_disconnected(const Error& reason) {
 // Without its own subject it hears nothing, and without those of nodes it finds none.
 void ClusterClient::bus_refused(const Error& reason) {
   const bool of_join = reason.message().find(join_subject(options_.cluster, options_.pool)) != std::string::npos;
-  log_.tell(LogLevel::warning, [&] { return reason.message(); });
+  tell(LogLevel::warning, [&] { return reason.message(); });
   if (of_join) return;  // a node that comes is found when it is asked, then
   finish_open(std::unexpected(Access::with_message(reason, [&] {
     return "the NATS server's configuration does not let this manager reach nodes: " + reason.message();
@@ -150,11 +145,12 @@ void ClusterClient::bus_refused(const Error& reason) {
 void ClusterClient::take_message(const nats::BusMessage& message) {
   const TimePoint now = scheduler_->now();
   if (message.no_responders) {
-    nobody_was_asked(message.subject.substr(address_.size()));
+    const std::string_view whom = message.subject.substr(address_.size());
+    nobody_listens_ = nobody_listens_ || whom == "all";
     for (auto& [node, peer] : peers_) {
       if (message.subject != peer.reply) continue;
       peer.link.liveness.nobody_listens(now);
-      if (now < peer.replaced_until) lose_peer(peer, "another process has its place");
+      if (peer.may_be_replaced) lose_peer(peer, "another process has its place");
     }
     return pump_soon();
   }
@@ -186,11 +182,8 @@ void ClusterClient::take_frame(std::uint64_t from, const Frame& frame) {
   if (frame.type == FrameType::busy) {
     ByteReader reader(frame.body);
     BusyBody body = get_busy_body(reader);
-    if (!is_token(body.node)) return;
-    Peer& peer = peer_of(from, body.node);
-    peer.busy = std::move(body);
-    peer.asked_at.reset();
-    return node_is_busy(frame.lease);
+    if (is_token(body.node)) peer_of(from, body.node).busy = std::move(body);
+    return;
   }
   if (known == peers_.end()) return;
   Peer& peer = known->second;

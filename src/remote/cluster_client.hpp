@@ -13,7 +13,6 @@
 #include <random>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "leasepool/options.hpp"
@@ -25,7 +24,6 @@
 #include "remote/borrower.hpp"
 #include "remote/cluster_peer.hpp"
 #include "remote/frame.hpp"
-#include "remote/manager_log.hpp"
 #include "remote/wants.hpp"
 
 namespace leasepool::detail::remote {
@@ -47,11 +45,10 @@ class ClusterClient final : public PoolSource,
   [[nodiscard]] std::shared_ptr<Pool> make_pool(PoolOptions options) override;
   [[nodiscard]] bool borrows() const noexcept override { return true; }
   [[nodiscard]] std::optional<Duration> longest_answer() const noexcept override;
-  void hurry(TimePoint until) noexcept override;
-  void set_none_free(const NoneFree& none_free) override { none_free_ = none_free; }
+  void hurry(TimePoint until) noexcept override { hurry_until_ = std::max(hurry_until_, until); }
   [[nodiscard]] std::string why_none() const override;
   void add_to(ManagerStats& stats) const override;
-  void set_log(const Say& say) override { log_.set(say); }
+  void set_log(const Say& say) override { say_ = say; }
 
   // Wants a pool for who then hears of it, until forget(). Throws std::bad_alloc.
   void seek(Borrower& borrower);
@@ -80,6 +77,14 @@ class ClusterClient final : public PoolSource,
   };
   using Peers = std::map<std::uint64_t, Peer>;
 
+  template <class MakeText>
+  void tell(LogLevel level, MakeText make_text) const noexcept {
+    if (!say_) return;
+    try {
+      say_(level, make_text());
+    } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): then nothing is said
+    }
+  }
   void finish_open(const Result<void>& result);
   void start_timed_out();
 
@@ -95,12 +100,7 @@ class ClusterClient final : public PoolSource,
   void take_offer(std::uint64_t from, const Frame& frame);
   void take_grant(Peer& peer, const Frame& frame);
   [[nodiscard]] Peer& peer_of(std::uint64_t node, const std::string& name);
-  void look_for_replaced(std::string_view host, std::uint64_t by, TimePoint now) noexcept;
   void ask(TimePoint now);
-  void look_for_nodes(unsigned level) noexcept;
-  void nobody_was_asked(std::string_view whom) noexcept;
-  void node_is_busy(std::uint64_t want);
-  void report_none_free();
   void renew_overdue(TimePoint now);
   void renew(std::map<std::uint64_t, Seeking>::iterator seeking);
   void tell_asked(std::uint64_t want, const std::vector<Ask>& asked) noexcept;
@@ -144,9 +144,7 @@ class ClusterClient final : public PoolSource,
   std::shared_ptr<nats::Bus> bus_;
   std::unique_ptr<Notice<void>> opening_;
   std::optional<Error> last_reason_;  // why it is not connected
-  ManagerLog log_;
-  NoneFree none_free_;
-  TimePoint reconnected_at_{};
+  Say say_;
   bool was_connected_ = false;
   bool nobody_listens_ = false;  // on the subject of all nodes
   Wants wants_;
@@ -158,7 +156,6 @@ class ClusterClient final : public PoolSource,
   KeptTimer timer_{*scheduler_};
   KeptTimer start_timer_{*scheduler_};
   DeferredMember<ClusterClient, &ClusterClient::pump> pumps_;
-  DeferredMember<ClusterClient, &ClusterClient::report_none_free> reports_none_free_;
 };
 
 }  // namespace leasepool::detail::remote

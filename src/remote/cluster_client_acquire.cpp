@@ -1,19 +1,14 @@
 // How a manager gets pools of nodes: whom it asks, which offer it takes, and what it is told where there is none.
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <map>
 #include <new>
-#include <optional>
 #include <string>
-#include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "base/clock.hpp"
 #include "remote/cluster_client.hpp"
 #include "remote/subjects.hpp"
-#include "shared/build_id.hpp"
 
 namespace leasepool::detail::remote {
 
@@ -28,32 +23,8 @@ constexpr std::size_t kMaxNodes = 10'000;
 // Of what is wanted a node that comes is told no more than so many, the oldest.
 constexpr std::size_t kToldAtOnce = 64;
 
-// For so long after another process of its machine has come a node is taken for replaced where nobody listens in its
-// place: later it may as well be about to connect again.
-constexpr Duration kReplaced = std::chrono::milliseconds(500);
-
-// Begins the name of where it is heard that nobody listens to a want.
-constexpr std::string_view kWanted = "want-";
-
 // Bytes of wants in one message, about.
 constexpr std::size_t kWantsTogether = std::size_t{32} << 10;
-
-std::string wanted_reply(unsigned level, std::uint64_t bucket) {
-  return std::string(kWanted) + std::to_string(level) + "-" + std::to_string(bucket);
-}
-
-// Of such a name; none where it is no such one.
-std::optional<std::pair<unsigned, std::uint64_t>> wanted_of(std::string_view name) noexcept {
-  if (!name.starts_with(kWanted)) return std::nullopt;
-  unsigned level = 0;
-  std::uint64_t bucket = 0;
-  const char* const end = name.data() + name.size();
-  const auto first = std::from_chars(name.data() + kWanted.size(), end, level);
-  if (first.ec != std::errc() || first.ptr == end || level > kMaxLevel) return std::nullopt;
-  const auto second = std::from_chars(first.ptr + 1, end, bucket);
-  if (second.ec != std::errc() || second.ptr != end) return std::nullopt;
-  return std::pair(level, bucket);
-}
 
 }  // namespace
 
@@ -107,6 +78,11 @@ void ClusterClient::tell_asked(std::uint64_t want, const std::vector<Ask>& asked
 
 ClusterClient::Peer& ClusterClient::peer_of(std::uint64_t node, const std::string& name) {
   if (const auto known = peers_.find(node); known != peers_.end()) return known->second;
+  for (auto& [other, peer] : peers_) {
+    if (peer.name != name) continue;  // else it may have been restarted: the server is asked whether it is still there
+    peer.may_be_replaced = true;
+    peer.link.beat_now();
+  }
   if (peers_.size() >= kMaxNodes) {
     std::erase_if(peers_, [](const auto& peer) { return peer.second.link.leases.empty(); });
   }
@@ -119,22 +95,10 @@ ClusterClient::Peer& ClusterClient::peer_of(std::uint64_t node, const std::strin
             .borrowers = {},
             .about = {},
             .round_trip = {},
-            .asked_at = {},
             .busy = {},
             .last_heard = now};
   nobody_listens_ = false;
   return peers_.emplace(node, std::move(peer)).first->second;
-}
-
-// A process has begun to lend on a machine: another one there may have been restarted, and the server is asked whether
-// it is still there. Not where all have just lost the server and are about to connect again.
-void ClusterClient::look_for_replaced(std::string_view host, std::uint64_t by, TimePoint now) noexcept {
-  if (now < deadline_after(reconnected_at_, kReplaced)) return;
-  for (auto& [node, peer] : peers_) {
-    if (node == by || host_of(peer.name) != host) continue;
-    peer.replaced_until = deadline_after(now, kReplaced);
-    peer.link.beat_now();
-  }
 }
 
 // A node has come: it hears at once what is wanted.
@@ -148,7 +112,6 @@ void ClusterClient::take_join(const nats::BusMessage& message) {
     if (!is_token(joined.node)) throw DecodeError("a node's name that is no token of a subject");
     const Peer& peer = peer_of(reader.from(), joined.node);
     const TimePoint now = scheduler_->now();
-    if (frame->number != 0) look_for_replaced(host_of(joined.node), reader.from(), now);
     for (const std::uint64_t want : wants_.untaken(kToldAtOnce)) {
       say(peer.subject, reader.from(), {.type = FrameType::want, .lease = want}, peer.reply, [&](Bytes& out) {
         put(out, WantBody{.age = now - seeking_.at(want).since,
@@ -171,7 +134,6 @@ void ClusterClient::take_offer(std::uint64_t from, const Frame& frame) {
   if (!is_token(body.node)) throw DecodeError("a node's name that is no token of a subject");
   Peer& peer = peer_of(from, body.node);
   peer.busy.reset();
-  peer.asked_at.reset();
   const TimePoint now = scheduler_->now();
   if (!peer.fits || !wants_.take(frame.lease, from, frame.number, now)) {
     return say(peer, {.type = FrameType::decline, .lease = frame.lease, .number = frame.number});
@@ -193,15 +155,7 @@ void ClusterClient::take_grant(Peer& peer, const Frame& frame) {
   const TimePoint now = scheduler_->now();
   if (peer.link.leases.contains(frame.lease)) return;  // said twice
   if (about.format != GrantBody::kFormat || (build_ != 0 && about.build != build_)) {
-    if (std::exchange(peer.fits, false)) {
-      log_.tell(LogLevel::warning, [&] {
-        return "node " + peer.name + " lends nothing to this manager: " +
-               (about.format != GrantBody::kFormat
-                    ? "it encodes arguments otherwise (another version of leasepool, or another kind of machine)"
-                    : "it is build " + (about.build == 0 ? std::string("unknown") : build_text(about.build)) +
-                          ", and RemoteOptions::match = build takes only " + build_text(build_));
-      });
-    }
+    peer.fits = false;
     say(peer, {.type = FrameType::end, .lease = frame.lease});
     const auto seeking = seeking_.find(frame.lease);
     if (seeking == seeking_.end()) return;
@@ -241,67 +195,16 @@ void ClusterClient::take_grant(Peer& peer, const Frame& frame) {
   borrower.granted({.lease = lease->second, .node = std::move(name), .about = *peer.about});
 }
 
-void ClusterClient::hurry(TimePoint until) noexcept {
-  hurry_until_ = std::max(hurry_until_, until);
-  wants_.ask_youngest_again(scheduler_->now());  // who has it heard of already has not said whether he is busy
-  pump_soon();
-}
-
-// A node says that it has no pool. Where all that are known and were asked have, others are asked; and where those were
-// all that there are, nobody has one. Who has not answered for long is not waited for.
-void ClusterClient::node_is_busy(std::uint64_t want) {
-  const std::optional<Ask> ask = wants_.asked_last(want);
-  if (!ask) return;
-  const TimePoint now = scheduler_->now();
-  for (const auto& [node, peer] : peers_) {
-    if (bucket_of(node, ask->level) != ask->bucket || !peer.fits || !peer.asked_at) continue;
-    if (now < deadline_after(*peer.asked_at, kLongestAnswer)) return;
-  }
-  if (ask->level != 0) return wants_.ask_more(want, now);
-  if (auto queued = reports_none_free_.to_queue(shared_from_this())) scheduler_->defer(std::move(queued));
-}
-
-void ClusterClient::report_none_free() {
-  if (bus_ && none_free_) none_free_(wants_.taken());
-}
-
-// The server says that nobody listens to a subject of wants.
-void ClusterClient::nobody_was_asked(std::string_view whom) noexcept {
-  const std::optional<std::pair<unsigned, std::uint64_t>> subject = wanted_of(whom);
-  if (!subject) return;
-  const auto [level, bucket] = *subject;
-  wants_.nobody_listens(level, bucket, scheduler_->now());
-  if (level != 0) return seeking_.empty() ? look_for_nodes(level_below(level)) : void();
-  nobody_listens_ = true;
-  if (auto queued = reports_none_free_.to_queue(shared_from_this())) scheduler_->defer(std::move(queued));
-}
-
-// A message without a want: the server says whether nobody hears it. So how many nodes there are, about, is known
-// before a pool is wanted.
-void ClusterClient::look_for_nodes(unsigned level) noexcept {
-  const std::uint64_t bucket = random_() >> (63 - level) >> 1U;
-  try {
-    (void)bus_->publish(want_subject(options_.cluster, options_.pool, level, bucket),
-                        MessageWriter(instance_, 0).bytes(), address_ + wanted_reply(level, bucket));
-  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): who wants a pool finds out
-  }
-}
-
 // What is wanted now, in one message to those who listen to one subject.
 void ClusterClient::ask(TimePoint now) {
   std::map<std::pair<unsigned, std::uint64_t>, MessageWriter> messages;
   const auto publish = [this](const std::pair<unsigned, std::uint64_t>& to, const MessageWriter& message) {
     const auto& [level, bucket] = to;
     (void)bus_->publish(want_subject(options_.cluster, options_.pool, level, bucket), message.bytes(),
-                        address_ + wanted_reply(level, bucket));
+                        address_ + (level == 0 ? "all" : "some"));
   };
   wants_.set_nodes(peers_.size());
   for (const Ask& ask : wants_.due(now)) {
-    if (now < hurry_until_) {
-      for (auto& [node, peer] : peers_) {
-        if (bucket_of(node, ask.level) == ask.bucket && !peer.asked_at) peer.asked_at = now;
-      }
-    }
     Bytes body;
     put(body, WantBody{.age = now - seeking_.at(ask.want).since,
                        .lasts = ask.lasts,

@@ -21,12 +21,11 @@ struct ClusterPeer {
   Link<ManagerLease> link;
   std::map<std::uint64_t, Borrower*> borrowers;  // by lease
   std::optional<GrantBody> about;
-  TimePoint replaced_until{};  // another process has come on its machine: perhaps in its place
-  bool fits = true;            // what crosses is encoded alike
+  bool may_be_replaced = false;  // another process has come that has its name
+  bool fits = true;              // what crosses is encoded alike
   std::uint64_t resent = 0;
   std::optional<Duration> round_trip;
-  std::optional<TimePoint> asked_at;  // for a pool at once; until it has answered
-  std::optional<BusyBody> busy;       // what it said last, if it has lent nothing since
+  std::optional<BusyBody> busy;  // what it said last, if it has lent nothing since
   TimePoint last_heard{};
 };
 

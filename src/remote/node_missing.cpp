@@ -20,8 +20,7 @@ namespace {
 
 std::unexpected<Error> missing() {
   return failure(Errc::unsupported,
-                 "nodes are missing: this build of leasepool was made without them (install libssl-dev and build again "
-                 "with -Dremote=enabled)");
+                 "this leasepool was built without nodes: they need OpenSSL 3, and the build option remote");
 }
 
 }  // namespace

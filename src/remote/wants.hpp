@@ -3,11 +3,9 @@
 // A want is a message to some nodes, not to all: at each level l there are 2^l subjects, and each node listens to one
 // of them, by a hash of its instance; at level 0 all listen to the same. So the level says how large a part of the
 // nodes is asked, and which part is drawn anew each time. Where nobody has offered soon, more are asked: of few nodes
-// all, of many a number that does not grow with theirs. How many there are is at first not known: then a small part is
-// asked, and a larger one as soon as the server says that nobody listens there.
+// all, of many a number that does not grow with theirs.
 #pragma once
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -34,10 +32,6 @@ inline constexpr unsigned kMaxLevel = 10;
 // To which of a level's subjects a node listens.
 [[nodiscard]] std::uint64_t bucket_of(std::uint64_t node, unsigned level) noexcept;
 
-// The next level where nobody listens at one: few steps lead from the highest to the lowest, and each asks four times
-// as many.
-[[nodiscard]] constexpr unsigned level_below(unsigned level) noexcept { return level > 2 ? level - 2 : 0; }
-
 // The lowest level at which a subject has no more than `wanted` listeners, on average.
 [[nodiscard]] unsigned level_for(std::size_t nodes, std::size_t wanted) noexcept;
 
@@ -47,26 +41,23 @@ class Wants {
   using Draw = std::function<std::uint64_t(std::uint64_t)>;
 
   // So many nodes are asked first, on average, and twice as many after a pause without an offer: all of them, where
-  // they are few, else no more than the last number at once, after pauses that become longer.
+  // they are few, else no more than the last number at once.
   static constexpr std::size_t kAskedFirst = 2;
   static constexpr std::size_t kAskedLast = 8;
   static constexpr std::size_t kFew = 64;
   static constexpr Duration kPause = std::chrono::milliseconds(10);
-  // The longest pause: where all were asked, for one.
+  // It begins again so often, as long as it is wanted.
   static constexpr Duration kRepeat = std::chrono::seconds(5);
-  // Who is asked remembers it for three pauses. Those that do so for long are told when it is over.
-  static constexpr Duration kTold = std::chrono::seconds(1);
+  // The last that are asked remember it until then, and are told when it is over. Those before them need not be.
+  static constexpr Duration kLong = 3 * kRepeat;
+  static constexpr Duration kShort = 3 * kPause;
   // What a node that was told to hand over a pool takes to say so, at most.
   static constexpr Duration kTakeTimeout = std::chrono::milliseconds(300);
 
   explicit Wants(Draw draw) : draw_(std::move(draw)) {}
 
-  // There are so many nodes at least.
-  void set_nodes(std::size_t nodes) noexcept { nodes_ = std::max(nodes_, nodes); }
-  // Where somebody listens who is asked first, as far as is known.
-  [[nodiscard]] unsigned first_level() const noexcept { return level_for(nodes_, kAskedFirst); }
-  // The server says so of one subject: who was asked there is asked at a lower level.
-  void nobody_listens(unsigned level, std::uint64_t bucket, TimePoint now) noexcept;
+  // How many nodes there are, as far as is known.
+  void set_nodes(std::size_t nodes) noexcept { nodes_ = nodes; }
 
   void want(std::uint64_t id, TimePoint now);
   struct Over {
@@ -75,12 +66,6 @@ class Wants {
   };
   Over unwant(std::uint64_t id);
   [[nodiscard]] bool is_wanted(std::uint64_t id) const noexcept { return wants_.contains(id); }
-  // Whom it was asked of last; none where an offer is about to be taken.
-  [[nodiscard]] std::optional<Ask> asked_last(std::uint64_t id) const noexcept;
-  // All who were asked have said no: more are asked at once, if more would be at all.
-  void ask_more(std::uint64_t id, TimePoint now) noexcept;
-  // So many have an offer.
-  [[nodiscard]] std::size_t taken() const noexcept;
   [[nodiscard]] Duration age(std::uint64_t id, TimePoint now) const { return now - wants_.at(id).since; }
 
   // An offer of a node: true where it is to be taken, and then granted() or refused() follows, or a lost one.
@@ -102,18 +87,13 @@ class Wants {
 
   // The connection has come back: what was asked may be lost.
   void ask_again(TimePoint now) noexcept;
-  // Of the youngest that has no offer.
-  void ask_youngest_again(TimePoint now) noexcept;
 
  private:
   struct State {
     TimePoint since;
     TimePoint next_ask;
     std::size_t asked_next = kAskedFirst;
-    unsigned highest = kMaxLevel;  // level of the next ask
-    Duration pause = kPause;       // behind it, where it is not the last for now
-    std::optional<Ask> asked_last;
-    std::vector<Ask> asked;        // who is to be told when it is over
+    std::vector<Ask> asked;
     std::uint64_t taken_from = 0;  // a node; 0: none
     std::uint64_t offer = 0;       // of that
     TimePoint take_until{};
@@ -122,8 +102,7 @@ class Wants {
   void start_over(State& want, TimePoint now) noexcept;
 
   Draw draw_;
-  std::size_t nodes_ = kAskedFirst << kMaxLevel;
-  bool knows_ = false;  // about how many these are: one has offered something
+  std::size_t nodes_ = 0;
   std::map<std::uint64_t, State> wants_;
 };
 

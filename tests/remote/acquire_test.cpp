@@ -23,7 +23,6 @@ struct Cost {
   std::size_t messages = 0;
   int round_trips = 0;
   bool has_lease = false;
-  leasepool::Duration took{};
 };
 
 Cost acquire(std::mt19937_64& random, const std::vector<std::uint64_t>& nodes, double free_part) {
@@ -33,24 +32,21 @@ Cost acquire(std::mt19937_64& random, const std::vector<std::uint64_t>& nodes, d
   std::vector<bool> free(nodes.size());
   for (std::size_t i = 0; i < nodes.size(); ++i) free[i] = std::bernoulli_distribution(free_part)(random);
   Wants wants(draw);
+  wants.set_nodes(nodes.size());
   wants.want(1, kNow);
   Cost cost;
-  for (TimePoint now = kNow; now < kNow + 5s && !cost.has_lease; now = wants.next_time()) {
-    for (auto asks = wants.due(now); !asks.empty(); asks = cost.has_lease ? std::vector<Ask>() : wants.due(now)) {
-      const Ask ask = asks.front();
+  for (TimePoint now = kNow; now < kNow + 1s && !cost.has_lease; now += Wants::kPause) {
+    for (const Ask& ask : wants.due(now)) {
       cost.round_trips += 1;
-      bool listens = false;
       for (std::size_t i = 0; i < nodes.size(); ++i) {
         if (bucket_of(nodes[i], ask.level) != ask.bucket) continue;
-        listens = true;
         ++cost.messages;  // the want
         if (!free[i]) continue;
         ++cost.messages;  // the offer
         ++cost.messages;  // take or decline
         cost.has_lease = wants.take(1, nodes[i], 1, now) || cost.has_lease;
-        cost.took = now - kNow;
+        if (!cost.has_lease) continue;
       }
-      if (!listens) wants.nobody_listens(ask.level, ask.bucket, now);
     }
   }
   if (!cost.has_lease) return cost;
@@ -94,7 +90,7 @@ TEST_CASE("N8: a node keeps no more wants than it can, and none that is not repe
   using namespace remote_acquire;
   Offers offers;
   for (std::uint64_t id = 0; id < 2 * Offers::kMaxWants; ++id)
-    offers.wanted({.manager = 1 + id % 20, .id = id / 20}, {.lasts = 1h}, kNow);
+    offers.wanted({.manager = 1, .id = id}, {.lasts = 1h}, kNow);
   CHECK(offers.wants() == Offers::kMaxWants);
   offers.wanted({.manager = 1, .id = 7}, {.lasts = 1h}, kNow + 10s);
   offers.expire(kNow + Offers::kMostLasting);
@@ -106,7 +102,7 @@ TEST_CASE("N8: a node keeps no more wants than it can, and none that is not repe
 TEST_CASE("N1: a manager takes one offer, and asks others when that does not stand", "[remote]") {
   using namespace remote_acquire;
   Wants wants([](std::uint64_t) { return std::uint64_t{0}; });
-  wants.nobody_listens(1, 0, kNow);
+  wants.set_nodes(2);
   wants.want(1, kNow);
   const auto asked = wants.due(kNow);
   REQUIRE(asked.size() == 1);
@@ -126,65 +122,6 @@ TEST_CASE("N1: a manager takes one offer, and asks others when that does not sta
   CHECK_FALSE(wants.granted(1, 12));
 }
 
-TEST_CASE("N1: how many nodes there are is found out by asking few of them", "[remote]") {
-  using namespace remote_acquire;
-  Wants wants([](std::uint64_t) { return std::uint64_t{0}; });
-  wants.want(1, kNow);
-  // Where nobody is, all that could be are asked in the end, each once, and nobody waits for that.
-  std::vector<unsigned> levels;
-  for (auto asks = wants.due(kNow); !asks.empty(); asks = wants.due(kNow)) {
-    REQUIRE(asks.size() == 1);
-    levels.push_back(asks.front().level);
-    wants.nobody_listens(asks.front().level, asks.front().bucket, kNow);
-  }
-  CHECK(levels == std::vector<unsigned>{10, 8, 6, 4, 2, 0});
-  // The next one knows.
-  wants.want(2, kNow);
-  const auto asks = wants.due(kNow);
-  REQUIRE(asks.size() == 1);
-  CHECK(asks.front().level == 0);
-  // What is said of another subject changes nothing. Once nodes are known, one empty subject says little of how many
-  // there are.
-  CHECK(wants.take(2, 11, 1, kNow));
-  wants.want(3, kNow);
-  wants.set_nodes(1000);
-  CHECK(wants.due(kNow).front().level == 9);
-  wants.nobody_listens(9, 1, kNow);
-  CHECK(wants.due(kNow).empty());
-  wants.nobody_listens(9, 0, kNow);
-  CHECK(wants.due(kNow).front().level == 8);
-  CHECK(wants.first_level() == 9);
-  wants.nobody_listens(8, 0, kNow);
-  CHECK(wants.due(kNow).front().level == 7);
-  CHECK(wants.first_level() == 7);
-}
-
-TEST_CASE("N8: one manager does not take all the room that there is for wants", "[remote]") {
-  using namespace remote_acquire;
-  Offers offers;
-  for (std::uint64_t id = 0; id < 2 * Offers::kMaxWants; ++id) {
-    offers.wanted({.manager = 1, .id = id}, {.age = 1s, .lasts = 15s}, kNow);
-  }
-  CHECK(offers.wants() == Offers::kMaxOfOne);
-  const Offers::Want honest{.manager = 2, .id = 1};
-  offers.wanted(honest, {.age = 2s, .lasts = 15s}, kNow);
-  CHECK(offers.wants() == Offers::kMaxOfOne + 1);
-  const auto offer = offers.next_offer(1, kNow);
-  REQUIRE(offer);
-  CHECK(offer->want == honest);
-  // What goes makes room, however it goes.
-  offers.unwanted({.manager = 1, .id = 0});
-  offers.wanted({.manager = 1, .id = 50'000}, {.lasts = 15s}, kNow);
-  CHECK(offers.wants() == Offers::kMaxOfOne);
-  offers.expire(kNow + 15s);
-  CHECK(offers.wants() == 0);
-  offers.wanted({.manager = 1, .id = 1}, {.lasts = 15s}, kNow + 15s);
-  CHECK(offers.wants() == 1);
-  offers.withdraw_all();
-  offers.wanted({.manager = 1, .id = 2}, {.lasts = 15s}, kNow + 15s);
-  CHECK(offers.wants() == 1);
-}
-
 TEST_CASE("N1: at 1,000 nodes an acquire costs a few messages, not one to each", "[remote]") {
   using namespace remote_acquire;
   std::mt19937_64 random(17);
@@ -194,7 +131,6 @@ TEST_CASE("N1: at 1,000 nodes an acquire costs a few messages, not one to each",
     std::size_t most = 0;
     int trips = 0;
     int without = 0;
-    leasepool::Duration longest{};
     std::vector<std::size_t> costs;
     for (int i = 0; i < kAcquires; ++i) {
       std::vector<std::uint64_t> nodes(1000);
@@ -203,7 +139,6 @@ TEST_CASE("N1: at 1,000 nodes an acquire costs a few messages, not one to each",
       costs.push_back(cost.messages);
       sum += cost.messages;
       most = std::max(most, cost.messages);
-      longest = std::max(longest, cost.took);
       trips += cost.has_lease ? cost.round_trips : 0;
       without += cost.has_lease ? 0 : 1;
     }
@@ -211,14 +146,10 @@ TEST_CASE("N1: at 1,000 nodes an acquire costs a few messages, not one to each",
     if (std::getenv("LEASEPOOL_SIM_TOTALS") != nullptr) {
       std::cerr << "free: " << free_part << "; messages: mean " << static_cast<double>(sum) / kAcquires << ", p99 "
                 << costs[kAcquires * 99 / 100] << ", most " << most << "; round trips "
-                << static_cast<double>(trips) / std::max(1, kAcquires - without) << "; longest " << longest.count()
-                << " ns; not within 5 s " << without << "\n";
+                << static_cast<double>(trips) / std::max(1, kAcquires - without) << "; not at once " << without << "\n";
     }
     CHECK(sum / kAcquires <= 16);
-    CHECK(costs[kAcquires * 99 / 100] <= (free_part == 1.0 ? 32 : 64));
+    CHECK(costs[kAcquires * 99 / 100] <= (free_part == 1.0 ? 32 : 48));
     if (free_part >= 0.5) CHECK(trips <= 3 * kAcquires);
-    // Who waits goes on asking where some are free.
-    CHECK(without <= (free_part < 0.2 ? kAcquires / 50 : 0));
-    if (free_part == 1.0) CHECK(longest < 100ms);
   }
 }

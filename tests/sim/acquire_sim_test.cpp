@@ -210,13 +210,9 @@ class Sequence {
     world_.pick = [this](std::uint64_t below) { return pick(below); };
     world_.send = [this](std::uint64_t from, std::uint64_t to, const Word& word) { send(from, to, word); };
     world_.ask = [this](std::uint64_t from, const Ask& ask, const Word& word) {
-      bool listens = false;
       for (const auto& node : nodes_) {
-        if (bucket_of(node->self, ask.level) != ask.bucket) continue;
-        listens = true;
-        send(from, node->self, word);
+        if (bucket_of(node->self, ask.level) == ask.bucket) send(from, node->self, word);
       }
-      if (!listens && word.type == FrameType::want) tell_that_nobody_listens(from, ask);
     };
     for (std::uint64_t i = 1 + pick(6); i > 0; --i) start_node(1 + pick(3));
     for (std::uint64_t i = 1 + pick(3); i > 0; --i) start_manager();
@@ -252,15 +248,6 @@ class Sequence {
   void start_manager() {
     managers_.push_back(std::make_unique<SimManager>(world_, random_()));
     tell_how_many();
-  }
-  void tell_that_nobody_listens(std::uint64_t to, const Ask& ask) {
-    world_.scheduler.call_at(world_.scheduler.now() + 100us, [this, to, ask] {
-      for (const auto& manager : managers_) {
-        if (manager->self != to) continue;
-        manager->wants.nobody_listens(ask.level, ask.bucket, world_.scheduler.now());
-        manager->pump();
-      }
-    });
   }
   void tell_how_many() {
     for (const auto& manager : managers_) manager->wants.set_nodes(nodes_.size());
