@@ -116,7 +116,7 @@ class LeaseCalls {
     return {record_, {.options = options, .stop = settings_.stop}};
   }
   [[nodiscard]] LeaseCalls with(const std::stop_token& token) const {
-    return {record_, {.options = settings_.options, .stop = detail::keep_stop_token(token)}};
+    return {record_, {.options = settings_.options, .stop = detail::CallerStop(token)}};
   }
 
  private:

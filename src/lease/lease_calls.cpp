@@ -53,7 +53,7 @@ std::unique_ptr<Job> LeaseRecord::admit(std::unique_ptr<Job> job, const CallSett
     fail_now(std::move(job), *error);
     return nullptr;
   }
-  if (settings.stop && settings.stop->stop_requested()) {
+  if (settings.stop.get() != nullptr && settings.stop.get()->stop_requested()) {
     const Error error =
         Error::make(Errc::cancelled, [&] { return cancellation_text(*job) + " before it was submitted"; });
     fail_now(std::move(job), error);
@@ -86,7 +86,7 @@ void LeaseRecord::reserve(Job& job, const CallSettings& settings) {
     state.stop = std::stop_source();
     state.has_stop = true;
   }
-  if (settings.stop) watch_cancellation(job, *settings.stop);
+  if (const std::stop_token* const stop = settings.stop.get()) watch_cancellation(job, *stop);
 }
 
 void LeaseRecord::forget(Job& job) noexcept {
