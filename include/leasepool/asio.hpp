@@ -77,9 +77,9 @@ auto async_run(const LeaseCalls& calls, F&& function, Rest&&... arguments_and_to
   return [&]<std::size_t... I>(std::index_sequence<I...>) {
     auto job = detail::make_job<Receiver>(std::forward<F>(function), std::get<I>(std::move(rest))...);
     detail::CallSettings settings = detail::Access::call_settings(calls);
-    std::stop_token outer = settings.stop ? *settings.stop : std::stop_token();
+    std::stop_token outer = settings.stop.get() != nullptr ? *settings.stop.get() : std::stop_token();
     auto start = [record, settings, job = std::move(job)](Receiver receiver, std::stop_token stop) mutable {
-      settings.stop = detail::keep_stop_token(stop);
+      settings.stop = detail::CallerStop(stop);
       job->set_receiver(std::move(receiver));
       detail::submit_job(record, std::move(job), settings);
     };

@@ -27,7 +27,11 @@ std::shared_ptr<ListenerCore> adopt(Loop& loop, const char* what, Fd fd) {
   check_verb(*core, what, Duration::zero());
   int listens = 0;
   socklen_t size = sizeof listens;
-  if (::getsockopt(fd.get(), SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0) {
+  const int result = ::getsockopt(fd.get(), SOL_SOCKET, SO_ACCEPTCONN, &listens, &size);
+  if (result != 0 && errno != ENOTSOCK && errno != EBADF) {
+    throw IoError(std::error_code(errno, std::generic_category()), std::string("getsockopt for ") + what);
+  }
+  if (result != 0 || listens == 0) {
     throw std::invalid_argument("leasepool: " + std::string(what) + "(): fd = " + std::to_string(fd.get()) +
                                 " is no socket that listens");
   }
