@@ -30,7 +30,7 @@ void prefetch_neighbours(const Job* job) noexcept {
   __builtin_prefetch(job->next, 1);
   __builtin_prefetch(job->previous, 1);
   for (const Job* const beside : {job->state.in_flight_next, job->state.in_flight_previous}) {
-    if (beside != nullptr) __builtin_prefetch(&beside->state.in_flight_next, 1);
+    if (beside != nullptr) __builtin_prefetch(static_cast<const void*>(&beside->state.in_flight_next), 1);
   }
 }
 

@@ -44,7 +44,7 @@ struct ReportTexts::Making final : BackgroundTask {
   void run() noexcept override {
     try {
       text = std::make_shared<const std::string>(format == Format::json ? to_json(report) : to_prometheus(report));
-    } catch (const std::bad_alloc&) {  // no text says so
+    } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): no text says so
     }
     inbox->post(std::move(is_done));
   }

@@ -101,7 +101,8 @@ Task<> StatsServer::converse(std::shared_ptr<StatsServer> self, Stream stream) {
       auto draining = drain(stream);
       co_return co_await draining;
     }
-  } catch (const std::exception&) {  // it was cut, took too long, or there is no memory for it: it ends here
+    // It was cut, took too long, or there is no memory for it: it ends here. NOLINTNEXTLINE(bugprone-empty-catch)
+  } catch (const std::exception&) {
   }
 }
 
@@ -153,7 +154,7 @@ Task<HttpAnswer> StatsServer::answer(const HttpRequest& request) {
     SharedText body = co_await text;
     co_return HttpAnswer{.type = is_json ? "application/json" : "text/plain; version=0.0.4; charset=utf-8",
                          .body = std::move(body)};
-  } catch (const std::bad_alloc&) {
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): as the refusal says
   }
   co_return refusal(503, "there is no memory for it now");
 }

@@ -39,7 +39,7 @@ char* last_byte(char* title) noexcept { return title + kRoom - 1; }
 // As much of the text as there is room for before the last byte and a null byte; returns where the next goes.
 char* append(char* at, std::string_view text) noexcept {
   const auto room = static_cast<std::size_t>(last_byte(own_title()) - at) - 1;
-  at = std::copy_n(text.data(), std::min(text.size(), room), at);
+  at = std::ranges::copy(text.substr(0, room), at).out;
   *at = '\0';
   return at;
 }
@@ -55,7 +55,7 @@ std::optional<std::array<std::uint64_t, kCount>> stat_fields(std::string_view st
     const std::size_t end = std::min(stat.find(' '), stat.size());
     if (end == 0) return std::nullopt;
     if (field >= first) {
-      const auto [rest, error] = std::from_chars(stat.data(), stat.data() + end, fields[field - first]);
+      const auto [rest, error] = std::from_chars(stat.begin(), stat.begin() + end, fields[field - first]);
       if (error != std::errc()) return std::nullopt;
     }
     stat.remove_prefix(std::min(end + 1, stat.size()));

@@ -40,9 +40,13 @@ CEREAL_SETUP_ARCHIVE_TRAITS(leasepool::detail::function_probe::Input, leasepool:
 namespace leasepool::detail {
 
 template <class T>
-inline constexpr bool kHasOwnFunctions =
-    cereal::traits::detail::count_output_serializers<T, function_probe::Output>::value != 0 ||
-    cereal::traits::detail::count_input_serializers<T, function_probe::Input>::value != 0;
+inline constexpr bool kIsSaved =
+    cereal::traits::detail::count_output_serializers<T, function_probe::Output>::value != 0;
+template <class T>
+inline constexpr bool kIsLoaded = cereal::traits::detail::count_input_serializers<T, function_probe::Input>::value != 0;
+// For many types they are the same.
+template <class T>
+inline constexpr bool kHasOwnFunctions = kIsSaved<T> || kIsLoaded<T>;  // NOLINT(misc-redundant-expression)
 
 template <class T>
 consteval bool encoded_by_members() {
