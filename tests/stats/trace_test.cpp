@@ -273,7 +273,8 @@ TEST_CASE("a trace ends with max_bytes, and says so; calls go on") {
     auto lease = co_await manager.acquire();
     for (std::uint64_t i = 0; i < 1000; ++i) {
       auto call = lease.run(square, i);
-      CHECK(co_await call == i * i);
+      const auto squared = co_await call;
+      CHECK(squared == i * i);
     }
     lease.release();
   });
@@ -328,7 +329,8 @@ TEST_CASE("a disk that is full costs the trace, not the calls, and is logged onc
     std::uint64_t calls = 0;
     while (lines.empty()) {
       auto call = lease.run(square, 7);
-      CHECK(co_await call == 49);
+      const auto squared = co_await call;
+      CHECK(squared == 49);
       if (++calls % 64 == 0) co_await loop.sleep(1ms);
     }
     lease.release();
