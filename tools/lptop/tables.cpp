@@ -24,7 +24,8 @@ Cell words(const json& text, const char* if_empty = "-") {
   return {.text = value.empty() ? if_empty : value};
 }
 Cell number(double value) { return {.text = lpbench::grouped(value), .value = value}; }
-Cell number_or_dash(double value) { return value == 0 ? Cell{.text = "-"} : number(value); }
+// As the system's tools have it, for copying; 0: none.
+Cell pid_cell(int pid) { return {.text = pid == 0 ? "-" : std::to_string(pid), .value = static_cast<double>(pid)}; }
 // In seconds; null: never.
 Cell time(const json& seconds) {
   if (!seconds.is_number()) return {.text = "never", .value = std::numeric_limits<double>::max()};
@@ -166,10 +167,9 @@ class Maker {
     const json* longest = nullptr;
     for (const json& call : lease.at("running")) {
       if (longest == nullptr || call.at("running_for") > longest->at("running_for")) longest = &call;
-      tables_.details[1].rows.push_back({number_or_dash(call.at("pid")), time(call.at("running_for")),
+      tables_.details[1].rows.push_back({pid_cell(call.at("pid")), time(call.at("running_for")),
                                          words(call.at("function")), words(lease.at("owner")),
                                          words(manager.at("manager")), number(lease.at("lease_id"))});
-      tables_.details[1].rows.back()[0].text = pid_text(call.at("pid"));
     }
     tables_.details[0].rows.push_back(
         {number(lease.at("lease_id")), words(lease.at("owner")), words(manager.at("manager")), time(lease.at("age")),
@@ -186,8 +186,7 @@ class Maker {
     const json& running = worker.at("running");
     const char* const state = worker.at("starting").get<bool>() ? "starting" : "-";
     tables_.details[2].rows.push_back(
-        {Cell{.text = pid_text(pid), .value = static_cast<double>(pid)}, number(worker.at("worker_id")),
-         words(worker.at("pool")),
+        {pid_cell(pid), number(worker.at("worker_id")), words(worker.at("pool")),
          cpu ? Cell{.text = fmt::format("{:.1f}", *cpu), .value = *cpu} : Cell{.text = "-", .value = -1},
          use && !is_thread
              ? Cell{.text = lpbench::human_bytes(use->resident), .value = static_cast<double>(use->resident)}
@@ -205,9 +204,6 @@ class Maker {
                                      number(now.at("items_failed")), number(now.at("flushed_by_size")),
                                      number(now.at("flushed_by_age"))});
   }
-
-  // As the system's tools have it, for copying.
-  static std::string pid_text(int pid) { return pid == 0 ? "-" : std::to_string(pid); }
 
   Processes& processes_;
   Tables tables_;
