@@ -108,7 +108,8 @@ lp::Task<> by_signal(lp::Loop& loop) {
 }
 
 lp::Task<> by_stats(lp::Loop& loop) {
-  const std::string directory = "/tmp/leasepool-faults-runtime-" + std::to_string(::getpid());
+  // The same for all runs, as each leaves it behind.
+  const std::string directory = "/tmp/leasepool-faults-runtime-" + std::to_string(::geteuid());
   {
     const ForOurselves unrefused;
     (void)::mkdir(directory.c_str(), 0700);
