@@ -182,6 +182,7 @@ void ThreadPool::flush() {
     ++under_way_;
   }
   shared_->waiting.store(queue_.size(), std::memory_order_relaxed);
+  flushes_at_ = refill_point();
   if (any) {
     look_for_ends();
     shared_->ready.publish();
@@ -334,7 +335,15 @@ void ThreadPool::set_hands_over(bool some) noexcept {
 
 void ThreadPool::job_left() {
   loop_.end_busy_poll(options_.spin);
-  if (!coalescer_.held() && !queue_.empty()) flush();
+  if (!coalescer_.held() && !queue_.empty() && under_way_ <= flushes_at_) flush();
+}
+
+// A ring that was full is filled again when a good part of it may be empty: each look for room takes the line that its
+// consumers write to. By then none of the threads can have found it empty, unless there are as many as it has places.
+std::size_t ThreadPool::refill_point() const noexcept {
+  constexpr std::size_t kTogether = 64;
+  const bool has_many_threads = options_.workers >= kTogether;
+  return queue_.empty() || has_many_threads || under_way_ < kTogether ? kMaxUnderWay : under_way_ - kTogether;
 }
 
 // Threads leave when they find nothing more to do.

@@ -83,6 +83,7 @@ class ThreadPool final : public Pool,
   void came_back() noexcept;
   void set_hands_over(bool some) noexcept;
   void job_left();
+  [[nodiscard]] std::size_t refill_point() const noexcept;
   void announce_end();
   void end_waiting(const Error& error);
   void thread_finished();
@@ -96,9 +97,10 @@ class ThreadPool final : public Pool,
   const PoolOptions options_;
   const std::shared_ptr<LogQueue> log_;
   const std::shared_ptr<PoolThreads> shared_;
-  IntrusiveQueue<Job> queue_;   // what waits for others, or has no room in the ring
-  std::size_t under_way_ = 0;   // jobs that threads were given and are not back
-  std::vector<Handed> handed_;  // of those
+  IntrusiveQueue<Job> queue_;              // what waits for others, or has no room in the ring
+  std::size_t under_way_ = 0;              // jobs that threads were given and are not back
+  std::size_t flushes_at_ = kMaxUnderWay;  // when so few are left of them, and others wait
+  std::vector<Handed> handed_;             // of those
   bool hands_over_ = true;
   bool looks_ = false;             // the loop, for the ends of jobs, while it is awake
   bool looks_into_rings_ = false;  // too
