@@ -55,6 +55,38 @@ LEASEPOOL_EXPORT void submit_job(const std::shared_ptr<LeaseRecord>& record, std
 LEASEPOOL_EXPORT void submit_job_from_thread(const std::shared_ptr<LeaseRecord>& record, std::unique_ptr<Job> job,
                                              const CallSettings& settings);
 
+// LeaseCalls and ExecutorLease share them, neither of which is to count the lease once more for a call.
+template <class F, class... A>
+auto run_awaited(const std::shared_ptr<LeaseRecord>& record, const CallSettings& settings, F&& function,
+                 A&&... arguments) {
+  using R = CallResult<F, A...>;
+  using Receiver = AwaitReceiver<R>;
+  check_may_call(record.get());
+  check_callable("run", "function", function);
+  auto job = make_job<Receiver>(std::forward<F>(function), std::forward<A>(arguments)...);
+  auto start = [record, settings, job = std::move(job)](Receiver receiver) mutable {
+    job->set_receiver(std::move(receiver));
+    submit_job(record, std::move(job), settings);
+  };
+  return AwaitedWith<Awaitable<R, decltype(start)>, F, A...>(std::move(start));
+}
+
+template <class F, class... Rest>
+void run_with_callback(const std::shared_ptr<LeaseRecord>& record, const CallSettings& settings, F&& function,
+                       Rest&&... arguments_and_callback) {
+  check_may_call(record.get());
+  check_callable("run_async", "function", function);
+  auto rest = std::forward_as_tuple(std::forward<Rest>(arguments_and_callback)...);
+  [&]<std::size_t... I>(std::index_sequence<I...>) {
+    using Callback = std::decay_t<std::tuple_element_t<sizeof...(I), std::tuple<Rest...>>>;
+    check_callable("run_async", "callback", std::get<sizeof...(I)>(rest));
+    auto job = make_job<Callback>(std::forward<F>(function), std::get<I>(std::move(rest))...);
+    // NOLINTNEXTLINE(bugprone-use-after-move): each get() moves one element
+    job->set_receiver(std::get<sizeof...(I)>(std::move(rest)));
+    submit_job(record, std::move(job), settings);
+  }(std::make_index_sequence<sizeof...(Rest) - 1>());
+}
+
 }  // namespace detail
 
 /// The verbs of a lease with options of one call: what ExecutorLease::with() returns. Keeps the lease's pool reachable,
@@ -64,32 +96,14 @@ class LeaseCalls {
   template <class F, class... A>
     requires detail::CallableWith<F, A...>
   auto run(F&& function, A&&... arguments) const {
-    using R = detail::CallResult<F, A...>;
-    using Receiver = detail::AwaitReceiver<R>;
-    detail::check_may_call(record_.get());
-    detail::check_callable("run", "function", function);
-    auto job = detail::make_job<Receiver>(std::forward<F>(function), std::forward<A>(arguments)...);
-    auto start = [record = record_, settings = settings_, job = std::move(job)](Receiver receiver) mutable {
-      job->set_receiver(std::move(receiver));
-      detail::submit_job(record, std::move(job), settings);
-    };
-    return detail::AwaitedWith<Awaitable<R, decltype(start)>, F, A...>(std::move(start));
+    return detail::run_awaited(record_, settings_, std::forward<F>(function), std::forward<A>(arguments)...);
   }
 
   template <class F, class... Rest>
     requires detail::PossibleCallAndCallback<detail::CallOf, F, Rest...>
   void run_async(F&& function, Rest&&... arguments_and_callback) const {
-    detail::check_may_call(record_.get());
-    detail::check_callable("run_async", "function", function);
-    auto rest = std::forward_as_tuple(std::forward<Rest>(arguments_and_callback)...);
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-      using Callback = std::decay_t<std::tuple_element_t<sizeof...(I), std::tuple<Rest...>>>;
-      detail::check_callable("run_async", "callback", std::get<sizeof...(I)>(rest));
-      auto job = detail::make_job<Callback>(std::forward<F>(function), std::get<I>(std::move(rest))...);
-      // NOLINTNEXTLINE(bugprone-use-after-move): each get() moves one element
-      job->set_receiver(std::get<sizeof...(I)>(std::move(rest)));
-      detail::submit_job(record_, std::move(job), settings_);
-    }(std::make_index_sequence<sizeof...(Rest) - 1>());
+    detail::run_with_callback(record_, settings_, std::forward<F>(function),
+                              std::forward<Rest>(arguments_and_callback)...);
   }
 
   template <class F, class... A>
@@ -149,14 +163,14 @@ class LEASEPOOL_EXPORT ExecutorLease {
   template <class F, class... A>
     requires detail::CallableWith<F, A...>
   auto run(F&& function, A&&... arguments) const {
-    return calls().run(std::forward<F>(function), std::forward<A>(arguments)...);
+    return detail::run_awaited(record_, {}, std::forward<F>(function), std::forward<A>(arguments)...);
   }
 
   /// run_async(function, arguments..., callback): the same with a callback(Result<R>) instead of a coroutine.
   template <class F, class... Rest>
     requires detail::PossibleCallAndCallback<detail::CallOf, F, Rest...>
   void run_async(F&& function, Rest&&... arguments_and_callback) const {
-    calls().run_async(std::forward<F>(function), std::forward<Rest>(arguments_and_callback)...);
+    detail::run_with_callback(record_, {}, std::forward<F>(function), std::forward<Rest>(arguments_and_callback)...);
   }
 
   /// The same with a std::future, for a file that includes <future>. Any thread; waiting for the future on the loop's
