@@ -24,7 +24,8 @@ constexpr int kLateInTimeout = 10;
 }  // namespace
 
 void LeaseRecord::submit(std::unique_ptr<Job> job, const CallSettings& settings) {
-  if (auto admitted = admit(std::move(job), settings, scheduler->now())) pool_->submit(std::move(admitted));
+  const TimePoint now = settings.options.queue_timeout ? scheduler->now() : scheduler->submission_time();
+  if (auto admitted = admit(std::move(job), settings, now)) pool_->submit(std::move(admitted));
 }
 
 void LeaseRecord::submit_batch(IntrusiveQueue<Job> jobs) {
@@ -47,7 +48,8 @@ std::unique_ptr<Job> LeaseRecord::admit(std::unique_ptr<Job> job, const CallSett
   JobState& state = job->state;
   check(state.lease == nullptr, "a call is submitted once");
   if (state.id == 0) state.id = new_call_id();
-  state.lease = shared_from_this();
+  state.lease = spare_holds_.take();
+  if (!state.lease) state.lease = shared_from_this();
   state.submitted = now;
   if (auto error = refusal()) {
     fail_now(std::move(job), *error);
@@ -272,7 +274,7 @@ void LeaseRecord::trace_end(const Job& job) noexcept {
 
 void LeaseRecord::job_ended(std::unique_ptr<Job> job) {
   if (trace()) trace_end(*job);
-  const std::shared_ptr<JobSink> self = std::move(job->state.lease);
+  std::shared_ptr<JobSink> self = std::move(job->state.lease);
   check(self.get() == this, "a call ends at its own lease");
   calls_.remove(*job);
   end_watches(*job);
@@ -287,6 +289,7 @@ void LeaseRecord::job_ended(std::unique_ptr<Job> job) {
     hand_out(std::move(job));
   }
   if (idle() && state_ == LeaseState::released && observer_ != nullptr) observer_->lease_drained(*this);
+  if (state_ == LeaseState::active) spare_holds_.keep(std::move(self));
 }
 
 // The layers below know the function and what happened to it, not the lease.

@@ -30,6 +30,7 @@ LeaseRecord::~LeaseRecord() {
 void LeaseRecord::enter(LeaseState next) noexcept {
   check(may_follow(state_, next), "a lease takes no calls any more once it has ended");
   state_ = next;
+  spare_holds_.clear();
 }
 
 void LeaseRecord::lose(const Error& why) noexcept {

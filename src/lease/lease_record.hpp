@@ -16,6 +16,7 @@
 #include "base/trace_file.hpp"
 #include "lease/call_table.hpp"
 #include "lease/cancellation_group.hpp"
+#include "lease/spare_holds.hpp"
 #include "leasepool/detail/job.hpp"
 #include "leasepool/histogram.hpp"
 #include "leasepool/lease.hpp"
@@ -202,7 +203,8 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   const std::shared_ptr<CallStats> call_stats_;
   const std::shared_ptr<Pool> pool_;
   LeaseState state_ = LeaseState::active;
-  CallTable calls_;             // in flight; watched are those with a time-out
+  CallTable calls_;  // in flight; watched are those with a time-out
+  SpareHolds spare_holds_;
   Job* first_early_ = nullptr;  // of those whose callers are to be told before they end, in order
   Job* last_early_ = nullptr;
   struct Cancelled {

@@ -54,7 +54,7 @@ class LoopCore::Turning {
 // is handed over.
 class LoopCore::Delivering {
  public:
-  explicit Delivering(LoopCore& loop) : loop_(loop) {}
+  explicit Delivering(LoopCore& loop) : loop_(loop) { loop.submission_clock_.begin(); }
   Delivering(const Delivering&) = delete;
   Delivering& operator=(const Delivering&) = delete;
   ~Delivering() {

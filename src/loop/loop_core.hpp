@@ -23,6 +23,7 @@
 #include "loop/loop_client.hpp"
 #include "loop/poller.hpp"
 #include "loop/scheduler.hpp"
+#include "loop/submission_clock.hpp"
 #include "loop/timer_queue.hpp"
 #include "loop/turn_end.hpp"
 #include "loop/virtual_time.hpp"
@@ -44,6 +45,9 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
     if (time_ != nullptr) [[unlikely]]
       return time_->now;
     return monotonic_now();
+  }
+  [[nodiscard]] TimePoint submission_time() noexcept override {
+    return submission_clock_.read(more_deliveries_, [this] { return now(); });
   }
   // When this turn began, for what came before that.
   [[nodiscard]] TimePoint turn_time() const noexcept override { return turn_time_; }
@@ -163,6 +167,7 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
   IntrusiveQueue<Deliverable> handed_back_;
   IntrusiveQueue<Deliverable> deliveries_;
   bool more_deliveries_ = false;  // behind the one that runs
+  SubmissionClock submission_clock_;
   std::vector<std::shared_ptr<Coalesced>> coalesced_;
   LoopClients clients_;
   std::list<Spawned> spawned_;

@@ -30,6 +30,10 @@ class Scheduler {
   // A fresh reading: a deadline counted from it never comes early, however long this turn has run already.
   [[nodiscard]] virtual TimePoint now() const noexcept = 0;
 
+  // When a call is submitted whose deadline does not depend on it: no later than now(). Among callbacks that follow
+  // each other quickly, that of a call shortly before.
+  [[nodiscard]] virtual TimePoint submission_time() noexcept { return now(); }
+
   // The reading by which this turn decides what is due.
   [[nodiscard]] virtual TimePoint turn_time() const noexcept = 0;
 
