@@ -71,6 +71,12 @@ struct CallStats {
   }
 };
 
+// What every lease of a pool keeps, and keeps with one count.
+struct LentPool {
+  std::shared_ptr<Pool> pool;
+  std::shared_ptr<CallStats> call_stats;
+};
+
 // The manager, as its leases know it. Loop thread only.
 class LeaseObserver {
  public:
@@ -94,7 +100,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
     TimePoint at{};
   };
 
-  LeaseRecord(LeaseObserver& observer, std::shared_ptr<CallStats> call_stats, std::shared_ptr<Pool> pool, Grant grant);
+  LeaseRecord(LeaseObserver& observer, std::shared_ptr<const LentPool> lent, Grant grant);
   LeaseRecord(const LeaseRecord&) = delete;
   LeaseRecord& operator=(const LeaseRecord&) = delete;
   ~LeaseRecord();
@@ -162,7 +168,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   [[nodiscard]] std::optional<Error> refusal() const noexcept;
   // Of a call that a function on the lease's last free worker submitted. Any thread.
   [[nodiscard]] Error self_wait(std::string_view function) const;
-  [[nodiscard]] const std::shared_ptr<Pool>& pool() const noexcept { return pool_; }
+  [[nodiscard]] const std::shared_ptr<Pool>& pool() const noexcept { return lent_->pool; }
 
   // The manager is gone: nothing is reported to it any more.
   void forget_observer() noexcept { observer_ = nullptr; }
@@ -200,8 +206,9 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void trace_end(const Job& job) noexcept;
 
   LeaseObserver* observer_;
-  const std::shared_ptr<CallStats> call_stats_;
-  const std::shared_ptr<Pool> pool_;
+  const std::shared_ptr<const LentPool> lent_;
+  CallStats* const call_stats_;
+  Pool* const pool_;
   LeaseState state_ = LeaseState::active;
   CallTable calls_;  // in flight; watched are those with a time-out
   SpareHolds spare_holds_;

@@ -55,6 +55,7 @@ enum class PoolPhase { starting, idle, lent, leaving };
 struct PoolSlot {
   PoolPhase phase = PoolPhase::starting;
   std::shared_ptr<Pool> pool{};
+  std::shared_ptr<const LentPool> kept_by_leases{};
   std::shared_ptr<LeaseRecord> lease{};  // null while it is not lent; on its way out, the one whose calls may still run
   std::list<PoolSlot>::iterator place{};
   TraceRow trace_row{};
@@ -169,6 +170,7 @@ class ManagerCore final : public LeaseObserver, public LoopClient, public std::e
   void extend_lease(LeaseRecord& record, Duration duration) override;
   void serve_waiters() noexcept;
   using AcquireNotice = std::unique_ptr<Notice<ExecutorLease>>;
+  [[nodiscard]] std::uint64_t new_lease_id() noexcept;
   void grant(AcquireRequest& request, AcquireNotice& notice, TimePoint asked, TimePoint now);
   [[nodiscard]] std::optional<Error> refusal(const AcquireRequest& request) const noexcept;
   void add_pools_for_waiters();
@@ -207,6 +209,8 @@ class ManagerCore final : public LeaseObserver, public LoopClient, public std::e
   bool shut_down_ = false;
   bool size_provider_failed_ = false;
   std::uint64_t pools_made_ = 0;
+  std::uint64_t next_lease_id_ = 0;
+  std::uint64_t lease_ids_left_ = 0;  // from the next on, that no other manager has
   std::uint64_t acquired_ = 0;
   std::uint64_t acquires_timed_out_ = 0;
   std::uint64_t acquires_failed_ = 0;
