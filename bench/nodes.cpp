@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
                                   {"rounds", 3, "of that"},
                                   {"restarts", 20, "of a node, and of the server"},
                                   {"nodes", 1000, "that are simulated"},
-                                  {"simulated", 1000, "acquires among them"}},
+                                  {"simulated", 500, "acquires among them"}},
                                  {{"acquires", 10, {}},
                                   {"leases", 5, {}},
                                   {"large", 1, {}},

@@ -40,13 +40,11 @@ Costs measure(std::size_t count, double free_part, std::size_t acquires) {
   cluster.heartbeat = 1h;  // what acquires cost is counted, and nothing else
   cluster.manager_timeout = 48h;
   std::vector<std::unique_ptr<SimCluster::Node>> nodes;
-  for (std::size_t i = 0; i < count; ++i) {
-    nodes.push_back(std::make_unique<SimCluster::Node>(cluster, "node-" + std::to_string(i), 1, 1, random()));
+  const auto free = static_cast<std::size_t>(static_cast<double>(count) * free_part);
+  for (std::size_t i = 0; i < count; ++i) {  // one without a pool says as little as one whose pools are lent
+    nodes.push_back(
+        std::make_unique<SimCluster::Node>(cluster, "node-" + std::to_string(i), i < free ? 1U : 0U, 1, random()));
   }
-  const auto busy = static_cast<std::size_t>(static_cast<double>(count) * (1 - free_part));
-  const auto holder = cluster.add_manager("holder", manager_options(count));
-  std::vector<std::shared_ptr<SimCluster::Manager::Want>> held;
-  for (std::size_t i = 0; i < busy; ++i) held.push_back(holder->acquire("holder"));
   cluster.advance(1min);
   std::size_t messages = 0;
   cluster.server.fate = [&](const auto& trip) {

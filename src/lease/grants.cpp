@@ -165,6 +165,22 @@ void ManagerCore::waiter_timed_out(std::uint64_t waiter_id) {
   refuse_waiter(std::move(waiter), error);
 }
 
+// Those that are about to start are for the first who wait.
+void ManagerCore::none_free(std::size_t coming) noexcept {
+  std::uint64_t last_spared = 0;
+  for (const auto& [id, waiter] : waiters_.all()) {
+    if (coming == 0) break;
+    --coming;
+    last_spared = id;
+  }
+  for (;;) {
+    const auto hasty = std::ranges::find_if(
+        waiters_.all(), [&](const auto& waiter) { return waiter.first > last_spared && !waiter.second.request.wait; });
+    if (hasty == waiters_.all().end()) return;
+    waiter_timed_out(hasty->first);
+  }
+}
+
 void ManagerCore::refuse(AcquireNotice notice, const Error& error) noexcept {
   check(notice != nullptr, "who is refused a lease has not been told yet");
   ++acquires_failed_;

@@ -73,6 +73,10 @@ void ManagerCore::begin_start() {
       const auto self = weak.lock();
       if (self && !self->shut_down_) self->log(level, [&] { return text; });
     });
+    source_->set_none_free([weak = weak_from_this()](std::size_t coming) {
+      const auto self = weak.lock();
+      if (self && !self->shut_down_ && self->running()) self->none_free(coming);
+    });
     const bool is_open = source_->open([weak = weak_from_this()](const Result<void>& result) {
       const auto self = weak.lock();
       if (self && !self->shut_down_ && self->phase_ == Phase::starting) self->source_opened(result);

@@ -179,6 +179,7 @@ class ManagerCore final : public LeaseObserver, public LoopClient, public std::e
   void refuse_waiting(Waiter waiter, const Error& reason) noexcept;
   void fail_waiters(const Error& reason) noexcept;
   void waiter_timed_out(std::uint64_t waiter_id);
+  void none_free(std::size_t coming) noexcept;
   [[nodiscard]] Error late(const AcquireRequest& request) noexcept;
   [[nodiscard]] Error none_at_once(const AcquireRequest& request) const noexcept;
   // Who has a lease and for how long, the oldest first, and at most so many of them.

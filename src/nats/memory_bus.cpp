@@ -38,7 +38,7 @@ void MemoryServer::route(MemoryBus& from, std::string_view subject, std::span<co
   for (MemoryBus* const client : clients_) {
     if (client->state_ != BusState::connected || client->lost_unnoticed_) continue;
     for (const auto& [id, subscription] : client->subscriptions_) {
-      if (!matches(subscription.pattern, subject)) continue;
+      if (subscription.is_subject ? subscription.pattern != subject : !matches(subscription.pattern, subject)) continue;
       anybody = true;
       const Trip trip{.from = from.name_, .to = client->name_, .subject = subject, .payload = payload};
       for (const Duration after : fate ? fate(trip) : std::vector{Duration::zero()}) {
@@ -75,8 +75,9 @@ MemoryBus::~MemoryBus() { close(); }
 SubscriptionId MemoryBus::subscribe(std::string_view pattern, Handler handler) {
   check(is_pattern(pattern), "a subscription's pattern is one");
   const SubscriptionId id = ++last_id_;
-  subscriptions_.emplace(
-      id, Subscription{.pattern = std::string(pattern), .handler = std::make_shared<Handler>(std::move(handler))});
+  subscriptions_.emplace(id, Subscription{.pattern = std::string(pattern),
+                                          .is_subject = is_subject(pattern),
+                                          .handler = std::make_shared<Handler>(std::move(handler))});
   return id;
 }
 

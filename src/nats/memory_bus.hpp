@@ -93,6 +93,7 @@ class MemoryBus final : public Bus, public std::enable_shared_from_this<MemoryBu
 
   struct Subscription {
     std::string pattern;
+    bool is_subject = false;  // matches itself alone
     std::shared_ptr<Handler> handler;
   };
   // A copy of a message, for the time of its trip.

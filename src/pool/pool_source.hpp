@@ -44,6 +44,10 @@ class PoolSource {
   [[nodiscard]] virtual std::optional<Duration> longest_answer() const noexcept { return std::nullopt; }
   // Somebody waits so until then.
   virtual void hurry(TimePoint /*until*/) noexcept {}
+  // Called as soon as it is known that there is no pool for who waits so, but for the `coming` ones that are about to
+  // start. Set before it is opened, and not called inside a call of the source.
+  using NoneFree = std::function<void(std::size_t coming)>;
+  virtual void set_none_free(const NoneFree& /*none_free*/) {}
   // Why there is no pool for who did not want to wait, and who has those of others.
   [[nodiscard]] virtual std::string why_none() const { return {}; }
 

@@ -17,9 +17,6 @@ namespace leasepool::detail::remote {
 
 namespace {
 
-// A node that lends nothing, and was not heard for so long, is no longer counted among those that are there.
-constexpr Duration kRemembered = std::chrono::minutes(5);
-
 // Is told of a lease that nobody has any more.
 struct Nobody final : ManagerLeaseSink {
   void outcome_came(const OutcomeHead& /*head*/, std::span<const std::byte> /*bytes*/) override {}
@@ -114,7 +111,10 @@ void ClusterClient::bus_connected() {
     peer.link.send_again();
     peer.link.liveness.connected(now);
   }
+  all_asked_at_.reset();
+  wants_.forget_nodes();
   wants_.ask_again(now);
+  look_for_nodes();
   finish_open({});
   pump_soon();
 }
@@ -128,6 +128,7 @@ void ClusterClient::bus_disconnected(const Error& reason) {
   }
   for (auto& [node, peer] : peers_) {
     peer.link.send_again();
+    peer.replaced_until = {};
     if (was_connected) peer.link.liveness.disconnected(scheduler_->now());
   }
 }
@@ -145,12 +146,11 @@ void ClusterClient::bus_refused(const Error& reason) {
 void ClusterClient::take_message(const nats::BusMessage& message) {
   const TimePoint now = scheduler_->now();
   if (message.no_responders) {
-    const std::string_view whom = message.subject.substr(address_.size());
-    nobody_listens_ = nobody_listens_ || whom == "all";
+    nobody_was_asked(message.subject.substr(address_.size()));
     for (auto& [node, peer] : peers_) {
       if (message.subject != peer.reply) continue;
       peer.link.liveness.nobody_listens(now);
-      if (peer.may_be_replaced) lose_peer(peer, "another process has its place");
+      if (now < peer.replaced_until) lose_peer(peer, "another process has its place");
     }
     return pump_soon();
   }
@@ -182,8 +182,11 @@ void ClusterClient::take_frame(std::uint64_t from, const Frame& frame) {
   if (frame.type == FrameType::busy) {
     ByteReader reader(frame.body);
     BusyBody body = get_busy_body(reader);
-    if (is_token(body.node)) peer_of(from, body.node).busy = std::move(body);
-    return;
+    if (!is_token(body.node)) return;
+    Peer& peer = peer_of(from, body.node);
+    peer.busy = std::move(body);
+    peer.asked_at.reset();
+    return node_is_busy(frame.lease);
   }
   if (known == peers_.end()) return;
   Peer& peer = known->second;

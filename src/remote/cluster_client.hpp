@@ -45,7 +45,8 @@ class ClusterClient final : public PoolSource,
   [[nodiscard]] std::shared_ptr<Pool> make_pool(PoolOptions options) override;
   [[nodiscard]] bool borrows() const noexcept override { return true; }
   [[nodiscard]] std::optional<Duration> longest_answer() const noexcept override;
-  void hurry(TimePoint until) noexcept override { hurry_until_ = std::max(hurry_until_, until); }
+  void hurry(TimePoint until) noexcept override;
+  void set_none_free(const NoneFree& none_free) override { none_free_ = none_free; }
   [[nodiscard]] std::string why_none() const override;
   void add_to(ManagerStats& stats) const override;
   void set_log(const Say& say) override { say_ = say; }
@@ -101,6 +102,11 @@ class ClusterClient final : public PoolSource,
   void take_grant(Peer& peer, const Frame& frame);
   [[nodiscard]] Peer& peer_of(std::uint64_t node, const std::string& name);
   void ask(TimePoint now);
+  void look_for_nodes() noexcept;
+  void nobody_was_asked(std::string_view whom) noexcept;
+  void note_asked(const Ask& ask, TimePoint now) noexcept;
+  void node_is_busy(std::uint64_t want);
+  void report_none_free();
   void renew_overdue(TimePoint now);
   void renew(std::map<std::uint64_t, Seeking>::iterator seeking);
   void tell_asked(std::uint64_t want, const std::vector<Ask>& asked) noexcept;
@@ -145,17 +151,20 @@ class ClusterClient final : public PoolSource,
   std::unique_ptr<Notice<void>> opening_;
   std::optional<Error> last_reason_;  // why it is not connected
   Say say_;
+  NoneFree none_free_;
   bool was_connected_ = false;
   bool nobody_listens_ = false;  // on the subject of all nodes
   Wants wants_;
   std::map<std::uint64_t, Seeking> seeking_;  // by want
   Peers peers_;                               // by instance
+  std::optional<TimePoint> all_asked_at_;     // whether they have a pool at once
   std::uint64_t last_id_ = 0;
   std::uint64_t refused_ = 0;
   TimePoint hurry_until_{};
   KeptTimer timer_{*scheduler_};
   KeptTimer start_timer_{*scheduler_};
   DeferredMember<ClusterClient, &ClusterClient::pump> pumps_;
+  DeferredMember<ClusterClient, &ClusterClient::report_none_free> reports_none_free_;
 };
 
 }  // namespace leasepool::detail::remote

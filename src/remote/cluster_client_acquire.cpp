@@ -1,9 +1,13 @@
 // How a manager gets pools of nodes: whom it asks, which offer it takes, and what it is told where there is none.
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <map>
 #include <new>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "base/clock.hpp"
@@ -23,8 +27,32 @@ constexpr std::size_t kMaxNodes = 10'000;
 // Of what is wanted a node that comes is told no more than so many, the oldest.
 constexpr std::size_t kToldAtOnce = 64;
 
+// For so long after another process of its machine has come a node is taken for replaced where nobody listens in its
+// place: later it may as well be about to connect again.
+constexpr Duration kReplaced = std::chrono::milliseconds(500);
+
+// Begins the name of where it is heard that nobody listens to a want.
+constexpr std::string_view kWanted = "want-";
+
 // Bytes of wants in one message, about.
 constexpr std::size_t kWantsTogether = std::size_t{32} << 10;
+
+std::string wanted_reply(unsigned level, std::uint64_t bucket) {
+  return std::string(kWanted) + std::to_string(level) + "-" + std::to_string(bucket);
+}
+
+// Of such a name; none where it is no such one.
+std::optional<std::pair<unsigned, std::uint64_t>> wanted_of(std::string_view name) noexcept {
+  if (!name.starts_with(kWanted)) return std::nullopt;
+  unsigned level = 0;
+  std::uint64_t bucket = 0;
+  const char* const end = name.data() + name.size();
+  const auto first = std::from_chars(name.data() + kWanted.size(), end, level);
+  if (first.ec != std::errc() || first.ptr == end || level > kMaxLevel) return std::nullopt;
+  const auto second = std::from_chars(first.ptr + 1, end, bucket);
+  if (second.ec != std::errc() || second.ptr != end) return std::nullopt;
+  return std::pair(level, bucket);
+}
 
 }  // namespace
 
@@ -78,15 +106,16 @@ void ClusterClient::tell_asked(std::uint64_t want, const std::vector<Ask>& asked
 
 ClusterClient::Peer& ClusterClient::peer_of(std::uint64_t node, const std::string& name) {
   if (const auto known = peers_.find(node); known != peers_.end()) return known->second;
-  for (auto& [other, peer] : peers_) {
-    if (peer.name != name) continue;  // else it may have been restarted: the server is asked whether it is still there
-    peer.may_be_replaced = true;
+  const TimePoint now = scheduler_->now();
+  for (auto& [other, peer] : peers_) {  // it may have been restarted: the server is asked whether it is still there
+    if (host_of(peer.name) != host_of(name)) continue;
+    peer.replaced_until = deadline_after(now, kReplaced);
     peer.link.beat_now();
   }
   if (peers_.size() >= kMaxNodes) {
     std::erase_if(peers_, [](const auto& peer) { return peer.second.link.leases.empty(); });
+    all_asked_at_.reset();
   }
-  const TimePoint now = scheduler_->now();
   Peer peer{.name = name,
             .subject = node_subject(options_.cluster, name, node),
             .reply = address_ + std::to_string(node),
@@ -95,6 +124,7 @@ ClusterClient::Peer& ClusterClient::peer_of(std::uint64_t node, const std::strin
             .borrowers = {},
             .about = {},
             .round_trip = {},
+            .asked_at = {},
             .busy = {},
             .last_heard = now};
   nobody_listens_ = false;
@@ -111,6 +141,7 @@ void ClusterClient::take_join(const nats::BusMessage& message) {
     const OfferBody joined = get_offer_body(body);
     if (!is_token(joined.node)) throw DecodeError("a node's name that is no token of a subject");
     const Peer& peer = peer_of(reader.from(), joined.node);
+    wants_.node_came();
     const TimePoint now = scheduler_->now();
     for (const std::uint64_t want : wants_.untaken(kToldAtOnce)) {
       say(peer.subject, reader.from(), {.type = FrameType::want, .lease = want}, peer.reply, [&](Bytes& out) {
@@ -134,6 +165,8 @@ void ClusterClient::take_offer(std::uint64_t from, const Frame& frame) {
   if (!is_token(body.node)) throw DecodeError("a node's name that is no token of a subject");
   Peer& peer = peer_of(from, body.node);
   peer.busy.reset();
+  peer.asked_at.reset();
+  wants_.answered(frame.lease);
   const TimePoint now = scheduler_->now();
   if (!peer.fits || !wants_.take(frame.lease, from, frame.number, now)) {
     return say(peer, {.type = FrameType::decline, .lease = frame.lease, .number = frame.number});
@@ -195,20 +228,78 @@ void ClusterClient::take_grant(Peer& peer, const Frame& frame) {
   borrower.granted({.lease = lease->second, .node = std::move(name), .about = *peer.about});
 }
 
+void ClusterClient::hurry(TimePoint until) noexcept {
+  hurry_until_ = std::max(hurry_until_, until);
+  wants_.ask_youngest_again(scheduler_->now());  // who has it heard of already has not said whether he is busy
+  pump_soon();
+}
+
+// Those that are known are to answer. All are, a moment after all were asked, as those that come say so.
+void ClusterClient::note_asked(const Ask& ask, TimePoint now) noexcept {
+  for (auto& [node, peer] : peers_) {
+    if (bucket_of(node, ask.level) == ask.bucket && !peer.asked_at) peer.asked_at = now;
+  }
+  const bool knows_all = all_asked_at_ && now < deadline_after(*all_asked_at_, kRemembered);
+  if (ask.level == 0 && !knows_all) all_asked_at_ = now;
+}
+
+// A node says that it has no pool. Where all that are known and were asked have, others are asked; and where those were
+// all that there are, nobody has one. Who has not answered for long is not waited for.
+void ClusterClient::node_is_busy(std::uint64_t want) {
+  wants_.answered(want);
+  const std::optional<Ask> ask = wants_.asked_last(want);
+  const TimePoint now = scheduler_->now();
+  if (!ask || now >= hurry_until_) return;
+  for (const auto& [node, peer] : peers_) {
+    if (bucket_of(node, ask->level) != ask->bucket || !peer.fits || !peer.asked_at) continue;
+    if (now < deadline_after(*peer.asked_at, kLongestAnswer)) return;
+  }
+  if (ask->level != 0) return wants_.ask_more(want, now);
+  if (!all_asked_at_ || now < deadline_after(*all_asked_at_, kLongestAnswer)) return;
+  if (auto queued = reports_none_free_.to_queue(shared_from_this())) scheduler_->defer(std::move(queued));
+}
+
+void ClusterClient::report_none_free() {
+  if (bus_ && none_free_) none_free_(wants_.taken());
+}
+
+// The server says that nobody listens to a subject of wants.
+void ClusterClient::nobody_was_asked(std::string_view whom) noexcept {
+  const std::optional<std::pair<unsigned, std::uint64_t>> subject = wanted_of(whom);
+  if (!subject) return;
+  const auto [level, bucket] = *subject;
+  wants_.nobody_listens(level, bucket, scheduler_->now());
+  if (level != 0) return seeking_.empty() && level > wants_.first_level() ? look_for_nodes() : void();
+  nobody_listens_ = true;
+  if (auto queued = reports_none_free_.to_queue(shared_from_this())) scheduler_->defer(std::move(queued));
+}
+
+// A message without a want: the server says whether nobody hears it, if it can. So about how many nodes there are is
+// known before a pool is wanted.
+void ClusterClient::look_for_nodes() noexcept {
+  const unsigned level = wants_.first_level();
+  const std::uint64_t bucket = random_() >> (63 - level) >> 1U;
+  try {
+    (void)bus_->publish(want_subject(options_.cluster, options_.pool, level, bucket),
+                        MessageWriter(instance_, 0).bytes(), address_ + wanted_reply(level, bucket));
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): who wants a pool finds out
+  }
+}
+
 // What is wanted now, in one message to those who listen to one subject.
 void ClusterClient::ask(TimePoint now) {
   std::map<std::pair<unsigned, std::uint64_t>, MessageWriter> messages;
   const auto publish = [this](const std::pair<unsigned, std::uint64_t>& to, const MessageWriter& message) {
     const auto& [level, bucket] = to;
     (void)bus_->publish(want_subject(options_.cluster, options_.pool, level, bucket), message.bytes(),
-                        address_ + (level == 0 ? "all" : "some"));
+                        address_ + wanted_reply(level, bucket));
   };
-  wants_.set_nodes(peers_.size());
   for (const Ask& ask : wants_.due(now)) {
+    if (now < hurry_until_) note_asked(ask, now);
     Bytes body;
     put(body, WantBody{.age = now - seeking_.at(ask.want).since,
                        .lasts = ask.lasts,
-                       .waits = now >= hurry_until_,
+                       .waits = now >= hurry_until_ && !ask.answers,
                        .build = build_});
     const auto message = messages.try_emplace({ask.level, ask.bucket}, instance_, 0).first;
     message->second.add({.type = FrameType::want, .lease = ask.want, .body = body.view()});

@@ -16,7 +16,8 @@ namespace leasepool::detail::remote {
           .ca_file = options.ca_file,
           .cert_file = options.cert_file,
           .key_file = options.key_file,
-          .name = "leasepool: " + name};
+          .name = "leasepool: " + name,
+          .eager_for = options.node_timeout};
 }
 
 }  // namespace leasepool::detail::remote

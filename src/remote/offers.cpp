@@ -18,10 +18,12 @@ void Offers::wanted(const Want& want, const WantBody& body, TimePoint now) {
     return;
   }
   const bool has_offer = std::ranges::any_of(offers_, [&](const auto& offer) { return offer.second.want == want; });
-  if (has_offer || wants_.size() >= kMaxWants) return;
+  const auto of_one = of_managers_.find(want.manager);
+  if (has_offer || wants_.size() >= kMaxWants || (of_one != of_managers_.end() && of_one->second >= kMaxOfOne)) return;
   const Waiting waiting{.since = now - std::min(body.age, now.time_since_epoch()), .until = until};
   const auto added = wants_.emplace(want, waiting).first;
   try {
+    ++of_managers_[want.manager];
     by_age_.emplace(waiting.since, want);
     by_end_.emplace(waiting.until, want);
   } catch (...) {
@@ -33,6 +35,8 @@ void Offers::wanted(const Want& want, const WantBody& body, TimePoint now) {
 void Offers::forget(std::map<Want, Waiting>::iterator want) noexcept {
   by_age_.erase({want->second.since, want->first});
   by_end_.erase({want->second.until, want->first});
+  const auto of_one = of_managers_.find(want->first.manager);
+  if (of_one != of_managers_.end() && --of_one->second == 0) of_managers_.erase(of_one);
   wants_.erase(want);
 }
 
@@ -62,6 +66,7 @@ void Offers::withdraw_all() noexcept {
   wants_.clear();
   by_age_.clear();
   by_end_.clear();
+  of_managers_.clear();
   offers_.clear();
 }
 

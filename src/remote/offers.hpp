@@ -34,6 +34,8 @@ class Offers {
   static constexpr Duration kMostLasting = std::chrono::seconds(15);
   // The most wants that are kept: what strangers send must not fill the memory.
   static constexpr std::size_t kMaxWants = 10'000;
+  // Of these so many of one manager, which then has to wait for itself alone.
+  static constexpr std::size_t kMaxOfOne = 1'000;
 
   void wanted(const Want& want, const WantBody& body, TimePoint now);
   void unwanted(const Want& want) noexcept;
@@ -70,7 +72,8 @@ class Offers {
   std::map<Want, Waiting> wants_;
   std::set<std::pair<TimePoint, Want>> by_age_;
   std::set<std::pair<TimePoint, Want>> by_end_;
-  std::map<std::uint64_t, Standing> offers_;  // by id, and so by age
+  std::map<std::uint64_t, std::size_t> of_managers_;  // how many wants each has
+  std::map<std::uint64_t, Standing> offers_;          // by id, and so by age
   std::uint64_t last_offer_ = 0;
 };
 

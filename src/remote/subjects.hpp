@@ -34,6 +34,12 @@ namespace leasepool::detail::remote {
 // Where managers of a cluster listen begins so.
 [[nodiscard]] inline std::string managers_prefix(const std::string& cluster) { return "lp.v1." + cluster + ".c."; }
 
+// What a node's name begins with, which is "host-4711": that of its machine.
+[[nodiscard]] inline std::string_view host_of(std::string_view node) noexcept {
+  const std::size_t digits = node.find_last_not_of("0123456789");
+  return digits == std::string_view::npos || node[digits] != '-' ? node : node.substr(0, digits);
+}
+
 // One token of a subject.
 [[nodiscard]] inline bool is_token(std::string_view text) noexcept {
   return nats::is_subject(text) && text.find_first_of(".*>") == std::string_view::npos;

@@ -22,7 +22,9 @@ unsigned level_for(std::size_t nodes, std::size_t wanted) noexcept {
 }
 
 void Wants::want(std::uint64_t id, TimePoint now) {
-  const bool is_new = wants_.try_emplace(id, State{.since = now, .next_ask = now, .asked = {}}).second;
+  const bool is_new =
+      wants_.try_emplace(id, State{.since = now, .next_ask = now, .round = first_round(), .last = {}, .asked = {}})
+          .second;
   check(is_new, "a want has an id of its own");
 }
 
@@ -30,6 +32,7 @@ Wants::Over Wants::unwant(std::uint64_t id) {
   const auto found = wants_.find(id);
   if (found == wants_.end()) return {};
   State over = std::move(wants_.extract(found).mapped());
+  learn(over);
   return {.asked = std::move(over.asked), .taken_from = over.taken_from};
 }
 
@@ -57,7 +60,65 @@ void Wants::refused(std::uint64_t id, std::uint64_t node, std::uint64_t offer, T
 void Wants::start_over(State& want, TimePoint now) noexcept {
   want.taken_from = 0;
   want.next_ask = now;
-  want.asked_next = kAskedFirst;
+  want.round = first_round();
+  want.last.reset();
+}
+
+void Wants::forget_nodes() noexcept {
+  nodes_ = kMostNodes;
+  knows_ = false;
+}
+
+// As many as have answered, of all that were asked to. So few are a rough measure: what was known counts for more.
+void Wants::learn(const State& want) noexcept {
+  if (!want.last || !want.last->answers || want.answers == 0) return;
+  const std::size_t measured = std::min(std::min(want.answers, kMostNodes) << want.last->level, kMostNodes);
+  nodes_ = knows_ && want.last->level != 0 ? (3 * nodes_ + measured + 2) / 4 : measured;
+  knows_ = true;
+}
+
+// None has answered at this level.
+void Wants::are_fewer(unsigned level) noexcept {
+  nodes_ = std::min(nodes_, (kRounds[kAnswered].nodes << level) / 2);
+  knows_ = false;
+}
+
+void Wants::answered(std::uint64_t id) noexcept {
+  const auto found = wants_.find(id);
+  if (found == wants_.end() || !found->second.last) return;
+  const std::size_t answers = ++found->second.answers;
+  const Ask& ask = *found->second.last;
+  if (ask.answers) return;
+  if (ask.level == 0) nodes_ = std::min(std::max(nodes_, answers), kMostNodes);
+  // So many are there by chance once in hundreds of asks.
+  else if (answers > (4 * nodes_) >> ask.level)
+    nodes_ = std::min(2 * nodes_, kMostNodes);
+}
+
+void Wants::nobody_listens(unsigned level, std::uint64_t bucket, TimePoint now) noexcept {
+  if (level > kMaxLevel) return;
+  if (!knows_) are_fewer(level);
+  for (auto& [id, want] : wants_) {
+    if (want.taken_from != 0 || level == 0 || !want.last) continue;
+    if (want.last->level == level && want.last->bucket == bucket) want.next_ask = now;
+  }
+}
+
+std::optional<Ask> Wants::asked_last(std::uint64_t id) const noexcept {
+  const auto found = wants_.find(id);
+  return found == wants_.end() || found->second.taken_from != 0 ? std::nullopt : found->second.last;
+}
+
+void Wants::ask_more(std::uint64_t id, TimePoint now) noexcept {
+  const auto found = wants_.find(id);
+  if (found == wants_.end() || found->second.taken_from != 0) return;
+  State& want = found->second;
+  if (want.last && want.last->lasts == 3 * kPause) want.next_ask = now;
+}
+
+std::size_t Wants::taken() const noexcept {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(wants_, [](const auto& want) { return want.second.taken_from != 0; }));
 }
 
 std::vector<std::uint64_t> Wants::untaken(std::size_t most) const {
@@ -73,14 +134,25 @@ std::vector<Ask> Wants::due(TimePoint now) {
   std::vector<Ask> asks;
   for (auto& [id, want] : wants_) {
     if (want.taken_from != 0 || want.next_ask > now) continue;
-    const unsigned level = level_for(nodes_, want.asked_next);
-    const bool asks_more = level != 0 && (nodes_ <= kFew || want.asked_next < kAskedLast);
-    const Ask ask{
-        .want = id, .level = level, .bucket = draw_(std::uint64_t{1} << level), .lasts = asks_more ? kShort : kLong};
+    learn(want);
+    if (want.last && want.last->answers && want.answers == 0 && want.last->level != 0) {
+      are_fewer(want.last->level);
+      want.round = kAnswered;
+    }
+    const unsigned level = level_for(nodes_, kRounds[want.round].nodes);
+    const Duration pause = level == 0 ? kRepeat : kRounds[want.round].pause;
+    const Ask ask{.want = id,
+                  .level = level,
+                  .bucket = draw_(std::uint64_t{1} << level),
+                  .lasts = 3 * pause,
+                  .answers = want.round == kAnswered || level == 0};
     asks.push_back(ask);
-    if (!asks_more && std::ranges::find(want.asked, ask) == want.asked.end()) want.asked.push_back(ask);
-    want.asked_next = asks_more ? want.asked_next * 2 : kAskedFirst;
-    want.next_ask = deadline_after(now, asks_more ? kPause : kRepeat);
+    if (pause >= kTold && std::ranges::find(want.asked, ask) == want.asked.end()) want.asked.push_back(ask);
+    want.last = ask;
+    want.answers = 0;
+    const bool asks_all = want.round == kRounds.size() - 1 || (want.round == kAnswered && nodes_ <= kFew);
+    want.round = asks_all ? kRounds.size() - 1 : want.round + 1;
+    want.next_ask = deadline_after(now, pause);
   }
   return asks;
 }
@@ -97,6 +169,12 @@ TimePoint Wants::next_time() const noexcept {
   TimePoint next = kNever;
   for (const auto& [id, want] : wants_) next = std::min(next, want.taken_from != 0 ? want.take_until : want.next_ask);
   return next;
+}
+
+void Wants::ask_youngest_again(TimePoint now) noexcept {
+  for (auto at = wants_.rbegin(); at != wants_.rend(); ++at) {
+    if (at->second.taken_from == 0) return start_over(at->second, now);
+  }
 }
 
 void Wants::ask_again(TimePoint now) noexcept {

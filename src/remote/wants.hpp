@@ -2,10 +2,17 @@
 //
 // A want is a message to some nodes, not to all: at each level l there are 2^l subjects, and each node listens to one
 // of them, by a hash of its instance; at level 0 all listen to the same. So the level says how large a part of the
-// nodes is asked, and which part is drawn anew each time. Where nobody has offered soon, more are asked: of few nodes
-// all, of many a number that does not grow with theirs.
+// nodes is asked, and which part is drawn anew each time. Where nobody has offered within a pause, more are asked, and
+// all in the end, whatever anybody says: kRounds has how many and when.
+//
+// How many nodes there are is estimated. One of the rounds, and where all are asked, is for answers, also of nodes that
+// have nothing: as many as come, times the part that was asked, is a measure. Where none comes, a part twice as large
+// is asked, so that a wrong estimate costs a few pauses. That the server says that nobody listens only ends a pause: it
+// does not say so where a client listens to everything.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -24,6 +31,7 @@ struct Ask {
   unsigned level = 0;
   std::uint64_t bucket = 0;  // below 2^level
   Duration lasts{};          // how long nodes are to remember it
+  bool answers = false;      // of those that have nothing, too
   bool operator==(const Ask&) const = default;
 };
 
@@ -40,24 +48,43 @@ class Wants {
   // Draws below a number.
   using Draw = std::function<std::uint64_t(std::uint64_t)>;
 
-  // So many nodes are asked first, on average, and twice as many after a pause without an offer: all of them, where
-  // they are few, else no more than the last number at once.
-  static constexpr std::size_t kAskedFirst = 2;
-  static constexpr std::size_t kAskedLast = 8;
-  static constexpr std::size_t kFew = 64;
+  // The highest level is for so many nodes. Of more, more are asked.
+  static constexpr std::size_t kMostNodes = std::size_t{2} << kMaxLevel;
   static constexpr Duration kPause = std::chrono::milliseconds(10);
-  // It begins again so often, as long as it is wanted.
+  // All are asked again so often.
   static constexpr Duration kRepeat = std::chrono::seconds(5);
-  // The last that are asked remember it until then, and are told when it is over. Those before them need not be.
-  static constexpr Duration kLong = 3 * kRepeat;
-  static constexpr Duration kShort = 3 * kPause;
+  // Who is asked remembers it for three pauses. Those that do so for long are told when it is over.
+  static constexpr Duration kTold = std::chrono::seconds(1);
+
+  struct Round {
+    std::size_t nodes;  // to be asked, on average
+    Duration pause;     // without an offer before the next round
+  };
+  // Where a tenth of the nodes have a pool, one of the first seven rounds finds it nearly always. What is asked then
+  // grows with the pauses; all are asked within 0.6 s.
+  static constexpr std::array kRounds{Round{2, kPause},        Round{4, kPause},          Round{8, kPause},
+                                      Round{8, kPause},        Round{8, kPause},          Round{8, kPause},
+                                      Round{8, kPause},        Round{32, 4 * kPause},     Round{128, 16 * kPause},
+                                      Round{512, 32 * kPause}, Round{kMostNodes, kRepeat}};
+  // The round for answers; the first where it is not known how many nodes there are.
+  static constexpr std::size_t kAnswered = 2;
+  // Of so few nodes all are asked behind that round.
+  static constexpr std::size_t kFew = 32;
   // What a node that was told to hand over a pool takes to say so, at most.
   static constexpr Duration kTakeTimeout = std::chrono::milliseconds(300);
 
   explicit Wants(Draw draw) : draw_(std::move(draw)) {}
 
-  // How many nodes there are, as far as is known.
-  void set_nodes(std::size_t nodes) noexcept { nodes_ = nodes; }
+  // How many nodes there are is not known any more.
+  void forget_nodes() noexcept;
+  void node_came() noexcept { nodes_ = std::min(nodes_ + 1, kMostNodes); }
+  [[nodiscard]] std::size_t nodes() const noexcept { return nodes_; }
+  // Where the next want is asked first.
+  [[nodiscard]] unsigned first_level() const noexcept { return level_for(nodes_, kRounds[first_round()].nodes); }
+  // The server says so of one subject: what was asked there has found nobody.
+  void nobody_listens(unsigned level, std::uint64_t bucket, TimePoint now) noexcept;
+  // A node has offered something, or said that it has nothing.
+  void answered(std::uint64_t id) noexcept;
 
   void want(std::uint64_t id, TimePoint now);
   struct Over {
@@ -66,6 +93,12 @@ class Wants {
   };
   Over unwant(std::uint64_t id);
   [[nodiscard]] bool is_wanted(std::uint64_t id) const noexcept { return wants_.contains(id); }
+  // Whom it was asked of last; none where an offer is about to be taken.
+  [[nodiscard]] std::optional<Ask> asked_last(std::uint64_t id) const noexcept;
+  // All who were asked have said no: more are asked at once, if more would be at all.
+  void ask_more(std::uint64_t id, TimePoint now) noexcept;
+  // So many have an offer.
+  [[nodiscard]] std::size_t taken() const noexcept;
   [[nodiscard]] Duration age(std::uint64_t id, TimePoint now) const { return now - wants_.at(id).since; }
 
   // An offer of a node: true where it is to be taken, and then granted() or refused() follows, or a lost one.
@@ -87,22 +120,30 @@ class Wants {
 
   // The connection has come back: what was asked may be lost.
   void ask_again(TimePoint now) noexcept;
+  // Of the youngest that has no offer.
+  void ask_youngest_again(TimePoint now) noexcept;
 
  private:
   struct State {
     TimePoint since;
     TimePoint next_ask;
-    std::size_t asked_next = kAskedFirst;
-    std::vector<Ask> asked;
+    std::size_t round = 0;  // of that
+    std::optional<Ask> last;
+    std::size_t answers = 0;       // to that
+    std::vector<Ask> asked;        // who is to be told when it is over
     std::uint64_t taken_from = 0;  // a node; 0: none
     std::uint64_t offer = 0;       // of that
     TimePoint take_until{};
   };
 
   void start_over(State& want, TimePoint now) noexcept;
+  void learn(const State& want) noexcept;
+  void are_fewer(unsigned level) noexcept;
+  [[nodiscard]] std::size_t first_round() const noexcept { return knows_ ? 0 : kAnswered; }
 
   Draw draw_;
-  std::size_t nodes_ = 0;
+  std::size_t nodes_ = kMostNodes;
+  bool knows_ = false;  // about how many these are
   std::map<std::uint64_t, State> wants_;
 };
 

@@ -36,6 +36,7 @@ struct Word {
   std::uint64_t offer = 0;
   Duration age{};
   Duration lasts{};
+  bool answers = false;
 };
 
 struct World {
@@ -53,7 +54,10 @@ class SimNode {
   void receive(std::uint64_t from, const Word& word) {
     const Offers::Offer offer{.want = {.manager = from, .id = word.id}, .id = word.offer};
     switch (word.type) {
-      case FrameType::want: offers.wanted(offer.want, {.age = word.age, .lasts = word.lasts}, now()); break;
+      case FrameType::want:
+        offers.wanted(offer.want, {.age = word.age, .lasts = word.lasts}, now());
+        if (word.answers && free() == 0) world_.send(self, from, {.type = FrameType::busy, .id = word.id});
+        break;
       case FrameType::unwant: offers.unwanted(offer.want); break;
       case FrameType::decline: offers.declined(offer); break;
       case FrameType::take: take(offer); break;
@@ -114,7 +118,9 @@ class SimManager {
   }
   void receive(std::uint64_t from, const Word& word) {
     switch (word.type) {
+      case FrameType::busy: wants.answered(word.id); break;
       case FrameType::offer: {
+        wants.answered(word.id);
         const bool takes = wants.take(word.id, from, word.offer, now());
         world_.send(self, from,
                     {.type = takes ? FrameType::take : FrameType::decline, .id = word.id, .offer = word.offer});
@@ -156,9 +162,13 @@ class SimManager {
       want();
     }
     for (const Ask& ask : wants.due(now())) {
-      world_.ask(
-          self, ask,
-          {.type = FrameType::want, .id = ask.want, .offer = 0, .age = wants.age(ask.want, now()), .lasts = ask.lasts});
+      world_.ask(self, ask,
+                 {.type = FrameType::want,
+                  .id = ask.want,
+                  .offer = 0,
+                  .age = wants.age(ask.want, now()),
+                  .lasts = ask.lasts,
+                  .answers = ask.answers});
     }
   }
 
@@ -207,12 +217,17 @@ class Sequence {
   explicit Sequence(std::uint64_t seed) : random_(seed) {
     loses_ = pick(2) == 0;
     repeats_ = pick(2) == 0;
+    somebody_listens_ = pick(2) == 0;
     world_.pick = [this](std::uint64_t below) { return pick(below); };
     world_.send = [this](std::uint64_t from, std::uint64_t to, const Word& word) { send(from, to, word); };
     world_.ask = [this](std::uint64_t from, const Ask& ask, const Word& word) {
+      bool listens = false;
       for (const auto& node : nodes_) {
-        if (bucket_of(node->self, ask.level) == ask.bucket) send(from, node->self, word);
+        if (bucket_of(node->self, ask.level) != ask.bucket) continue;
+        listens = true;
+        send(from, node->self, word);
       }
+      if (!listens && !somebody_listens_ && word.type == FrameType::want) tell_that_nobody_listens(from, ask);
     };
     for (std::uint64_t i = 1 + pick(6); i > 0; --i) start_node(1 + pick(3));
     for (std::uint64_t i = 1 + pick(3); i > 0; --i) start_manager();
@@ -241,18 +256,17 @@ class Sequence {
     return std::uniform_int_distribution<std::uint64_t>(0, below - 1)(random_);
   }
 
-  void start_node(std::size_t pools) {
-    nodes_.push_back(std::make_unique<SimNode>(world_, random_(), pools));
-    tell_how_many();
+  void start_node(std::size_t pools) { nodes_.push_back(std::make_unique<SimNode>(world_, random_(), pools)); }
+  void start_manager() { managers_.push_back(std::make_unique<SimManager>(world_, random_())); }
+  void tell_that_nobody_listens(std::uint64_t to, const Ask& ask) {
+    world_.scheduler.call_at(world_.scheduler.now() + 100us, [this, to, ask] {
+      for (const auto& manager : managers_) {
+        if (manager->self != to) continue;
+        manager->wants.nobody_listens(ask.level, ask.bucket, world_.scheduler.now());
+        manager->pump();
+      }
+    });
   }
-  void start_manager() {
-    managers_.push_back(std::make_unique<SimManager>(world_, random_()));
-    tell_how_many();
-  }
-  void tell_how_many() {
-    for (const auto& manager : managers_) manager->wants.set_nodes(nodes_.size());
-  }
-
   void step() {
     SimManager& manager = *managers_[pick(managers_.size())];
     switch (pick(8)) {
@@ -269,10 +283,7 @@ class Sequence {
       for (const auto& manager : managers_) manager->node_lost(gone);
     });
   }
-  void restart_manager() {
-    managers_[pick(managers_.size())] = std::make_unique<SimManager>(world_, random_());
-    tell_how_many();
-  }
+  void restart_manager() { managers_[pick(managers_.size())] = std::make_unique<SimManager>(world_, random_()); }
 
   void send(std::uint64_t from, std::uint64_t to, const Word& word) {
     const std::uint64_t copies = loses_ && pick(8) == 0 ? 0 : repeats_ && pick(8) == 0 ? 2 : 1;
@@ -320,6 +331,7 @@ class Sequence {
   std::uint64_t ticks_ = 0;
   bool loses_ = false;
   bool repeats_ = false;
+  bool somebody_listens_ = false;  // to everything: the server never says that nobody does
 };
 
 }  // namespace acquire_sim
