@@ -123,8 +123,10 @@ void ClusterClient::bus_connected() {
 void ClusterClient::bus_disconnected(const Error& reason) {
   const bool was_connected = !last_reason_.has_value();
   last_reason_ = reason;
-  if (was_connected && was_connected_) {
-    tell(LogLevel::warning, [&] { return "the connection is lost: " + reason.message() + "; it is tried again"; });
+  if (was_connected_) {
+    tell_problem(reason, [&] {
+      return was_connected ? "the connection is lost: " + reason.message() + "; it is tried again" : reason.message();
+    });
   }
   for (auto& [node, peer] : peers_) {
     peer.link.send_again();

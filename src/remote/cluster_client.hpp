@@ -24,6 +24,7 @@
 #include "remote/borrower.hpp"
 #include "remote/cluster_peer.hpp"
 #include "remote/frame.hpp"
+#include "remote/problem_log.hpp"
 #include "remote/wants.hpp"
 
 namespace leasepool::detail::remote {
@@ -83,6 +84,14 @@ class ClusterClient final : public PoolSource,
     if (!say_) return;
     try {
       say_(level, make_text());
+    } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): then nothing is said
+    }
+  }
+  // Once a minute.
+  template <class MakeText>
+  void tell_problem(const Error& problem, MakeText make_text) noexcept {
+    try {
+      if (problems_.is_news(problem.message(), scheduler_->now())) tell(LogLevel::warning, make_text);
     } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): then nothing is said
     }
   }
@@ -150,6 +159,7 @@ class ClusterClient final : public PoolSource,
   std::shared_ptr<nats::Bus> bus_;
   std::unique_ptr<Notice<void>> opening_;
   std::optional<Error> last_reason_;  // why it is not connected
+  ProblemLog problems_;
   Say say_;
   NoneFree none_free_;
   bool was_connected_ = false;

@@ -13,6 +13,7 @@
 #include "base/clock.hpp"
 #include "remote/cluster_client.hpp"
 #include "remote/subjects.hpp"
+#include "shared/build_id.hpp"
 
 namespace leasepool::detail::remote {
 
@@ -188,7 +189,15 @@ void ClusterClient::take_grant(Peer& peer, const Frame& frame) {
   const TimePoint now = scheduler_->now();
   if (peer.link.leases.contains(frame.lease)) return;  // said twice
   if (about.format != GrantBody::kFormat || (build_ != 0 && about.build != build_)) {
-    peer.fits = false;
+    if (std::exchange(peer.fits, false)) {
+      tell(LogLevel::warning, [&] {
+        return "node " + peer.name + " lends nothing to this manager: " +
+               (about.format != GrantBody::kFormat
+                    ? "it encodes arguments otherwise (another version of leasepool, or another kind of machine)"
+                    : "it is build " + (about.build == 0 ? std::string("unknown") : build_text(about.build)) +
+                          ", and RemoteOptions::match = build takes only " + build_text(build_));
+      });
+    }
     say(peer, {.type = FrameType::end, .lease = frame.lease});
     const auto seeking = seeking_.find(frame.lease);
     if (seeking == seeking_.end()) return;

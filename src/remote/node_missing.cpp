@@ -20,7 +20,8 @@ namespace {
 
 std::unexpected<Error> missing() {
   return failure(Errc::unsupported,
-                 "this leasepool was built without nodes: they need OpenSSL 3, and the build option remote");
+                 "nodes are missing: this build of leasepool was made without them (install libssl-dev and build again "
+                 "with -Dremote=enabled)");
 }
 
 }  // namespace
