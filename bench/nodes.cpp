@@ -15,7 +15,7 @@ int main(int argc, char** argv) {
                                   {"large", 9, "arguments of 64 MiB"},
                                   {"lost", 8, "nodes that are killed at about the same time"},
                                   {"rounds", 3, "of that"},
-                                  {"restarts", 20, "of a node, and of the server"},
+                                  {"restarts", 15, "of a node, and of the server"},
                                   {"nodes", 1000, "that are simulated"},
                                   {"simulated", 500, "acquires among them"}},
                                  {{"acquires", 10, {}},

@@ -95,6 +95,8 @@ void add_lost_nodes(Report& report, const Options& options) {
         auto begins = call.begin(manager);
         co_await begins;
       }
+      auto apart = loop.sleep(1s);  // else the last that came might be taken to replace who dies
+      co_await apart;
       std::vector<Clock::time_point> killed(count);
       for (std::size_t i = 0; i < count; ++i) {
         auto pause = loop.sleep(std::chrono::milliseconds(random() % 100));
@@ -170,7 +172,7 @@ std::vector<double> restart(NatsServer& server, std::atomic<std::int64_t>& first
   std::mt19937_64 random(17);
   std::vector<double> times;
   for (std::size_t i = 0; i < count; ++i) {
-    std::this_thread::sleep_for(100ms);
+    std::this_thread::sleep_for(1200ms);  // a connection that does not last is no better than none
     server.kill();
     std::this_thread::sleep_for(std::chrono::milliseconds(100 + random() % 900));
     first = 0;  // what had come before was heard meanwhile

@@ -107,6 +107,7 @@ void ClusterClient::bus_connected() {
     tell(LogLevel::info, [] { return std::string("the connection to a NATS server is there again"); });
   }
   last_reason_.reset();
+  connected_at_ = now;
   for (auto& [node, peer] : peers_) {
     peer.link.send_again();
     peer.link.liveness.connected(now);

@@ -13,6 +13,7 @@
 #include <random>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "leasepool/options.hpp"
@@ -110,6 +111,7 @@ class ClusterClient final : public PoolSource,
   void take_offer(std::uint64_t from, const Frame& frame);
   void take_grant(Peer& peer, const Frame& frame);
   [[nodiscard]] Peer& peer_of(std::uint64_t node, const std::string& name);
+  void look_for_replaced(std::string_view host, std::uint64_t by, TimePoint now) noexcept;
   void ask(TimePoint now);
   void look_for_nodes() noexcept;
   void nobody_was_asked(std::string_view whom) noexcept;
@@ -162,6 +164,7 @@ class ClusterClient final : public PoolSource,
   ProblemLog problems_;
   Say say_;
   NoneFree none_free_;
+  TimePoint connected_at_{};
   bool was_connected_ = false;
   bool nobody_listens_ = false;  // on the subject of all nodes
   Wants wants_;

@@ -107,16 +107,11 @@ void ClusterClient::tell_asked(std::uint64_t want, const std::vector<Ask>& asked
 
 ClusterClient::Peer& ClusterClient::peer_of(std::uint64_t node, const std::string& name) {
   if (const auto known = peers_.find(node); known != peers_.end()) return known->second;
-  const TimePoint now = scheduler_->now();
-  for (auto& [other, peer] : peers_) {  // it may have been restarted: the server is asked whether it is still there
-    if (host_of(peer.name) != host_of(name)) continue;
-    peer.replaced_until = deadline_after(now, kReplaced);
-    peer.link.beat_now();
-  }
   if (peers_.size() >= kMaxNodes) {
     std::erase_if(peers_, [](const auto& peer) { return peer.second.link.leases.empty(); });
     all_asked_at_.reset();
   }
+  const TimePoint now = scheduler_->now();
   Peer peer{.name = name,
             .subject = node_subject(options_.cluster, name, node),
             .reply = address_ + std::to_string(node),
@@ -132,6 +127,17 @@ ClusterClient::Peer& ClusterClient::peer_of(std::uint64_t node, const std::strin
   return peers_.emplace(node, std::move(peer)).first->second;
 }
 
+// A process has begun to lend on a machine: another one there may have been restarted, and the server is asked whether
+// it is still there. Not where all have just lost the server and are about to connect again.
+void ClusterClient::look_for_replaced(std::string_view host, std::uint64_t by, TimePoint now) noexcept {
+  if (now < deadline_after(connected_at_, kReplaced)) return;
+  for (auto& [node, peer] : peers_) {
+    if (node == by || host_of(peer.name) != host) continue;
+    peer.replaced_until = deadline_after(now, kReplaced);
+    peer.link.beat_now();
+  }
+}
+
 // A node has come: it hears at once what is wanted.
 void ClusterClient::take_join(const nats::BusMessage& message) {
   try {
@@ -144,6 +150,7 @@ void ClusterClient::take_join(const nats::BusMessage& message) {
     const Peer& peer = peer_of(reader.from(), joined.node);
     wants_.node_came();
     const TimePoint now = scheduler_->now();
+    if (frame->number != 0) look_for_replaced(host_of(joined.node), reader.from(), now);
     for (const std::uint64_t want : wants_.untaken(kToldAtOnce)) {
       say(peer.subject, reader.from(), {.type = FrameType::want, .lease = want}, peer.reply, [&](Bytes& out) {
         put(out, WantBody{.age = now - seeking_.at(want).since,

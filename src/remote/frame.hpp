@@ -54,7 +54,7 @@ enum class FrameType : std::uint32_t {
   who = 21,   // anybody, to all nodes
   here = 22,  // node: NodeInfo (info_body.hpp)
   // That there is one more to ask.
-  join = 23,  // node, to all managers: it lends pools from now on; OfferBody
+  join = 23,  // node, to all managers: it lends pools; the number is 1 the first time, 0 when it has connected again
   // That it stops when its leases have ended.
   drain = 24,  // node, with each heartbeat: pools that are only kept ready are to be given back
 };

@@ -68,8 +68,9 @@ void NodeCore::announce() noexcept {
     Bytes body;
     put(body, OfferBody{.node = options_.name});
     MessageWriter message(instance_, 0);
-    message.add({.type = FrameType::join, .body = body.view()});
+    message.add({.type = FrameType::join, .number = announced_ ? 0U : 1U, .body = body.view()});
     (void)bus_->publish(join_subject(options_.cluster, options_.pool), message.bytes());
+    announced_ = true;
   } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): as if it was lost
   }
 }

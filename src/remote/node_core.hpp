@@ -139,6 +139,7 @@ class NodeCore final : public nats::BusOwner, public std::enable_shared_from_thi
   std::uint64_t resent_before_ = 0;  // of leases that are gone
   KeptTimer timer_{*scheduler_};
   bool lends_ = false;
+  bool announced_ = false;  // to managers
   bool draining_ = false;
   std::unique_ptr<DeferredFunction> drained_;  // until it is called
   DeferredMember<NodeCore, &NodeCore::pump> pumps_;

@@ -3,7 +3,7 @@
 // A want is a message to some nodes, not to all: at each level l there are 2^l subjects, and each node listens to one
 // of them, by a hash of its instance; at level 0 all listen to the same. So the level says how large a part of the
 // nodes is asked, and which part is drawn anew each time. Where nobody has offered within a pause, more are asked, and
-// all in the end, whatever anybody says: kRounds has how many and when.
+// all in the end, whatever anybody says: kRounds in wants.cpp has how many and when.
 //
 // How many nodes there are is estimated. One of the rounds, and where all are asked, is for answers, also of nodes that
 // have nothing: as many as come, times the part that was asked, is a measure. Where none comes, a part twice as large
@@ -12,7 +12,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -56,20 +55,6 @@ class Wants {
   // Who is asked remembers it for three pauses. Those that do so for long are told when it is over.
   static constexpr Duration kTold = std::chrono::seconds(1);
 
-  struct Round {
-    std::size_t nodes;  // to be asked, on average
-    Duration pause;     // without an offer before the next round
-  };
-  // Where a tenth of the nodes have a pool, one of the first seven rounds finds it nearly always. What is asked then
-  // grows with the pauses; all are asked within 0.6 s.
-  static constexpr std::array kRounds{Round{2, kPause},        Round{4, kPause},          Round{8, kPause},
-                                      Round{8, kPause},        Round{8, kPause},          Round{8, kPause},
-                                      Round{8, kPause},        Round{32, 4 * kPause},     Round{128, 16 * kPause},
-                                      Round{512, 32 * kPause}, Round{kMostNodes, kRepeat}};
-  // The round for answers; the first where it is not known how many nodes there are.
-  static constexpr std::size_t kAnswered = 2;
-  // Of so few nodes all are asked behind that round.
-  static constexpr std::size_t kFew = 32;
   // What a node that was told to hand over a pool takes to say so, at most.
   static constexpr Duration kTakeTimeout = std::chrono::milliseconds(300);
 
@@ -80,7 +65,7 @@ class Wants {
   void node_came() noexcept { nodes_ = std::min(nodes_ + 1, kMostNodes); }
   [[nodiscard]] std::size_t nodes() const noexcept { return nodes_; }
   // Where the next want is asked first.
-  [[nodiscard]] unsigned first_level() const noexcept { return level_for(nodes_, kRounds[first_round()].nodes); }
+  [[nodiscard]] unsigned first_level() const noexcept;
   // The server says so of one subject: what was asked there has found nobody.
   void nobody_listens(unsigned level, std::uint64_t bucket, TimePoint now) noexcept;
   // A node has offered something, or said that it has nothing.
@@ -139,7 +124,7 @@ class Wants {
   void start_over(State& want, TimePoint now) noexcept;
   void learn(const State& want) noexcept;
   void are_fewer(unsigned level) noexcept;
-  [[nodiscard]] std::size_t first_round() const noexcept { return knows_ ? 0 : kAnswered; }
+  [[nodiscard]] std::size_t first_round() const noexcept;
 
   Draw draw_;
   std::size_t nodes_ = kMostNodes;

@@ -34,7 +34,7 @@ using cluster::PartProcess;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kNodes = 3;
-constexpr std::size_t kCallers = 2;
+constexpr std::size_t kCallers = 3;  // the last one has a grinder, where calls may fail
 
 bool long_run() {
   const char* const value = std::getenv("LEASEPOOL_LONG");  // NOLINT(concurrency-mt-unsafe): nobody sets it
@@ -70,7 +70,8 @@ class Cluster {
 
   // With a new process, and a log of its own.
   void start(std::size_t at) {
-    PartOptions made = options(at < kNodes ? "node" : caller_);
+    const bool grinds = at == kNodes + kCallers - 1 && caller_ == "caller";
+    PartOptions made = options(at < kNodes ? "node" : grinds ? "grinder" : caller_);
     made.id = ++last_id_;
     made.log = directory_ / (made.part + std::to_string(made.id));
     (at < kNodes ? node_logs_ : caller_logs_).push_back(made.log);
@@ -128,7 +129,15 @@ class Chaos {
     return std::chrono::milliseconds(std::uniform_int_distribution<std::int64_t>(from, to)(random_));
   }
 
+  // A worker or a fork server of a node, which has to do without.
+  void strike_child() {
+    const auto children = cluster_.parts()[random_() % kNodes]->children();
+    if (children.empty()) return;
+    ++children_;
+    ::kill(children[random_() % children.size()], SIGKILL);
+  }
   void strike(std::chrono::milliseconds most) {
+    if (random_() % 3 == 0) return strike_child();
     const std::size_t at = random_() % back_at_.size();
     const bool kills = random_() % 2 == 0;
     if (back_at_[at].back) return;
@@ -171,7 +180,10 @@ class Chaos {
       back_at_[at] = {};
     }
   }
-  [[nodiscard]] std::size_t strikes() const { return strikes_; }
+  void print() const {
+    std::printf("%zu times a part was killed or stopped, and %zu times a process of a node killed\n", strikes_,
+                children_);
+  }
 
  private:
   struct Away {
@@ -182,6 +194,7 @@ class Chaos {
   std::mt19937_64 random_;
   std::vector<Away> back_at_;  // of the parts, and of the server behind them
   std::size_t strikes_ = 0;
+  std::size_t children_ = 0;
 };
 
 // When nobody else has a lease any more: each pool of each node can be had, works, and there is none beyond.
@@ -248,7 +261,7 @@ TEST_CASE(
   Loop loop;
   loop.block_on(use_every_pool(loop, cluster));
   cluster.end_nodes();
-  std::printf("%zu times something was killed or stopped\n", chaos.strikes());
+  chaos.print();
   cluster::Verdict verdict = cluster.verdict();
   CHECK(verdict.wrongs() == "");
   verdict.print();
@@ -276,7 +289,7 @@ TEST_CASE(
   CHECK(cluster.all_goes_on(20));
   cluster.end_callers();
   cluster.end_nodes();
-  std::printf("%zu times something was killed or stopped\n", chaos.strikes());
+  chaos.print();
   cluster::Verdict verdict = cluster.verdict();
   CHECK(verdict.wrongs() == "");
   verdict.print();

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "support/eventually.hpp"
+#include "support/process_state.hpp"
 
 namespace cluster {
 
@@ -57,6 +58,16 @@ std::size_t PartProcess::lines(const std::string& with) const { return lines_wit
 
 bool PartProcess::is_up() const {
   return leasepool::test::eventually([this] { return lines("up") > 0; });
+}
+
+std::vector<pid_t> PartProcess::children() const {
+  std::vector<pid_t> found;
+  for (const long number : leasepool::test::proc::numbers_in("/proc").values) {
+    const std::string command = text_of("/proc/" + std::to_string(number) + "/cmdline");
+    if (number != pid_ && command.find(options_.log + std::string(1, '\0')) != std::string::npos)
+      found.push_back(static_cast<pid_t>(number));
+  }
+  return found;
 }
 
 void PartProcess::signal(int number) const { ::kill(pid_, number); }

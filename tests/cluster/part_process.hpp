@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <vector>
 
 #include "cluster/parts.hpp"
 
@@ -18,6 +19,8 @@ class PartProcess {
   ~PartProcess() { kill(); }
 
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+  // Its fork server and workers: forked by it or by one another, they still have its command line.
+  [[nodiscard]] std::vector<pid_t> children() const;
   [[nodiscard]] const PartOptions& options() const noexcept { return options_; }
   [[nodiscard]] std::string log() const;
   // How often it has written a line that begins so.

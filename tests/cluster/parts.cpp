@@ -76,7 +76,10 @@ class Caller {
     say("up");
     signals.next_async([this](const lp::Result<int>&) { over_ = true; });
     std::vector<lp::Task<>> users;
-    for (int i = 0; i < kUsers; ++i) users.push_back(use_leases());
+    if (options_.part == "grinder")
+      users.push_back(grind());
+    else
+      for (int i = 0; i < kUsers; ++i) users.push_back(use_leases());
     auto all = lp::when_all(std::move(users));
     co_await all;
     while (open_ > 0) {
@@ -133,6 +136,32 @@ class Caller {
     }
   }
 
+  // Items that come one by one, of which some wait for a batch at any time.
+  lp::Task<> grind() {
+    constexpr std::size_t kMostOpen = 40;
+    lp::WorkGrinder grinder(manager_, {.batch_size_threshold = 6, .max_wait = 20ms});
+    auto start = grinder.start();
+    co_await start;
+    while (!over_) {
+      if (open_ < kMostOpen) {
+        const std::uint64_t number = options_.id << 32U | ++last_;
+        const std::size_t ballast = random(0, 200);
+        say("call " + std::to_string(number));
+        ++open_;
+        grinder.submit_async(noted, number, random(0, 3'000), std::string(ballast, 'b'),
+                             [this, number, ballast](const lp::Result<std::string>& result) {
+                               --open_;
+                               tell(number, ballast, result);
+                             });
+      }
+      if (open_ < kMostOpen && !one_in(4)) continue;
+      auto pause = loop_.sleep(std::chrono::microseconds(random(0, 3'000)));
+      co_await pause;
+    }
+    auto stop = grinder.stop();
+    co_await stop;
+  }
+
   void call(lp::ExecutorLease& lease, std::size_t& open) {
     const std::uint64_t number = options_.id << 32U | ++last_;
     const std::uint64_t time = one_in(4) ? random(5'000, 30'000) : random(0, 2'000);
@@ -157,7 +186,8 @@ class Caller {
     const lp::Error& error = result.error();
     const std::string why = " " + error.code().message() + ": " + error.message();
     const auto code = static_cast<lp::Errc>(error.code().value());
-    const bool right = code == lp::Errc::node_lost || code == lp::Errc::timed_out || code == lp::Errc::lease_expired;
+    const bool right = code == lp::Errc::node_lost || code == lp::Errc::timed_out || code == lp::Errc::lease_expired ||
+                       code == lp::Errc::worker_crashed;
     if (!right) say("wrong " + of + why);
     say((error.may_have_run() ? "may_have_run " : "not_run ") + of + why);
   }

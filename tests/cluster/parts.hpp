@@ -15,7 +15,7 @@ inline constexpr std::size_t kPools = 2;    // of a node
 inline constexpr std::size_t kWorkers = 2;  // of a pool
 
 struct PartOptions {
-  std::string part;  // "node", "caller", or "patient": a caller whose calls and leases have no bounds
+  std::string part;  // "node"; "caller"; "patient", a caller whose calls and leases have no bounds; "grinder"
   std::string servers;
   std::string log;  // "up" once it has started; what it does or hears, a line each
   std::uint64_t id = 0;

@@ -404,6 +404,28 @@ TEST_CASE("N4: a node that connects again is not taken for replaced by one that 
   CHECK(want->lease().active());
 }
 
+TEST_CASE("N4: nodes that come back one by one when the server does are not taken for replaced by one another",
+          "[remote][N4]") {
+  SimCluster cluster;
+  const auto node = cluster.add_node("web1-4711");
+  node->world.next_run_time = [] { return 1h; };
+  const auto manager = cluster.add_manager("m", SimCluster::options(1));
+  const auto want = manager->acquire("tester");
+  cluster.run();
+  const auto call = SimCluster::call(want->lease(), twice, 1);
+  manager->bus->set_cut_off(true);  // so that it never hears of the other
+  const auto other = cluster.add_node("web1-4712");
+  manager->bus->set_cut_off(false);
+  node->bus->set_cut_off(true);
+  other->bus->disconnect("the server restarts");
+  cluster.advance(1s);
+  node->bus->set_cut_off(false);
+  node->bus->disconnect("the server restarts");
+  cluster.advance(3s);
+  CHECK_FALSE(call->got.has_value());
+  CHECK(want->lease().active());
+}
+
 TEST_CASE("N4: a server that is gone for less than node_timeout fails no call and loses no lease", "[remote][N4]") {
   SimCluster cluster;
   const auto node = cluster.add_node("one");
