@@ -213,7 +213,8 @@ void add_expiries(Report& report, const Options& options) {
               .value = nanoseconds(remote.heard.percentile(99)),
               .unit = Unit::nanoseconds,
               .at_most = 1e6});
-  add("... to the worker's end, p50", remote.killed.percentile(50));
+  add("... of a lease on processes of this machine, p99", local.heard.percentile(99));
+  add("from a hard expiry on a node to the worker's end, p50", remote.killed.percentile(50));
   add("... to the worker's end, p99", remote.killed.percentile(99));
   add("... of a worker of this machine, p50", local.killed.percentile(50));
   const double trips_later = nanoseconds(remote.killed.percentile(50) - local.killed.percentile(50)) / median(trips);

@@ -104,10 +104,10 @@ std::shared_ptr<Pool> ClusterClient::make_pool(PoolOptions options) {
 void ClusterClient::bus_connected() {
   const TimePoint now = scheduler_->now();
   if (std::exchange(was_connected_, true)) {
-    tell(LogLevel::info, [] { return std::string("the connection to a NATS server is there again"); });
+    reconnected_at_ = now;
+    log_.tell(LogLevel::info, [] { return std::string("the connection to a NATS server is there again"); });
   }
   last_reason_.reset();
-  connected_at_ = now;
   for (auto& [node, peer] : peers_) {
     peer.link.send_again();
     peer.link.liveness.connected(now);
@@ -125,7 +125,7 @@ void ClusterClient::bus_disconnected(const Error& reason) {
   const bool was_connected = !last_reason_.has_value();
   last_reason_ = reason;
   if (was_connected_) {
-    tell_problem(reason, [&] {
+    log_.tell_problem(reason, scheduler_->now(), [&] {
       return was_connected ? "the connection is lost: " + reason.message() + "; it is tried again" : reason.message();
     });
   }
@@ -139,7 +139,7 @@ void ClusterClient::bus_disconnected(const Error& reason) {
 // Without its own subject it hears nothing, and without those of nodes it finds none.
 void ClusterClient::bus_refused(const Error& reason) {
   const bool of_join = reason.message().find(join_subject(options_.cluster, options_.pool)) != std::string::npos;
-  tell(LogLevel::warning, [&] { return reason.message(); });
+  log_.tell(LogLevel::warning, [&] { return reason.message(); });
   if (of_join) return;  // a node that comes is found when it is asked, then
   finish_open(std::unexpected(Access::with_message(reason, [&] {
     return "the NATS server's configuration does not let this manager reach nodes: " + reason.message();

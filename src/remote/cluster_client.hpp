@@ -25,7 +25,7 @@
 #include "remote/borrower.hpp"
 #include "remote/cluster_peer.hpp"
 #include "remote/frame.hpp"
-#include "remote/problem_log.hpp"
+#include "remote/manager_log.hpp"
 #include "remote/wants.hpp"
 
 namespace leasepool::detail::remote {
@@ -51,7 +51,7 @@ class ClusterClient final : public PoolSource,
   void set_none_free(const NoneFree& none_free) override { none_free_ = none_free; }
   [[nodiscard]] std::string why_none() const override;
   void add_to(ManagerStats& stats) const override;
-  void set_log(const Say& say) override { say_ = say; }
+  void set_log(const Say& say) override { log_.set(say); }
 
   // Wants a pool for who then hears of it, until forget(). Throws std::bad_alloc.
   void seek(Borrower& borrower);
@@ -80,22 +80,6 @@ class ClusterClient final : public PoolSource,
   };
   using Peers = std::map<std::uint64_t, Peer>;
 
-  template <class MakeText>
-  void tell(LogLevel level, MakeText make_text) const noexcept {
-    if (!say_) return;
-    try {
-      say_(level, make_text());
-    } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): then nothing is said
-    }
-  }
-  // Once a minute.
-  template <class MakeText>
-  void tell_problem(const Error& problem, MakeText make_text) noexcept {
-    try {
-      if (problems_.is_news(problem.message(), scheduler_->now())) tell(LogLevel::warning, make_text);
-    } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): then nothing is said
-    }
-  }
   void finish_open(const Result<void>& result);
   void start_timed_out();
 
@@ -161,10 +145,9 @@ class ClusterClient final : public PoolSource,
   std::shared_ptr<nats::Bus> bus_;
   std::unique_ptr<Notice<void>> opening_;
   std::optional<Error> last_reason_;  // why it is not connected
-  ProblemLog problems_;
-  Say say_;
+  ManagerLog log_;
   NoneFree none_free_;
-  TimePoint connected_at_{};
+  TimePoint reconnected_at_{};
   bool was_connected_ = false;
   bool nobody_listens_ = false;  // on the subject of all nodes
   Wants wants_;

@@ -130,7 +130,7 @@ ClusterClient::Peer& ClusterClient::peer_of(std::uint64_t node, const std::strin
 // A process has begun to lend on a machine: another one there may have been restarted, and the server is asked whether
 // it is still there. Not where all have just lost the server and are about to connect again.
 void ClusterClient::look_for_replaced(std::string_view host, std::uint64_t by, TimePoint now) noexcept {
-  if (now < deadline_after(connected_at_, kReplaced)) return;
+  if (now < deadline_after(reconnected_at_, kReplaced)) return;
   for (auto& [node, peer] : peers_) {
     if (node == by || host_of(peer.name) != host) continue;
     peer.replaced_until = deadline_after(now, kReplaced);
@@ -197,7 +197,7 @@ void ClusterClient::take_grant(Peer& peer, const Frame& frame) {
   if (peer.link.leases.contains(frame.lease)) return;  // said twice
   if (about.format != GrantBody::kFormat || (build_ != 0 && about.build != build_)) {
     if (std::exchange(peer.fits, false)) {
-      tell(LogLevel::warning, [&] {
+      log_.tell(LogLevel::warning, [&] {
         return "node " + peer.name + " lends nothing to this manager: " +
                (about.format != GrantBody::kFormat
                     ? "it encodes arguments otherwise (another version of leasepool, or another kind of machine)"
