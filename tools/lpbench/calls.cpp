@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "interruption.hpp"
 #include "meter.hpp"
 
 namespace lpbench {
@@ -87,6 +88,7 @@ leasepool::Task<> stop(leasepool::LeasedExecutorManager& manager) { co_await man
 RunRecord run_calls(CallsOptions options) {
   if (options.depth == 0) options.depth = 4 * options.workers;
   leasepool::Loop loop;
+  const Interruption interruption(loop);
   CallLoop calls(loop, options);
   leasepool::ManagerOptions manager_settings = manager_options(options);
   manager_settings.max_pools = 1;

@@ -1,30 +1,22 @@
 // `lpbench calls` on the command line.
 #include <memory>
-#include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "calls.hpp"
-#include "page/page_file.hpp"
 #include "run_command.hpp"
+#include "series.hpp"
 
 namespace lpbench {
 
 namespace {
 
 int measure(const std::vector<CallsOptions>& options, const OutputOptions& output) {
-  if (!output.report.empty()) check_page_file(output.report);
-  std::vector<RunRecord> runs;
-  std::vector<Json> json;
-  for (const CallsOptions& run : options) {
-    runs.push_back(run_calls(run));
-    json.push_back(to_json(runs.back()).json());
-    if (runs.back().succeeded + runs.back().failure_count() == 0) {
-      throw std::runtime_error("calls: no call ended in the measured time: give a longer --duration");
-    }
-  }
-  output.json ? print_json(json) : print_runs(runs);
-  if (!output.report.empty()) write_page(output.report, runs);
-  return exit_code(runs);
+  return measure_series(options.size(), output, "", [&](std::size_t index) {
+    RunRecord run = run_calls(options[index]);
+    Json json = to_json(run).json();
+    return EndedRun{.record = std::move(run), .json = std::move(json)};
+  });
 }
 
 }  // namespace

@@ -8,17 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "exit_codes.hpp"
 #include "workloads.hpp"
 
 namespace lpbench {
 
 // What a subcommand does once the command line is known to be right; gives the exit code.
 using Action = std::function<int()>;
-
-// Exit codes: all went as it should; it did not; the command line is wrong.
-inline constexpr int kSuccess = 0;
-inline constexpr int kFailure = 1;
-inline constexpr int kUsage = 2;
 
 // Each adds its subcommand, which sets `action` when it is chosen.
 void add_calls_command(CLI::App& app, Action& action);

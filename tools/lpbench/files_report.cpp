@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "../common/standard_streams.hpp"
 #include "files.hpp"
 #include "json.hpp"
 #include "table.hpp"
@@ -49,29 +50,29 @@ std::string runs_table(const FilesReport& report) {
 
 void print_lines(const std::string& title, const std::vector<std::string>& lines) {
   if (lines.empty()) return;
-  fmt::print("\n{}\n", title);
-  for (std::size_t i = 0; i < std::min(lines.size(), kMaxLines); ++i) fmt::print("  {}\n", printable(lines[i]));
-  if (lines.size() > kMaxLines) fmt::print("  ... and {} more (--json names all)\n", lines.size() - kMaxLines);
+  tools::print("\n{}\n", title);
+  for (std::size_t i = 0; i < std::min(lines.size(), kMaxLines); ++i) tools::print("  {}\n", printable(lines[i]));
+  if (lines.size() > kMaxLines) tools::print("  ... and {} more (--json names all)\n", lines.size() - kMaxLines);
 }
 
 void print_crash(const CrashOutcome& crash) {
-  fmt::print("\nOne call was made to crash: {}\n", printable(crash.error));
+  tools::print("\nOne call was made to crash: {}\n", printable(crash.error));
   if (crash.replacement_time) {
-    fmt::print("Workers crashed: {}. From its death to its replacement's being ready: {}.\n", crash.workers_crashed,
-               human(*crash.replacement_time));
+    tools::print("Workers crashed: {}. From its death to its replacement's being ready: {}.\n", crash.workers_crashed,
+                 human(*crash.replacement_time));
   } else {
-    fmt::print("Workers crashed: {}. No replacement was ready within 10 s.\n", crash.workers_crashed);
+    tools::print("Workers crashed: {}. No replacement was ready within 10 s.\n", crash.workers_crashed);
   }
 }
 
 void print_killed(const FilesReport& report, const KilledNode& killed) {
-  fmt::print("\nA node was killed, process {}, after {}. ", killed.process, counted(killed.files_before, "file"));
+  tools::print("\nA node was killed, process {}, after {}. ", killed.process, counted(killed.files_before, "file"));
   if (!killed.noticed_after) {
-    fmt::print("No call was lost by that: was it one of those in use?\n");
+    tools::print("No call was lost by that: was it one of those in use?\n");
     return;
   }
-  fmt::print("The first error came {} later.\n", human(*killed.noticed_after));
-  fmt::print("Of its calls {} had not run and were made again on another node.\n", killed.had_not_run);
+  tools::print("The first error came {} later.\n", human(*killed.noticed_after));
+  tools::print("Of its calls {} had not run and were made again on another node.\n", killed.had_not_run);
   std::vector<std::string> lines;
   for (const FailedCall& call : report.runs.back().failed) {
     const bool lost = std::ranges::any_of(
@@ -94,8 +95,8 @@ void print_verdict(const FilesReport& report) {
     if (run.failed.size() != report.expected_failures(run))
       print_lines(fmt::format("{} failed in run {}:", counted(lines.size(), "call"), run.name), lines);
   }
-  fmt::print("\n{}\n", report.as_it_should_be() ? "OK: all runs gave the same results, and nothing else failed."
-                                                : "NOT OK: see above.");
+  tools::print("\n{}\n", report.as_it_should_be() ? "OK: all runs gave the same results, and nothing else failed."
+                                                  : "NOT OK: see above.");
 }
 
 // The sums are what a test can compare with another implementation of the same operation.
@@ -167,12 +168,13 @@ bool FilesReport::as_it_should_be() const {
 
 void print_table(const FilesReport& report) {
   const FilesOptions& options = report.options;
-  fmt::print("{} of {} below {}, each read once before; operation: {}\n\n", counted(report.files.paths.size(), "file"),
-             human_bytes(report.files.bytes), printable(options.directory), options.operation);
-  fmt::print("{}", runs_table(report));
-  fmt::print("\np50, p99: from handing a call in to having its result; {} calls in flight on a pool, 1 inline\n"
-             "loop blocked: the worst delay of a 1 ms timer on the loop\n",
-             options.in_flight);
+  tools::print("{} of {} below {}, each read once before; operation: {}\n\n",
+               counted(report.files.paths.size(), "file"), human_bytes(report.files.bytes),
+               printable(options.directory), options.operation);
+  tools::print_text(runs_table(report));
+  tools::print("\np50, p99: from handing a call in to having its result; {} calls in flight on a pool, 1 inline\n"
+               "loop blocked: the worst delay of a 1 ms timer on the loop\n",
+               options.in_flight);
 
   std::vector<std::string> unreadable;
   unreadable.reserve(report.files.unreadable.size());
@@ -206,7 +208,7 @@ void print_json(const FilesReport& report) {
   if (report.crash) json.add("crash", crash_json(*report.crash));
   if (report.killed) json.add("killed_node", killed_json(report, *report.killed));
   json.add("differing", differing.json()).add("ok", report.as_it_should_be());
-  fmt::print("{}\n", json.json().text);
+  tools::print("{}\n", json.json().text);
 }
 
 }  // namespace lpbench

@@ -10,6 +10,7 @@
 #include <random>
 #include <string>
 
+#include "interruption.hpp"
 #include "meter.hpp"
 #include "units.hpp"
 
@@ -129,6 +130,7 @@ leasepool::Task<> stop(leasepool::LeasedExecutorManager& manager, leasepool::Wor
 GrindReport run_grind(const GrindOptions& options) {
   GrindReport report;
   leasepool::Loop loop;
+  const Interruption interruption(loop);
   leasepool::ManagerOptions manager_settings = manager_options(options);
   manager_settings.max_pools = options.pools;
   manager_settings.min_pools = options.pools;

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -37,7 +38,8 @@ struct GrindReport {
 
 GrindReport run_grind(const GrindOptions& options);
 
-void print_batches(const GrindReport& report);
+// With its newline.
+std::string batches_line(const GrindReport& report);
 Json to_json(const GrindReport& report);
 
 }  // namespace lpbench

@@ -1,41 +1,22 @@
 // `lpbench grind` on the command line.
-#include <fmt/format.h>
-
 #include <memory>
-#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "grind.hpp"
-#include "page/page_file.hpp"
 #include "run_command.hpp"
+#include "series.hpp"
 
 namespace lpbench {
 
 namespace {
 
 int measure(const std::vector<GrindOptions>& options, const OutputOptions& output) {
-  std::vector<GrindReport> reports;
-  if (!output.report.empty()) check_page_file(output.report);
-  std::vector<RunRecord> runs;
-  std::vector<Json> json;
-  for (const GrindOptions& run : options) {
-    reports.push_back(run_grind(run));
-    runs.push_back(reports.back().run);
-    json.push_back(to_json(reports.back()));
-    if (runs.back().succeeded + runs.back().failure_count() == 0) {
-      throw std::runtime_error(
-          "grind: no item ended in the measured time: give a longer --duration or a higher --rate");
-    }
-  }
-  if (output.json) {
-    print_json(json);
-  } else {
-    print_runs(runs);
-    fmt::print("Latency: from an item's arrival to its result, the wait for its batch included.\n");
-    for (const GrindReport& report : reports) print_batches(report);
-  }
-  if (!output.report.empty()) write_page(output.report, runs);
-  return exit_code(runs);
+  const std::string note = "Latency: from an item's arrival to its result, the wait for its batch included.\n";
+  return measure_series(options.size(), output, note, [&](std::size_t index) {
+    const GrindReport report = run_grind(options[index]);
+    return EndedRun{.record = report.run, .json = to_json(report), .note = batches_line(report)};
+  });
 }
 
 }  // namespace

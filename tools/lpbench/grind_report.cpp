@@ -21,12 +21,12 @@ std::size_t GrindReport::batch_size_at(double percent) const {
   return 0;
 }
 
-void print_batches(const GrindReport& report) {
-  fmt::print("{} batches ({} by size, {} by age); items in a batch: p10 {}, p50 {}, p90 {}, max {}\n",
-             grouped(report.batches()), grouped(report.after.flushed_by_size - report.before.flushed_by_size),
-             grouped(report.after.flushed_by_age - report.before.flushed_by_age), report.batch_size_at(10),
-             report.batch_size_at(50), report.batch_size_at(90),
-             report.batch_sizes.empty() ? 0 : report.batch_sizes.back().first);
+std::string batches_line(const GrindReport& report) {
+  return fmt::format("{} batches ({} by size, {} by age); items in a batch: p10 {}, p50 {}, p90 {}, max {}\n",
+                     grouped(report.batches()), grouped(report.after.flushed_by_size - report.before.flushed_by_size),
+                     grouped(report.after.flushed_by_age - report.before.flushed_by_age), report.batch_size_at(10),
+                     report.batch_size_at(50), report.batch_size_at(90),
+                     report.batch_sizes.empty() ? 0 : report.batch_sizes.back().first);
 }
 
 Json to_json(const GrindReport& report) {

@@ -1,4 +1,4 @@
-// The escapes of JSON strings.
+// The escapes of JSON strings, and of texts on a terminal.
 #include "json.hpp"
 
 #include <algorithm>
@@ -10,36 +10,22 @@ namespace lpbench {
 
 namespace {
 
-void append_ascii(std::string& out, char character) {
-  switch (character) {
-    case '"':
-    case '\\':
-      out += '\\';
-      out += character;
-      break;
-    case '\n': out += "\\n"; break;
-    case '\t': out += "\\t"; break;
-    default:
-      if (static_cast<unsigned char>(character) < 0x20 || character == 0x7F) {
-        out += fmt::format("\\u{:04x}", static_cast<unsigned char>(character));
-      } else {
-        out += character;
-      }
-  }
-}
-
-}  // namespace
-
-std::string printable(std::string_view text) {
+// What steers a terminal, or is no UTF-8, as an escape of JSON's; and a backslash before each of `quoted`.
+std::string escaped(std::string_view text, std::string_view quoted) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
     const std::size_t length = utf8_length(text);
-    if (length == 1) {
-      append_ascii(out, text[0]);
-    } else if (length == 0) {
+    const auto first = static_cast<unsigned char>(text.front());
+    const unsigned code = length == 2 && first == 0xC2 ? static_cast<unsigned char>(text[1]) : first;
+    if (length == 0) {
       out += "\\ufffd";
+    } else if (code == '\n' || code == '\t') {
+      out += code == '\n' ? "\\n" : "\\t";
+    } else if (code < 0x20 || code == 0x7F || (first == 0xC2 && code < 0xA0)) {
+      out += fmt::format("\\u{:04x}", code);
     } else {
+      if (length == 1 && quoted.contains(text.front())) out += '\\';
       out += text.substr(0, length);
     }
     text.remove_prefix(std::max<std::size_t>(length, 1));
@@ -47,6 +33,10 @@ std::string printable(std::string_view text) {
   return out;
 }
 
-std::string json_string(std::string_view text) { return '"' + printable(text) + '"'; }
+}  // namespace
+
+std::string printable(std::string_view text) { return escaped(text, ""); }
+
+std::string json_string(std::string_view text) { return '"' + escaped(text, "\"\\") + '"'; }
 
 }  // namespace lpbench

@@ -12,7 +12,7 @@ namespace lpbench {
 // A string with its quotes. Bytes that are not UTF-8, as file names may hold, become U+FFFD.
 std::string json_string(std::string_view text);
 
-// The same escapes without the quotes: what a terminal can show without being steered by it.
+// The same, but quotes and backslashes stay: what a terminal can show without being steered by it.
 std::string printable(std::string_view text);
 
 inline std::string json_value(std::string_view text) { return json_string(text); }

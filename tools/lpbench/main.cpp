@@ -1,11 +1,11 @@
 // lpbench shows and measures leasepool's backends. main() reads the command line; each subcommand has its file.
-#include <fmt/format.h>
 #include <sys/prctl.h>
 #include <leasepool/init.hpp>
 
-#include <cstdio>
 #include <exception>
 
+#include "../common/command_line.hpp"
+#include "../common/standard_streams.hpp"
 #include "cli.hpp"
 
 namespace {
@@ -24,9 +24,10 @@ int run(int argc, char** argv) {
   lpbench::add_node_command(app, action);
   lpbench::add_report_command(app, action);
   try {
+    tools::check_subcommand(app, argc, argv);
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? lpbench::kSuccess : lpbench::kUsage;
+    return tools::show(app, error) ? lpbench::kSuccess : lpbench::kUsage;
   }
   return action();
 }
@@ -35,11 +36,14 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
+    tools::hold_standard_streams();
     ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);  // the fork servers' time is to count, too: they come to this process
     leasepool::init();
-    return run(argc, argv);
+    const int exit_code = run(argc, argv);
+    tools::flush_output();
+    return exit_code;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "lpbench: {}\n", error.what());
+    tools::complain("lpbench: {}\n", error.what());
     return lpbench::kFailure;
   }
 }

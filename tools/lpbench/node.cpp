@@ -1,12 +1,11 @@
 // `lpbench node`: lends pools of worker processes to `lpbench calls`, `grind` and `files` on this machine or another.
 #include "node.hpp"
 
-#include <fmt/format.h>
 #include <leasepool/leasepool.hpp>
 
 #include <csignal>
-#include <cstdio>
 
+#include "../common/standard_streams.hpp"
 #include "progress.hpp"
 #include "units.hpp"
 
@@ -16,10 +15,10 @@ namespace {
 
 leasepool::Task<> lend(leasepool::SignalSet& signals, leasepool::Node& node, const NodeOptions& options) {
   co_await node.start();
-  fmt::print("node {} lends {} of {} to cluster {}, pool {}; Ctrl-C ends it\n", node.stats().name,
-             counted(options.pools, "pool"), counted(options.workers, "worker"), options.remote.cluster,
-             options.remote.pool);
-  std::fflush(stdout);  // whoever reads it through a pipe waits for it
+  tools::print("node {} lends {} of {} to cluster {}, pool {}; Ctrl-C ends it\n", node.stats().name,
+               counted(options.pools, "pool"), counted(options.workers, "worker"), options.remote.cluster,
+               options.remote.pool);
+  tools::flush_output();  // whoever reads it through a pipe waits for it
   co_await signals.next();
   co_await node.stop(true);  // lpbench's leases have no end to wait for
 }

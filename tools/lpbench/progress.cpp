@@ -1,12 +1,12 @@
 // The progress line on stderr.
 #include "progress.hpp"
 
-#include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstddef>
-#include <cstdio>
+
+#include "../common/standard_streams.hpp"
 
 namespace lpbench {
 
@@ -36,24 +36,22 @@ Progress::Progress(std::chrono::steady_clock::duration elsewhere)
 void Progress::show(std::string_view text) {
   next_ = std::chrono::steady_clock::now() + interval_;
   if (terminal_) {
-    fmt::print(stderr, "{}{}", kStartOfLineAndErase, text.substr(0, widest_line()));
+    tools::complain("{}{}", kStartOfLineAndErase, text.substr(0, widest_line()));
     shown_ = true;
   } else {
-    fmt::print(stderr, "{}\n", text);
+    tools::complain("{}\n", text);
   }
-  std::fflush(stderr);
 }
 
 void Progress::clear() {
   if (!shown_) return;
-  fmt::print(stderr, "{}", kStartOfLineAndErase);
-  std::fflush(stderr);
+  tools::complain_text(kStartOfLineAndErase);
   shown_ = false;
 }
 
 void Progress::note(std::string_view text) {
   clear();
-  fmt::print(stderr, "{}\n", text);
+  tools::complain("{}\n", text);
 }
 
 }  // namespace lpbench

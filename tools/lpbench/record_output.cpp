@@ -1,6 +1,7 @@
 // Finished runs as a table and as JSON.
 #include <fmt/format.h>
 
+#include "../common/standard_streams.hpp"
 #include "record.hpp"
 #include "table.hpp"
 #include "units.hpp"
@@ -43,8 +44,8 @@ void print_runs(const std::vector<RunRecord>& runs) {
   const RunRecord& first = runs.front();
   const std::string thing = first.thing();
   const std::string common = common_settings(runs);
-  fmt::print("{} on {}: {}{}{:.1f} s\n\n", first.command, counted(first.cores, "core"), common,
-             common.empty() ? "" : ", ", first.elapsed);
+  tools::print("{} on {}: {}{}{:.1f} s\n\n", first.command, counted(first.cores, "core"), common,
+               common.empty() ? "" : ", ", first.elapsed);
   std::vector<std::string> header = {thing + "s/s", "p50",          "p90",  "p99",     "p99.9",
                                      "max",         "CPU/" + thing, "here", "workers", "failed"};
   const bool named = runs.size() > 1;
@@ -56,12 +57,12 @@ void print_runs(const std::vector<RunRecord>& runs) {
     if (named) row.insert(row.begin(), printable(names[index]));
     table.add(std::move(row));
   }
-  fmt::print("{}", table.text());
-  fmt::print("\nCPU/{}: user and system time, of this process (here) and of the worker processes.\n", thing);
+  tools::print_text(table.text());
+  tools::print("\nCPU/{}: user and system time, of this process (here) and of the worker processes.\n", thing);
   for (std::size_t index = 0; index < runs.size(); ++index) {
     for (const Failures& failure : runs[index].failures) {
-      fmt::print("{}{} failed: {}; the first: {}\n", named ? printable(names[index]) + ": " : "",
-                 grouped(failure.count), printable(failure.kind), printable(failure.first_message));
+      tools::print("{}{} failed: {}; the first: {}\n", named ? printable(names[index]) + ": " : "",
+                   grouped(failure.count), printable(failure.kind), printable(failure.first_message));
     }
   }
 }
@@ -104,10 +105,10 @@ JsonObject to_json(const RunRecord& run) {
 }
 
 void print_json(const std::vector<Json>& runs) {
-  if (runs.size() == 1) return fmt::print("{}\n", runs.front().text);
+  if (runs.size() == 1) return tools::print("{}\n", runs.front().text);
   std::string text;
   for (const Json& run : runs) text += (text.empty() ? "[" : ",\n ") + run.text;
-  fmt::print("{}]\n", text);
+  tools::print("{}]\n", text);
 }
 
 }  // namespace lpbench

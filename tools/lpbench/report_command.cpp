@@ -25,7 +25,7 @@ int report(const std::string& out, const std::vector<std::string>& files) {
   if (runs.size() > kMaxRuns) {
     throw std::runtime_error(fmt::format("{} runs are too many: a page holds {} at most", runs.size(), kMaxRuns));
   }
-  write_page(out, runs);
+  PageFile(out).write(runs);
   return kSuccess;
 }
 

@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "remote_options.hpp"
 
 namespace lpbench {
@@ -22,11 +20,6 @@ void check_servers(bool nodes_wanted, const leasepool::RemoteOptions& remote) {
   if (!nodes_wanted && !remote.servers.empty()) {
     throw CLI::ValidationError("--servers is for pools of nodes: give --backend remote, too");
   }
-}
-
-int exit_code(const std::vector<RunRecord>& runs) {
-  const bool failed = std::ranges::any_of(runs, [](const RunRecord& run) { return run.failure_count() > 0; });
-  return failed ? kFailure : kSuccess;
 }
 
 void add_single_options(CLI::App& command, RunOptions& run, OutputOptions& output) {

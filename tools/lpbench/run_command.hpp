@@ -27,9 +27,6 @@ void check_run_count(std::size_t count);
 // Throws what CLI11 shows where nodes are wanted and no server is named, or the other way round.
 void check_servers(bool nodes_wanted, const leasepool::RemoteOptions& remote);
 
-// Whether any failed.
-int exit_code(const std::vector<RunRecord>& runs);
-
 // Options is RunOptions or derived from it.
 template <class Options>
 class RunCommand {

@@ -1,11 +1,10 @@
 // lpnode lends the pools of this machine to managers elsewhere. main() reads the command line.
-#include <fmt/format.h>
-
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <exception>
 #include <string>
 
+#include "../common/command_line.hpp"
+#include "../common/standard_streams.hpp"
 #include "commands.hpp"
 #include "config.hpp"
 #include "units.hpp"
@@ -45,10 +44,11 @@ int run(int argc, char** argv) {
       });
   status->add_flag("--json", asked.json, "Print a JSON array instead of a table");
   try {
+    tools::check_subcommand(app, argc, argv);
     app.parse(argc, argv);
     if (!*status && options.config.empty()) throw CLI::RequiredError("--config");
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? lpnode::kSuccess : lpnode::kUsage;
+    return tools::show(app, error) ? lpnode::kSuccess : lpnode::kUsage;
   }
   return *status ? lpnode::status(asked) : lpnode::run(options);
 }
@@ -57,12 +57,15 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    return run(argc, argv);
+    tools::hold_standard_streams();
+    const int exit_code = run(argc, argv);
+    tools::flush_output();
+    return exit_code;
   } catch (const lpnode::ConfigError& error) {
-    fmt::print(stderr, "lpnode: {}\n", error.what());
+    tools::complain("lpnode: {}\n", error.what());
     return lpnode::kUsage;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "lpnode: {}\n", error.what());
+    tools::complain("lpnode: {}\n", error.what());
     return lpnode::kFailure;
   }
 }

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "../common/standard_streams.hpp"
 #include "commands.hpp"
 #include "config.hpp"
 #include "notify.hpp"
@@ -29,7 +30,7 @@ void print_line(LogLevel level, std::string_view text) {
   static constexpr std::string_view kNames[] = {"debug: ", "info: ", "warning: ", "error: "};
   static constexpr std::string_view kLevels[] = {"<7>", "<6>", "<4>", "<3>"};
   const auto at = static_cast<std::size_t>(level);
-  fmt::print(stderr, "{}{}\n", to_journal ? kLevels[at] : kNames[at], text);
+  tools::complain("{}{}\n", to_journal ? kLevels[at] : kNames[at], text);
 }
 
 void print_record(const leasepool::LogRecord& record) {

@@ -2,8 +2,7 @@
 #include <leasepool/loop.hpp>
 #include <leasepool/node_info.hpp>
 
-#include <fmt/format.h>
-
+#include "../common/standard_streams.hpp"
 #include "commands.hpp"
 #include "config.hpp"
 
@@ -25,7 +24,7 @@ int status(const StatusOptions& options) {
   }
   loop.run();
   if (!nodes) throw std::runtime_error(nodes.error().message());
-  fmt::print("{}", options.json ? to_json(*nodes) + "\n" : to_text(*nodes));
+  tools::print_text(options.json ? to_json(*nodes) + "\n" : to_text(*nodes));
   return nodes->empty() ? kFailure : kSuccess;
 }
 

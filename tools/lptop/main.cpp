@@ -1,20 +1,19 @@
 // lptop shows what programs that call Loop::serve_stats() do. main() reads the command line.
-#include <fmt/format.h>
 #include <sys/types.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <exception>
 #include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "../common/command_line.hpp"
+#include "../common/standard_streams.hpp"
 #include "client.hpp"
 #include "screen.hpp"
 #include "tables.hpp"
@@ -49,17 +48,12 @@ std::vector<json> read_all(const Options& options) {
   return reports;
 }
 
-void print(const std::string& text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size())
-    throw std::runtime_error("cannot write to standard output");
-}
-
 int nobody(const Options& options) {
   const std::string who = options.target.empty() ? "no program of this user shows"
                           : options.target.find('/') == std::string::npos
                               ? "process " + options.target + " does not show"
                               : "nobody shows at " + options.target;
-  fmt::print(stderr, "lptop: {} what it does: a program does once it calls loop.serve_stats()\n", who);
+  tools::complain("lptop: {} what it does: a program does once it calls loop.serve_stats()\n", who);
   return kFailure;
 }
 
@@ -73,8 +67,8 @@ int list(const std::vector<json>& reports) {
     table.rows.push_back(
         {{.text = std::to_string(report.at("pid").get<int>())}, {.text = report.at("program")}, {.text = managers}});
   }
-  fmt::print(stderr, "lptop: several programs show what they do; name one: lptop PID\n");
-  for (const std::string& line : table.lines()) print(line + "\n");
+  tools::complain("lptop: several programs show what they do; name one: lptop PID\n");
+  for (const std::string& line : table.lines()) tools::print_text(line + "\n");
   return kUsage;
 }
 
@@ -83,11 +77,11 @@ bool are_of_one_program(const std::vector<json>& reports) {
 }
 
 void print_tables(const lptop::Tables& tables) {
-  print(tables.programs + "\n");
+  tools::print_text(tables.programs + "\n");
   const auto print_one = [](const lptop::Table& table) {
     if (table.rows.empty()) return;
-    print("\n" + table.title + "\n");
-    for (const std::string& line : table.lines()) print("  " + line + "\n");
+    tools::print_text("\n" + table.title + "\n");
+    for (const std::string& line : table.lines()) tools::print_text("  " + line + "\n");
   };
   print_one(tables.managers);
   print_one(tables.grinders);
@@ -98,8 +92,8 @@ int run(Options options) {
   auto reports = read_all(options);
   if (reports.empty()) return nobody(options);
   if (options.json) {
-    for (const json& report : reports) print(report.dump() + "\n");
-    return std::fflush(stdout) == 0 ? kSuccess : throw std::runtime_error("cannot write to standard output");
+    for (const json& report : reports) tools::print_text(report.dump() + "\n");
+    return kSuccess;
   }
   if (!are_of_one_program(reports)) return list(reports);
   if (options.target.empty()) options.target = std::to_string(reports[0].at("pid").get<int>());
@@ -110,10 +104,10 @@ int run(Options options) {
     std::this_thread::sleep_for(interval);
     const auto now = read_all(options);
     print_tables(lptop::make_tables(now.empty() ? reports : now, reports, processes));
-    return std::fflush(stdout) == 0 ? kSuccess : throw std::runtime_error("cannot write to standard output");
+    return kSuccess;
   }
   const std::string why = lptop::run_screen([&] { return read_all(options); }, interval);
-  if (!why.empty()) fmt::print(stderr, "lptop: {}\n", why);
+  if (!why.empty()) tools::complain("lptop: {}\n", why);
   return kSuccess;
 }
 
@@ -142,7 +136,7 @@ int parse_and_run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kSuccess : kUsage;
+    return tools::show(app, error) ? kSuccess : kUsage;
   }
   return run(std::move(options));
 }
@@ -151,9 +145,12 @@ int parse_and_run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    return parse_and_run(argc, argv);
+    tools::hold_standard_streams();
+    const int exit_code = parse_and_run(argc, argv);
+    tools::flush_output();
+    return exit_code;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "lptop: {}\n", error.what());
+    tools::complain("lptop: {}\n", error.what());
     return kFailure;
   }
 }

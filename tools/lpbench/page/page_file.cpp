@@ -2,37 +2,40 @@
 #include "page/page_file.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <fstream>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
 #include "json.hpp"
 #include "page/page.hpp"
 
 namespace lpbench {
 
-namespace {
-
-[[noreturn]] void refuse(const std::string& path) {
-  const int error = errno;
-  throw std::runtime_error(
-      fmt::format("cannot write the report {}: {}", printable(path), std::generic_category().message(error)));
-}
-
-}  // namespace
-
-void check_page_file(const std::string& path) {
+PageFile::PageFile(std::string path) : path_(std::move(path)), is_new_(::access(path_.c_str(), F_OK) != 0) {
   errno = 0;
-  if (!std::ofstream(path, std::ios::app)) refuse(path);
+  if (!std::ofstream(path_, std::ios::app)) refuse();
 }
 
-void write_page(const std::string& path, const std::vector<RunRecord>& runs) {
+PageFile::~PageFile() {
+  if (is_new_ && !written_) (void)::unlink(path_.c_str());
+}
+
+void PageFile::write(const std::vector<RunRecord>& runs) {
   const std::string page = page_of(runs);
   errno = 0;
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  if (!file.write(page.data(), std::ssize(page)).flush()) refuse(path);
+  std::ofstream file(path_, std::ios::binary | std::ios::trunc);
+  if (!file.write(page.data(), std::ssize(page)).flush()) refuse();
+  written_ = true;
+}
+
+void PageFile::refuse() const {
+  const int error = errno;
+  throw std::runtime_error(
+      fmt::format("cannot write the report {}: {}", printable(path_), std::generic_category().message(error)));
 }
 
 }  // namespace lpbench
