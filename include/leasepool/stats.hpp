@@ -38,8 +38,8 @@ struct RunningCall {
   std::uint64_t call_id = 0;
   std::string function{};
   Duration running_for{};
-  /// The worker process that runs it, and its number as the log has it; 0: a thread or another machine does, or the
-  /// call is on its way there.
+  /// The worker process that runs it, or the thread's id (gettid()), and its number as in WorkerStats; 0: another
+  /// machine does, or the call is on its way there.
   int pid = 0;
   std::uint64_t worker_id = 0;
 };
@@ -54,8 +54,9 @@ struct WorkerStats {
   int pid = 0;
   /// It is being started, and runs no calls yet.
   bool starting = false;
-  /// Calls that a worker process was sent, and what it runs; of threads that is not known.
+  /// Calls that a worker process was sent; of threads that is not known.
   std::uint64_t calls = 0;
+  /// Of a thread also one whose caller was told before it ended.
   std::optional<RunningCall> running{};
 };
 

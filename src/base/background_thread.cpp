@@ -2,6 +2,7 @@
 #include "base/background_thread.hpp"
 
 #include <pthread.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -19,8 +20,8 @@ constexpr Duration kEndPatience = std::chrono::seconds(1);
 
 }  // namespace
 
-BackgroundThread::BackgroundThread(const char* name, Duration kept_for)
-    : name_(name), kept_for_(kept_for), process_(::getpid()) {}
+BackgroundThread::BackgroundThread(const char* name, Duration kept_for, int niceness)
+    : name_(name), kept_for_(kept_for), niceness_(niceness), process_(::getpid()) {}
 
 BackgroundThread::~BackgroundThread() {
   if (::getpid() != process_) return;  // a forked copy has no such thread, and who knows who held the mutex
@@ -46,7 +47,7 @@ bool BackgroundThread::add(std::shared_ptr<BackgroundTask> task) noexcept {
   if (!shared_->running) {
     try {
       const BlockSignals blocked;
-      std::thread thread(thread_main, shared_, kept_for_);
+      std::thread thread(thread_main, shared_, kept_for_, niceness_);
       pthread_setname_np(thread.native_handle(), name_);
       thread.detach();
     } catch (...) {
@@ -60,7 +61,9 @@ bool BackgroundThread::add(std::shared_ptr<BackgroundTask> task) noexcept {
   return true;
 }
 
-void BackgroundThread::thread_main(const std::shared_ptr<Shared>& shared, Duration kept_for) noexcept {
+void BackgroundThread::thread_main(const std::shared_ptr<Shared>& shared, Duration kept_for, int niceness) noexcept {
+  // Of this thread alone, as Linux has it. One that may not is as the others are.
+  if (niceness > 0 && ::getpriority(PRIO_PROCESS, 0) < niceness) (void)::setpriority(PRIO_PROCESS, 0, niceness);
   std::unique_lock lock(shared->mutex);
   for (;;) {
     const auto has_news = [&] { return shared->first != nullptr || shared->ending; };

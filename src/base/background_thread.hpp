@@ -29,7 +29,8 @@ class BackgroundTask {
 // The thread is made when there is something to do, and ends when there has been nothing for a while.
 class BackgroundThread {
  public:
-  BackgroundThread(const char* name, Duration kept_for);
+  // `niceness` is the thread's, as of nice(1), where the program has not more of its own.
+  BackgroundThread(const char* name, Duration kept_for, int niceness = 0);
   BackgroundThread(const BackgroundThread&) = delete;
   BackgroundThread& operator=(const BackgroundThread&) = delete;
   // Drops what has not begun. Does not wait for what has: the thread ends behind it.
@@ -51,10 +52,11 @@ class BackgroundThread {
     bool busy = false;     // with a task
     bool ending = false;
   };
-  static void thread_main(const std::shared_ptr<Shared>& shared, Duration kept_for) noexcept;
+  static void thread_main(const std::shared_ptr<Shared>& shared, Duration kept_for, int niceness) noexcept;
 
   const char* const name_;
   const Duration kept_for_;
+  const int niceness_;
   const pid_t process_;
   const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };

@@ -82,19 +82,22 @@ std::string expiry(Duration left) {
   return left < Duration::zero() ? detail::in_words(-left) + " ago" : "in " + detail::in_words(left);
 }
 
-std::string text_of(const LeaseStats& lease) {
+std::string place_of(const RunningCall& call, ExecutorBackend backend) {
+  if (call.pid == 0) return {};
+  const bool is_thread = backend == ExecutorBackend::thread;
+  return std::string(is_thread ? " on thread " : " on worker ") + std::to_string(call.worker_id) +
+         (is_thread ? " (id " : " (pid ") + std::to_string(call.pid) + ")";
+}
+
+std::string text_of(const LeaseStats& lease, ExecutorBackend backend) {
   std::string text = "  lease " + std::to_string(lease.lease_id) + "  " + detail::quoted_owner(lease.owner) +
                      ", held " + detail::in_words(lease.age) + ", soft expiry " + expiry(lease.until_soft_expiry) +
                      ", hard expiry " + expiry(lease.until_hard_expiry) + ", " + std::to_string(lease.calls_running) +
                      " running, " + std::to_string(lease.calls_queued) + " queued" +
                      (lease.draining ? ", draining" : "") + ", acquired at " + lease.acquired_at + "\n";
   for (const RunningCall& call : lease.running) {
-    text +=
-        "    call " + std::to_string(call.call_id) + " runs " + call.function + " for " +
-        detail::in_words(call.running_for) +
-        (call.pid == 0 ? std::string()
-                       : " on worker " + std::to_string(call.worker_id) + " (pid " + std::to_string(call.pid) + ")") +
-        "\n";
+    text += "    call " + std::to_string(call.call_id) + " runs " + call.function + " for " +
+            detail::in_words(call.running_for) + place_of(call, backend) + "\n";
   }
   return text;
 }
@@ -254,7 +257,7 @@ std::string to_text(const ManagerStats& stats) {
   text += line("acquire wait", in_short(stats.acquire_wait));
   text += line("call wait", in_short(stats.call_wait));
   text += line("call run", in_short(stats.call_run));
-  for (const LeaseStats& lease : stats.leases) text += text_of(lease);
+  for (const LeaseStats& lease : stats.leases) text += text_of(lease, stats.backend);
   for (const WaiterStats& waiter : stats.waiters) {
     text += "  waiter " + detail::quoted_owner(waiter.owner) + " for " + detail::in_words(waiter.age) + ", gives up " +
             expiry(waiter.until_timeout) + "\n";

@@ -47,7 +47,10 @@ class ReportTexts : public std::enable_shared_from_this<ReportTexts> {
 
   const std::weak_ptr<LoopCore> loop_;
   Text texts_[2];
-  BackgroundThread thread_{"leasepool-stats", std::chrono::seconds(10)};
+  // Where all processors are at work, calls go before texts: a text takes longer than most calls.
+  static constexpr int kNiceness = 19;
+
+  BackgroundThread thread_{"leasepool-stats", std::chrono::seconds(10), kNiceness};
 };
 
 }  // namespace leasepool::detail

@@ -52,7 +52,8 @@ Task<> StatsServer::accept(std::shared_ptr<StatsServer> self, Listener listener)
     try {
       auto accepted = listener.accept();
       Stream stream = co_await accepted;
-      if (self->admits(stream)) self->loop_.spawn(converse(self, std::move(stream)));
+      // Counted here: its task begins a turn later, and others may come until then.
+      if (self->admits(stream)) self->loop_.spawn(converse(self, std::move(stream), Counted(self->connections_)));
     } catch (const std::exception&) {
       refused = true;
     }
@@ -74,16 +75,8 @@ bool StatsServer::admits(const Stream& stream) const noexcept {
   return peer.uid == 0 || peer.uid == ::geteuid();
 }
 
-Task<> StatsServer::converse(std::shared_ptr<StatsServer> self, Stream stream) {
-  struct Counted {
-    explicit Counted(std::size_t& of) noexcept : count(of) { ++count; }
-    Counted(const Counted&) = delete;
-    Counted& operator=(const Counted&) = delete;
-    ~Counted() { --count; }
-    std::size_t& count;
-  };
+Task<> StatsServer::converse(std::shared_ptr<StatsServer> self, Stream stream, Counted /*counted*/) {
   try {
-    const Counted counted(self->connections_);
     HttpRequestReader reader;
     for (;;) {
       auto receiving = receive(stream, reader);

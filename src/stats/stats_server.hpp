@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "io/socket_file.hpp"
@@ -47,9 +48,23 @@ class StatsServer : public std::enable_shared_from_this<StatsServer> {
   static constexpr std::size_t kMaxConnections = 64;
   static constexpr Duration kPatience = std::chrono::seconds(30);
 
+  // One of the connections, for as long as it lives.
+  class Counted {
+   public:
+    explicit Counted(std::size_t& all) noexcept : all_(&all) { ++all; }
+    Counted(Counted&& other) noexcept : all_(std::exchange(other.all_, nullptr)) {}
+    Counted& operator=(Counted&&) = delete;
+    ~Counted() {
+      if (all_ != nullptr) --*all_;
+    }
+
+   private:
+    std::size_t* all_;
+  };
+
   template <class Listener>
   static Task<> accept(std::shared_ptr<StatsServer> self, Listener listener);
-  static Task<> converse(std::shared_ptr<StatsServer> self, Stream stream);
+  static Task<> converse(std::shared_ptr<StatsServer> self, Stream stream, Counted counted);
   // Whether a request has come. Otherwise the reader says what is wrong with it, or the connection has ended.
   static Task<bool> receive(Stream& stream, HttpRequestReader& reader);
   Task<HttpAnswer> answer(const HttpRequest& request);

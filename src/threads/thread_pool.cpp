@@ -39,8 +39,21 @@ ThreadPool::ThreadPool(LoopCore& loop, PoolOptions options)
 
 void ThreadPool::add_workers(std::vector<WorkerStats>& workers) const {
   for (std::size_t index = 0; index < threads_.size(); ++index) {
-    const int id = shared_->each[index].thread_id.load(std::memory_order_relaxed);
-    workers.push_back({.pool = options_.name, .worker_id = index + 1, .pid = id, .starting = ready_ != nullptr});
+    const PoolThreads::Own& thread = shared_->each[index];
+    WorkerStats& worker = workers.emplace_back();
+    worker.pool = options_.name;
+    worker.worker_id = index + 1;
+    worker.pid = thread.thread_id.load(std::memory_order_relaxed);
+    worker.starting = ready_ != nullptr;
+    const Job* const job = thread.running.load(std::memory_order_acquire);
+    if (job == nullptr) continue;
+    const TimePoint started = job->state.started.load(std::memory_order_relaxed);
+    if (started == TimePoint{}) continue;
+    worker.running = {.call_id = job->state.id,
+                      .function = std::string(job->function_name()),
+                      .running_for = std::max(loop_.now() - started, Duration::zero()),
+                      .pid = worker.pid,
+                      .worker_id = worker.worker_id};
   }
 }
 

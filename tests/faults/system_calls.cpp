@@ -50,7 +50,7 @@ const std::vector<SystemCall>& table() {
       {"prctl", {SYS_prctl}, {S, W}, {EPERM, EINVAL}, " prctl "},
       {"futex", {SYS_futex}, {P, W}, {EINTR, EAGAIN}, " SYS_futex "},
       {"sched_getaffinity", {SYS_sched_getaffinity}, {P, W}, {EPERM, ENOSYS}, " sched_getaffinity "},
-      {"getpriority", {SYS_getpriority, SYS_setpriority}, {W}, {EPERM, EACCES}, " nice "},
+      {"getpriority", {SYS_getpriority, SYS_setpriority}, {P, W}, {EPERM, EACCES}, " nice getpriority setpriority "},
       {"prlimit64",
        {LEGACY(getrlimit) LEGACY(setrlimit) SYS_prlimit64},
        {P, W},

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "catch.hpp"
 #include "public/support.hpp"
@@ -208,6 +209,74 @@ TEST_CASE("a call that hangs leads to its process, whose title says what it runs
     auto stopping = manager.stop();
     co_await stopping;
   });
+}
+
+TEST_CASE("a call that hangs leads to its thread", "[stats]") {
+  on_loop(ExecutorBackend::thread, [](lp::Loop& loop, ExecutorBackend backend) -> lp::Task<> {
+    Manager manager(loop, options_for(backend));
+    auto starting = manager.start();
+    co_await starting;
+    auto acquiring = manager.acquire();
+    auto lease = co_await acquiring;
+    bool ended = false;
+    lease.run_async(pass_gate, 1, [&](const lp::Result<int>&) { ended = true; });
+    auto entering = until_entered(loop, 1);
+    co_await entering;
+    auto beginning = until(loop, [&] { return !manager.stats().leases.at(0).running.empty(); });
+    co_await beginning;
+    const lp::ManagerStats stats = manager.stats();
+    const lp::RunningCall call = stats.leases.at(0).running.at(0);
+    CHECK(call.pid != ::getpid());
+    CHECK(::access(("/proc/self/task/" + std::to_string(call.pid)).c_str(), F_OK) == 0);
+    const auto runs = [&](const lp::WorkerStats& worker) { return worker.running.has_value(); };
+    REQUIRE(std::ranges::count_if(stats.workers, runs) == 1);
+    const lp::WorkerStats worker = *std::ranges::find_if(stats.workers, runs);
+    CHECK(worker.pid == call.pid);
+    CHECK(worker.worker_id == call.worker_id);
+    CHECK_THAT(worker.running->function, ContainsSubstring("pass_gate"));
+    CHECK_THAT(to_text(stats), ContainsSubstring(" on thread " + std::to_string(call.worker_id) + " (id " +
+                                                 std::to_string(call.pid) + ")"));
+    open_gate();
+    auto ending = until(loop, [&] { return ended; });
+    co_await ending;
+    CHECK(std::ranges::none_of(manager.stats().workers, runs));
+    auto stopping = manager.stop();
+    co_await stopping;
+  });
+}
+
+// Connected before the loop has looked at one of them.
+TEST_CASE("a burst of connections passes the most that are served by none", "[serve_stats]") {
+  constexpr std::size_t kMost = 64;
+  constexpr std::size_t kBurst = 80;
+  const RuntimeDirectory runtime;
+  lp::Loop loop;
+  const std::string path = loop.serve_stats().path;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(static_cast<char*>(address.sun_path), sizeof address.sun_path - 1);
+  std::vector<lp::Fd> burst;
+  for (std::size_t i = 0; i < kBurst; ++i) {
+    const lp::Fd& fd = burst.emplace_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0));
+    REQUIRE(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  }
+  std::size_t ended = 0;
+  const auto count_ended = [&] {
+    ended = 0;
+    char byte = 0;
+    for (const lp::Fd& fd : burst) ended += ::recv(fd.get(), &byte, 1, 0) == 0 ? 1 : 0;
+    return ended;
+  };
+  loop.block_on(until(loop, [&] { return count_ended() >= kBurst - kMost; }));
+  CHECK(ended == kBurst - kMost);
+  // Those that were let in are answered still.
+  loop.block_on([](lp::Loop& on, const lp::Fd& fd) -> lp::Task<> {
+    const std::string request = get("/metrics");
+    CHECK(::send(fd.get(), request.data(), request.size(), 0) == std::ssize(request));
+    char byte = 0;
+    auto answering = until(on, [&] { return ::recv(fd.get(), &byte, 1, 0) == 1; });
+    co_await answering;
+  }(loop, burst.front()));
 }
 
 TEST_CASE("the stats of a manager are there for other threads", "[stats]") {
