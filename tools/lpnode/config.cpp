@@ -92,6 +92,17 @@ void take_sandbox(Section section, Config& config) {
   }
 }
 
+void take_stats(Section section, Config& config) {
+  section.take("socket", config.stats.socket);
+  section.take("listen", config.stats.listen);
+  section.take("hosts", config.stats.hosts);
+  section.end();
+  if (!config.stats.hosts.empty() && !config.stats.listen) {
+    throw ConfigError(config.file + ":" + std::to_string(config.lines["StatsServerOptions::hosts"]) +
+                      ": [stats] hosts is set, which needs listen");
+  }
+}
+
 toml::table parse(const std::string& file) {
   try {
     return toml::parse_file(file);
@@ -112,12 +123,13 @@ Config read_config(const std::string& file) {
     take_pools({config, table, "pools", "ManagerOptions"}, config.pools);
     take_limits({config, table, "worker_limits", "WorkerLimits"}, config.pools.worker_limits);
     take_sandbox({config, table, "sandbox", "Sandbox"}, config);
+    take_stats({config, table, "stats", "StatsServerOptions"}, config);
   } catch (const std::invalid_argument& error) {  // a path of the sandbox
     throw ConfigError(file + ": " + error.what());
   }
   Section whole(config, table, "", "");
   whole.take("load", config.load);
-  for (const char* const name : {"remote", "pools", "worker_limits", "sandbox"}) whole.know(name);
+  for (const char* const name : {"remote", "pools", "worker_limits", "sandbox", "stats"}) whole.know(name);
   whole.end();
   return config;
 }

@@ -6,10 +6,13 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "units.hpp"
 
 namespace lpnode {
 
@@ -19,11 +22,19 @@ class ConfigError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// Where the node shows what it does, by Loop::serve_stats().
+struct StatsConfig {
+  std::string socket{};  // "default", a path, or empty: none
+  std::optional<HostAndPort> listen{};
+  std::vector<std::string> hosts{};
+};
+
 struct Config {
   std::string file;
   std::vector<std::string> load;  // libraries with functions
   leasepool::RemoteOptions remote{};
   leasepool::ManagerOptions pools{};
+  StatsConfig stats{};
   // Where each option was given: "RemoteOptions::servers" and its line.
   std::map<std::string, std::uint32_t, std::less<>> lines{};
 

@@ -52,7 +52,8 @@ class Service {
   explicit Service(const Config& config)
       : signals_(loop_, {SIGTERM, SIGINT}), node_(loop_, config.remote, config.pools) {}
 
-  int run() {
+  int run(const StatsConfig& stats) {
+    serve(stats);
     wait_for_signal();
     node_.start_async([this](const Result<void>& result) { started(result); });
     loop_.run();
@@ -60,6 +61,19 @@ class Service {
   }
 
  private:
+  void serve(const StatsConfig& stats) {
+    if (!stats.socket.empty()) {
+      const leasepool::Address at = stats.socket == "default"
+                                        ? loop_.serve_stats()
+                                        : loop_.serve_stats(leasepool::UnixEndpoint{.path = stats.socket});
+      print_line(LogLevel::info, "stats for lptop at " + at.path);
+    }
+    if (stats.listen) {
+      const leasepool::Address at = loop_.serve_stats(
+          leasepool::Endpoint{.host = stats.listen->host, .port = stats.listen->port}, {.hosts = stats.hosts});
+      print_line(LogLevel::info, "stats at http://" + at.text() + "/");
+    }
+  }
   void wait_for_signal() {
     signals_.next_async([this](const Result<int>& signal) {
       if (!signal) return;
@@ -103,7 +117,7 @@ int run(const RunOptions& options) {
   leasepool::init();
   try {
     Service service(config);
-    return options.check ? kSuccess : service.run();
+    return options.check ? kSuccess : service.run(config.stats);
   } catch (const std::invalid_argument& error) {
     throw ConfigError(config.located(error.what()));
   }

@@ -112,6 +112,17 @@ void Section::take(std::string_view key, std::vector<std::string>& into) {
   for (const toml::node& element : *array) into.push_back(element.as_string()->get());
 }
 
+void Section::take(std::string_view key, HostAndPort& into) {
+  const toml::node* const node = find(key);
+  if (node == nullptr) return;
+  const auto* const text = node->as_string();
+  const auto endpoint = text == nullptr ? std::nullopt : parse_endpoint(text->get());
+  if (!endpoint) {
+    refuse(key, *node, "must be an address and a port in quotes, as \"127.0.0.1:9464\" or \"[::1]:9464\"");
+  }
+  into = *endpoint;
+}
+
 void Section::take_list(std::string_view key, std::string& into) {
   const toml::node* const node = find(key);
   if (node == nullptr) return;

@@ -14,6 +14,7 @@
 
 #include "config.hpp"
 #include "toml.hpp"
+#include "units.hpp"
 
 namespace lpnode {
 
@@ -28,6 +29,7 @@ class Section {
   void take(std::string_view key, int& into);
   void take(std::string_view key, leasepool::TimeSpan& into);
   void take(std::string_view key, std::vector<std::string>& into);
+  void take(std::string_view key, HostAndPort& into);
   template <class T>
   void take(std::string_view key, std::optional<T>& into) {
     if (T value{}; has(key)) {

@@ -52,4 +52,18 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
   return parse(text, kUnits, UINT64_MAX);
 }
 
+std::optional<HostAndPort> parse_endpoint(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return std::nullopt;
+  std::string_view host = text.substr(0, colon);
+  const std::string_view digits = text.substr(colon + 1);
+  const bool has_brackets = host.starts_with('[') && host.ends_with(']');
+  if (has_brackets) host = host.substr(1, host.size() - 2);
+  if (host.empty() || has_brackets != host.contains(':')) return std::nullopt;
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (digits.empty() || error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  return HostAndPort{.host = std::string(host), .port = port};
+}
+
 }  // namespace lpnode

@@ -1,10 +1,11 @@
-// Durations and sizes as people write them.
+// Durations, sizes and endpoints as people write them.
 #pragma once
 
 #include <leasepool/duration.hpp>
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace lpnode {
@@ -14,5 +15,13 @@ std::optional<leasepool::Duration> parse_duration(std::string_view text);
 
 // "64 KiB", "4MiB", "2 GiB", "512 B"; none where it is something else, or too large.
 std::optional<std::uint64_t> parse_size(std::string_view text);
+
+struct HostAndPort {
+  std::string host;
+  int port = 0;
+};
+
+// "127.0.0.1:9464", "[::1]:9464"; none where it is something else.
+std::optional<HostAndPort> parse_endpoint(std::string_view text);
 
 }  // namespace lpnode
