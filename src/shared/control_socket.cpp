@@ -100,6 +100,7 @@ ReceiveState receive_control(int socket, ControlRecord& record) noexcept {
     return ReceiveState::closed;
   }
   if ((header.msg_flags & MSG_CTRUNC) != 0) record.fds.clear();
+  record.message.name.back() = '\0';  // whoever reads it goes on to its end
   return ReceiveState::received;
 }
 

@@ -110,7 +110,7 @@ void ServerConnection::spawn(WorkerMaker& maker, ControlRecord& record) noexcept
 }
 
 void ServerConnection::adopt(WorkerMaker& maker, ControlRecord& record) noexcept {
-  if (record.fds.size() < 1) return;
+  if (record.fds.size() < 1 || record.message.pid <= 1) return;  // which kill() takes for more than one process
   ForkedWorker& worker = maker.spare.front();
   worker.worker_id = record.message.worker_id;
   worker.pid = record.message.pid;

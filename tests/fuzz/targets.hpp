@@ -1,0 +1,15 @@
+// All targets, each of a file by its name.
+#pragma once
+
+#include "fuzz/target.hpp"
+
+namespace leasepool::fuzz {
+
+extern const Target kFrameDecoder;
+extern const Target kResults;
+extern const Target kControlSocket;
+extern const Target kHttpRequests;
+extern const Target kNats;
+extern const Target kNodeMessages;
+
+}  // namespace leasepool::fuzz
