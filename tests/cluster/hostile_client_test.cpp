@@ -309,6 +309,10 @@ TEST_CASE("N8: a flood of nodes that are none, and of managers that are none, ha
   CHECK(of_node.managers <= 10'000);
   CHECK(of_node.wants <= 10'000);
   CHECK(stage.manager().stats().nodes.size() <= 10'000);
+  // The manager was told of thousands, and finds the one that is; the node forgets within 15 s who wants nothing.
+  const std::size_t ok_before = stage.ok();
+  for (int i = 0; i < 30 && stage.ok() == ok_before; ++i) stage.while_calling(1000, [](int) {});
+  CHECK(stage.ok() > ok_before);
   CHECK(stage.wrong() == 0);
   stage.check_that_all_is_well();
 }

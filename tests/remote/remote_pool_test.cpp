@@ -603,7 +603,8 @@ TEST_CASE("N1: a node that drains has back what is only kept ready, and what is 
   CHECK(manager->manager->available() == 2);
 }
 
-TEST_CASE("N4: that the connection is lost, why it does not come back, and that it has, is logged once each", "[remote][N4]") {
+TEST_CASE("N4: that the connection is lost, why it does not come back, and that it has, is logged once each",
+          "[remote][N4]") {
   SimCluster cluster;
   const auto manager = cluster.add_manager("m");
   CHECK(manager->log.empty());
