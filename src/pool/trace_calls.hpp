@@ -7,7 +7,7 @@
 
 namespace leasepool::detail {
 
-// Where a thread's calls go, and when the last of them ended: the next one begins no earlier.
+// Where a worker's calls go, and since when that row is free: the next one begins no earlier.
 struct TraceLane {
   TraceRow row{};
   TimePoint free_since{};

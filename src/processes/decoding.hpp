@@ -7,12 +7,12 @@
 #include <memory>
 
 #include "base/background_thread.hpp"
-#include "base/trace_file.hpp"
 #include "leasepool/detail/bytes.hpp"
 #include "leasepool/detail/decode_limits.hpp"
 #include "leasepool/detail/descriptors.hpp"
 #include "leasepool/detail/job.hpp"
 #include "loop/inbox.hpp"
+#include "pool/trace_calls.hpp"
 #include "wire/frame.hpp"
 
 namespace leasepool::detail {
@@ -39,7 +39,7 @@ class Decoding final : public BackgroundTask {
 
   // Loop thread only, from here on.
   std::unique_ptr<Job> job;  // which it is for; null when somebody has taken that away
-  TraceRow trace_row{};      // of the worker whose it is
+  TraceLane trace_lane{};    // of the worker whose it is
   [[nodiscard]] ResultDecoder& result() const noexcept { return *decoder_; }
 
  private:

@@ -256,7 +256,7 @@ void ProcessPool::worker_finished(Worker& worker, std::unique_ptr<Job> job) {
   } else {
     dispatcher_->became_idle(worker);
   }
-  if (job) end_call(worker.trace_row, std::move(job));
+  if (job) end_call(worker.trace_lane, std::move(job));
   dispatcher_->dispatch();
 }
 

@@ -125,8 +125,8 @@ class ProcessPool final : public Pool,
   void trace_spawned(Worker& worker, pid_t pid) noexcept;
   void trace_worker(const Worker& worker, std::string_view what) noexcept;
   void trace_gone(const Worker& worker) noexcept;
-  void end_call(TraceRow worker, std::unique_ptr<Job> job);
-  void end_call(TraceRow worker, std::unique_ptr<Job> job, Error error);
+  void end_call(const TraceLane& worker, std::unique_ptr<Job> job);
+  void end_call(const TraceLane& worker, std::unique_ptr<Job> job, Error error);
   template <std::invocable MakeText>
   void log(LogLevel level, const MakeText& make_text) const noexcept {
     try {

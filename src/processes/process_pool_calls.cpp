@@ -40,7 +40,7 @@ bool ProcessPool::interrupt(Job& job, Error error) {
   if (const auto decoding = decoding_of(job)) {  // the function has ended: there is nothing to kill
     auto taken = take_job_from(decoding);
     abandon(decoding);
-    end_call(decoding->trace_row, std::move(taken), std::move(error));
+    end_call(decoding->trace_lane, std::move(taken), std::move(error));
     return true;
   }
   Worker* const running = holder_of(job);
@@ -50,7 +50,7 @@ bool ProcessPool::interrupt(Job& job, Error error) {
   dispatcher_->recall_from(*worker);
   std::unique_ptr<Job> taken = worker->take_job(job);
   if (!worker->has_jobs()) kill_abandoned(*worker);  // else it is between two calls
-  end_call(worker->trace_row, std::move(taken), std::move(error));
+  end_call(worker->trace_lane, std::move(taken), std::move(error));
   refill();
   dispatcher_->dispatch();
   return true;
@@ -79,7 +79,7 @@ void ProcessPool::abort(const Error& error, Ended ended) {
     while (!begun.empty()) {
       auto job = begun.pop_front();
       Error told = with_noted_stack(error, worker, *job);
-      end_call(worker.trace_row, std::move(job), std::move(told));
+      end_call(worker.trace_lane, std::move(job), std::move(told));
     }
   });
   refill();
@@ -98,7 +98,7 @@ void ProcessPool::requeue_or_fail(const Worker& worker, std::unique_ptr<Job> job
     error = Access::not_run(error);
   }
   log(LogLevel::warning, [&] { return error.message(); });
-  end_call(worker.trace_row, std::move(job), std::move(error));
+  end_call(worker.trace_lane, std::move(job), std::move(error));
 }
 
 Error ProcessPool::crash_error(const Worker& worker, const Job& job) const noexcept {

@@ -36,7 +36,7 @@ std::shared_ptr<Decoding> ProcessPool::prepare_decoding(const Worker& worker, co
                                                    self->decoding_done(worker_id, place->lock());
                                                });
     *place = decoding;
-    decoding->trace_row = worker.trace_row;
+    decoding->trace_lane = worker.trace_lane;
     return decoding;
   } catch (const std::bad_alloc&) {
     return nullptr;
@@ -59,7 +59,7 @@ void ProcessPool::decoding_done(std::uint64_t worker_id, const std::shared_ptr<D
   if (decoding != nullptr && decoding->job != nullptr) {
     auto ended = take_job_from(decoding);
     ended->accept(decoding->result());
-    end_call(decoding->trace_row, std::move(ended));
+    end_call(decoding->trace_lane, std::move(ended));
   }
   if (const auto worker = find(worker_id)) worker->decoding_ended();
   finish_if_empty();
@@ -86,7 +86,7 @@ void ProcessPool::end_decodings(const Error& error) noexcept {
     const auto decoding = decodings_.back();
     auto taken = take_job_from(decoding);
     abandon(decoding);
-    end_call(decoding->trace_row, std::move(taken), error);
+    end_call(decoding->trace_lane, std::move(taken), error);
   }
 }
 

@@ -10,12 +10,12 @@
 #include <string>
 #include <string_view>
 
-#include "base/trace_file.hpp"
 #include "base/unique_fd.hpp"
 #include "leasepool/detail/job.hpp"
 #include "loop/loop_core.hpp"
 #include "pool/pool.hpp"
 #include "pool/run_times.hpp"
+#include "pool/trace_calls.hpp"
 #include "pool/worker_port.hpp"
 #include "processes/decoding.hpp"
 #include "processes/recent_calls.hpp"
@@ -114,7 +114,7 @@ class Worker final : public ChannelOwner, public WorkerPort, public std::enable_
   [[nodiscard]] bool ended_by_us() const noexcept { return ended_by_us_; }
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   [[nodiscard]] WorkerStats stats() const;
-  TraceRow trace_row{};
+  TraceLane trace_lane{};
   // Empty if it has none, or no descriptor is left for it.
   [[nodiscard]] UniqueFd share_cgroup() const noexcept { return cgroup_ ? cgroup_->share() : UniqueFd(); }
   [[nodiscard]] int pidfd() const noexcept { return pidfd_.get(); }

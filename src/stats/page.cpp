@@ -26,7 +26,8 @@ h1 { font-size: 1.1rem; margin: 0; } h2 { font-size: 1rem; margin: 0; } h3 { fon
 header span, .dim { color: var(--dim); }
 #state.lost { color: var(--bad); font-weight: 600; }
 main { padding: 1rem; display: grid; gap: 1rem; max-width: 1200px; margin: 0 auto; }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 1rem; overflow-x: auto; }
+section { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 1rem; min-width: 0; }
+.scrolls { overflow-x: auto; }
 .title { display: flex; gap: .8rem; align-items: baseline; flex-wrap: wrap; }
 .tag { border: 1px solid var(--line); border-radius: 99px; padding: 0 .6rem; color: var(--dim); font-size: .8rem; }
 .tiles { display: grid; grid-template-columns: repeat(4, 1fr); gap: .6rem; margin-top: .8rem; }
@@ -55,7 +56,7 @@ const make = (tag, attributes = {}, ...children) => {
   return node;
 };
 const time = s => s === null ? "never" : s === undefined || Number.isNaN(s) ? "-"
-  : Math.abs(s) < 1e-6 ? (s * 1e9).toFixed(0) + " ns" : Math.abs(s) < 1e-3 ? (s * 1e6).toPrecision(3) + " \u00b5s"
+  : s === 0 ? "0" : Math.abs(s) < 1e-6 ? (s * 1e9).toFixed(0) + " ns" : Math.abs(s) < 1e-3 ? (s * 1e6).toPrecision(3) + " \u00b5s"
   : Math.abs(s) < 1 ? (s * 1e3).toPrecision(3) + " ms" : Math.abs(s) < 120 ? s.toPrecision(3) + " s"
   : Math.abs(s) < 7200 ? (s / 60).toFixed(0) + " min" : (s / 3600).toFixed(1) + " h";
 const count = n => n < 1e4 ? String(Math.round(n * 10) / 10) : n < 1e6 ? (n / 1e3).toFixed(1) + " k" : (n / 1e6).toFixed(2) + " M";
@@ -70,7 +71,7 @@ const percentile = (buckets, percent) => {
   if (all === 0) return undefined;
   let left = all * percent / 100;
   for (const bucket of buckets) {
-    if (left <= bucket.count) return bucket.below / 2 * (1 + left / bucket.count);
+    if (left <= bucket.count) return bucket.below <= 1e-9 ? 0 : bucket.below / 2 * (1 + left / bucket.count);
     left -= bucket.count;
   }
 };
@@ -97,7 +98,7 @@ const spark = values => {
 const tile = (label, value, note = "", kind = "", values = null) =>
   make("div", {class: "tile " + kind}, make("small", {}, label), make("b", {}, value),
     values ? spark(values) : null, make("small", {}, note));
-const table = (title, heads, rows) => rows.length === 0 ? "" : make("div", {}, make("h3", {}, title + " (" + rows.length + ")"),
+const table = (title, heads, rows) => rows.length === 0 ? "" : make("div", {class: "scrolls"}, make("h3", {}, title + " (" + rows.length + ")"),
   make("table", {}, make("tr", {}, ...heads.map(head => make("th", head.startsWith("#") ? {class: "n"} : {}, head.replace("#", "")))),
     ...rows.slice(0, most_rows).map(row => make("tr", {}, ...row.map((cell, i) =>
       make("td", {class: (heads[i].startsWith("#") ? "n" : "") + (String(cell).length > 40 ? " wide" : "")}, String(cell)))))),

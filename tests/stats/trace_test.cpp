@@ -60,14 +60,15 @@ std::vector<Json> of_phase(const std::vector<Json>& events, const std::string& p
   return found;
 }
 
-// What a viewer relies on: rows have names, what begins ends, runs on one row do not overlap, and times are those of
-// the manager's life.
+// What a viewer relies on: rows have names, what begins ends, runs on one row do not overlap and are within the life of
+// whose row it is, and times are those of the manager's life.
 void check_is_sound(const std::vector<Json>& events, lp::Duration life) {
   constexpr double kRounding = 0.002;  // of microseconds as doubles
   std::map<int, std::string> names;
   std::map<int, int> open;
   std::map<std::pair<std::string, std::string>, int> open_async;
   std::map<int, std::vector<std::pair<double, double>>> runs;
+  std::map<int, std::pair<double, double>> lives;
   for (const Json& event : events) {
     const std::string phase = text_of(event, "ph");
     const int row = event.at("tid");
@@ -78,6 +79,9 @@ void check_is_sound(const std::vector<Json>& events, lp::Duration life) {
     if (phase == "M") names[row] = argument(event, "name");
     if (phase == "B") ++open[row];
     if (phase == "E") CHECK(--open[row] >= 0);
+    const std::string name = text_of(event, "name");
+    if (phase == "B" && (name == "thread" || name == "worker process")) lives[row].first = at;
+    if (phase == "E" && lives.contains(row)) lives[row].second = at;
     if (phase == "b") ++open_async[{text_of(event, "cat"), event.at("id")}];
     if (phase == "e") CHECK(--open_async[{text_of(event, "cat"), event.at("id")}] >= 0);
     if (phase == "X") runs[row].emplace_back(at, at + event.at("dur").get<double>());
@@ -88,6 +92,9 @@ void check_is_sound(const std::vector<Json>& events, lp::Duration life) {
   for (auto& [row, spans] : runs) {
     std::ranges::sort(spans);
     for (std::size_t i = 1; i < spans.size(); ++i) CHECK(spans[i - 1].second <= spans[i].first + kRounding);
+    if (!lives.contains(row)) continue;
+    CHECK(lives[row].first <= spans.front().first + kRounding);
+    CHECK(spans.back().second <= lives[row].second + kRounding);
   }
 }
 

@@ -81,7 +81,8 @@ class Screen {
   void refresh();
   void draw();
   int draw_table(const Table& table, int row, int rows);
-  int print(int row, std::string_view text, attr_t attributes = A_NORMAL, short colors = 0);
+  static int print_row(const Table& table, const std::vector<std::string>& lines, std::size_t index, int row);
+  static int print(int row, std::string_view text, attr_t attributes = A_NORMAL, short colors = 0);
   void handle(int key);
   void choose(std::size_t detail);
   void sort_by(std::string_view column);
@@ -136,7 +137,7 @@ int Screen::print(int row, std::string_view text, attr_t attributes, short color
   const std::string_view fits = first_columns(text, static_cast<std::size_t>(std::max(COLS, 0)));
   ::attr_set(attributes, ::has_colors() ? colors : 0, nullptr);
   ::mvaddnstr(row, 0, fits.data(), static_cast<int>(fits.size()));
-  if ((attributes & A_REVERSE) != 0) ::hline(' ', COLS);
+  if ((attributes & A_REVERSE) != 0) ::hline(' ' | attributes, COLS);
   ::attr_set(A_NORMAL, 0, nullptr);
   return row + 1;
 }
@@ -144,8 +145,21 @@ int Screen::print(int row, std::string_view text, attr_t attributes, short color
 int Screen::draw_table(const Table& table, int row, int rows) {
   const auto lines = table.lines();
   row = print(row, lines[0], A_BOLD, kHeadPair);
-  for (std::size_t i = 1; i < lines.size() && rows > 0; ++i, --rows) row = print(row, lines[i]);
+  const int shown = std::min(rows, static_cast<int>(table.rows.size()));
+  for (int i = 0; i < shown; ++i) row = print_row(table, lines, static_cast<std::size_t>(i), row);
   return row;
+}
+
+// What is bad stands out.
+int Screen::print_row(const Table& table, const std::vector<std::string>& lines, std::size_t index, int row) {
+  const int next = print(row, lines[index + 1]);
+  if (!::has_colors() || next == row) return next;
+  const auto places = table.places();
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    if (!table.rows[index][i].is_bad) continue;
+    ::mvchgat(row, static_cast<int>(places[i].begin), static_cast<int>(places[i].width), A_BOLD, kBadPair, nullptr);
+  }
+  return next;
 }
 
 void Screen::draw() {
@@ -185,7 +199,7 @@ void Screen::draw() {
   const auto lines = table.lines();
   row = print(row, lines[0], A_BOLD, kHeadPair);
   for (int i = first_; i < std::min(rows, first_ + page_); ++i)
-    row = print(row, lines[static_cast<std::size_t>(i) + 1]);
+    row = print_row(table, lines, static_cast<std::size_t>(i), row);
   print(LINES - 1, " q end  h help  Tab next  < > sort  R reverse  / filter  d interval  p stand still", A_REVERSE);
   ::refresh();
 }

@@ -78,25 +78,30 @@ void Table::keep(std::string_view text) {
   });
 }
 
+std::vector<Table::Place> Table::places() const {
+  std::vector<Place> places;
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    std::size_t width = width_of(columns[i].name);
+    for (const auto& row : rows) width = std::max(width, width_of(printable(row[i].text)));
+    places.push_back({.begin = begin, .width = width});
+    begin += width + 2;
+  }
+  return places;
+}
+
 std::vector<std::string> Table::lines() const {
-  std::vector<std::vector<std::string>> cells(1);
-  for (const Column& column : columns) cells[0].push_back(column.name);
-  for (const auto& row : rows) {
-    auto& line = cells.emplace_back();
-    for (const Cell& cell : row) line.push_back(printable(cell.text));
-  }
-  std::vector<std::size_t> widths(columns.size());
-  for (const auto& row : cells) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
-  }
+  const std::vector<Place> places = this->places();
   std::vector<std::string> lines;
-  for (const auto& row : cells) {
+  const auto add = [&](const auto& text_of) {
     std::string& line = lines.emplace_back();
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      line += (i == 0 ? "" : "  ") + padded(row[i], widths[i], columns[i].is_number);
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      line += (i == 0 ? "" : "  ") + padded(text_of(i), places[i].width, columns[i].is_number);
     }
     line.erase(line.find_last_not_of(' ') + 1);
-  }
+  };
+  add([&](std::size_t i) { return columns[i].name; });
+  for (const auto& row : rows) add([&](std::size_t i) { return printable(row[i].text); });
   return lines;
 }
 

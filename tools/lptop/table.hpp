@@ -11,6 +11,7 @@ namespace lptop {
 struct Cell {
   std::string text;
   double value = 0;  // of numbers; words are sorted by themselves
+  bool is_bad = false;
 };
 
 struct Column {
@@ -31,6 +32,13 @@ struct Table {
   // Its header and its rows as aligned lines, without control characters: what functions and owners are called is the
   // program's to choose.
   [[nodiscard]] std::vector<std::string> lines() const;
+
+  // Where its columns begin and how wide they are, in columns of the terminal.
+  struct Place {
+    std::size_t begin = 0;
+    std::size_t width = 0;
+  };
+  [[nodiscard]] std::vector<Place> places() const;
 };
 
 // How many columns of a terminal a text takes, each character for one.

@@ -24,6 +24,11 @@ Cell words(const json& text, const char* if_empty = "-") {
   return {.text = value.empty() ? if_empty : value};
 }
 Cell number(double value) { return {.text = lpbench::grouped(value), .value = value}; }
+Cell mishaps(double count) {
+  Cell cell = number(count);
+  cell.is_bad = count > 0;
+  return cell;
+}
 // As the system's tools have it, for copying; 0: none.
 Cell pid_cell(int pid) { return {.text = pid == 0 ? "-" : std::to_string(pid), .value = static_cast<double>(pid)}; }
 // In seconds; null: never.
@@ -146,8 +151,8 @@ class Maker {
         {words(now.at("manager")), words(now.at("backend")), number(now.at("leased")), number(now.at("total")),
          number(now.at("max_pools")), number(static_cast<double>(now.at("waiters").size())),
          time(acquire.percentile(99)), rate(now, before, "calls_completed", seconds), time(wait.percentile(50)),
-         time(wait.percentile(99)), time(run.percentile(50)), time(run.percentile(99)), number(now.at("calls_failed")),
-         number(now.at("workers_crashed")), number(now.at("workers_killed"))});
+         time(wait.percentile(99)), time(run.percentile(50)), time(run.percentile(99)), mishaps(now.at("calls_failed")),
+         mishaps(now.at("workers_crashed")), mishaps(now.at("workers_killed"))});
     for (const json& lease : now.at("leases")) add_lease(now, lease);
     for (const json& worker : now.at("workers")) add_worker(worker, now.at("backend") == "thread");
     for (const json& waiter : now.at("waiters")) {
@@ -191,7 +196,7 @@ class Maker {
          use && !is_thread
              ? Cell{.text = lpbench::human_bytes(use->resident), .value = static_cast<double>(use->resident)}
              : Cell{.text = "-"},
-         number(worker.at("calls")),
+         is_thread ? Cell{.text = "-"} : number(worker.at("calls")),
          running.is_null() ? Cell{.text = "-", .value = -1} : time(running.at("running_for")),
          running.is_null() ? Cell{.text = state} : words(running.at("function"))});
   }

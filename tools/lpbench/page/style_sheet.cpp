@@ -29,7 +29,7 @@ article h2 { display: flex; align-items: baseline; font-weight: 600; overflow-wr
 .differs { margin: 2px 0 0; color: var(--soft); font-size: 13px; overflow-wrap: anywhere; }
 .rate { margin: 6px 0 8px; color: var(--soft); }
 .rate b { font-size: 30px; font-weight: 650; letter-spacing: -0.02em; color: var(--ink); }
-dl { display: flex; flex-wrap: wrap; gap: 6px 22px; margin: 0; }
+dl { display: grid; grid-template-columns: repeat(3, max-content); gap: 6px 28px; margin: 0; }
 dt { color: var(--soft); font-size: 12.5px; }
 dd { margin: 0; font-weight: 550; white-space: nowrap; }
 .bad dd { color: var(--bad); font-weight: 700; }
