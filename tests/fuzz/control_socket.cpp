@@ -123,8 +123,17 @@ std::vector<detail::Bytes> make_seeds() {
     detail::Bytes seed;
     const auto add = [&seed](std::uint8_t descriptors, const ControlMessage& message) {
       put_number(seed, descriptors);
-      std::array<std::byte, sizeof message> bytes{};
-      std::memcpy(bytes.data(), &message, sizeof message);
+      std::array<std::byte, sizeof message> bytes{};  // a copy of it all would have what lies between its members
+      const auto place = [&](const auto& member) {
+        const auto at = reinterpret_cast<const std::byte*>(&member) - reinterpret_cast<const std::byte*>(&message);
+        std::memcpy(bytes.data() + at, &member, sizeof member);
+      };
+      place(message.type);
+      place(message.error);
+      place(message.wait_status);
+      place(message.pid);
+      place(message.worker_id);
+      place(message.name);
       put_piece(seed, bytes);
     };
     if (of_server) {

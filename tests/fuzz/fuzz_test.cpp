@@ -1,6 +1,7 @@
 // Each target on its corpus, and on random changes of that: the same ones on each run.
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -28,6 +29,14 @@ Bytes read(const std::filesystem::path& file) {
   REQUIRE(in);
   const auto bytes = std::as_bytes(std::span(text));
   return {bytes.begin(), bytes.end()};
+}
+
+// So that one which breaks its target can go into the corpus: LEASEPOOL_FUZZ_KEEP names the file.
+void keep(const Bytes& input) {
+  const char* const file = std::getenv("LEASEPOOL_FUZZ_KEEP");
+  if (file == nullptr) return;
+  std::ofstream out(file, std::ios::binary);
+  out.write(reinterpret_cast<const char*>(input.data()), static_cast<std::streamsize>(input.size()));
 }
 
 std::vector<Bytes> corpus_of(const Target& target) {
@@ -81,6 +90,7 @@ TEST_CASE("what reads the bytes of others holds, whatever they are", "[fuzz]") {
     Bytes input = corpus[random() % corpus.size()];
     for (auto changes = 1 + random() % 4; changes > 0; --changes) change(input, corpus, random);
     input.resize(std::min(input.size(), target.max_size));
+    keep(input);
     target.run(input);
   }
   CHECK(changed > 0);

@@ -12,7 +12,7 @@ namespace leasepool::fuzz {
 namespace {
 
 constexpr std::array kTargets = {
-    &kFrameDecoder, &kResults,      &kControlSocket, &kHttpRequests,
+    &kFrameDecoder, &kResults,      &kControlSocket, &kHttpRequests, &kSharedRing, &kWorker,
 #ifdef LEASEPOOL_FUZZ_REMOTE
     &kNats,         &kNodeMessages,
 #endif

@@ -9,6 +9,8 @@ extern const Target kFrameDecoder;
 extern const Target kResults;
 extern const Target kControlSocket;
 extern const Target kHttpRequests;
+extern const Target kSharedRing;
+extern const Target kWorker;
 extern const Target kNats;
 extern const Target kNodeMessages;
 
