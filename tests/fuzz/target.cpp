@@ -14,7 +14,7 @@ namespace {
 constexpr std::array kTargets = {
     &kFrameDecoder, &kResults,      &kControlSocket, &kHttpRequests, &kSharedRing, &kWorker,
 #ifdef LEASEPOOL_FUZZ_REMOTE
-    &kNats,         &kNodeMessages,
+    &kNats,         &kNodeMessages, &kNode,          &kManager,
 #endif
 };
 

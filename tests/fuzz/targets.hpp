@@ -13,5 +13,7 @@ extern const Target kSharedRing;
 extern const Target kWorker;
 extern const Target kNats;
 extern const Target kNodeMessages;
+extern const Target kNode;
+extern const Target kManager;
 
 }  // namespace leasepool::fuzz
