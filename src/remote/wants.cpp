@@ -114,7 +114,9 @@ void Wants::learn(const State& want) noexcept {
 
 // None has answered at this level.
 void Wants::are_fewer(unsigned level) noexcept {
-  nodes_ = std::min(nodes_, (kRounds[kAnswered].nodes << level) / 2);
+  // Of 1,000 nodes four are asked at the level that it begins with: now and then none by chance.
+  const std::size_t part = level >= level_for(kMostNodes, kRounds[kAnswered].nodes) ? 2 : 4;
+  nodes_ = std::min(nodes_, std::max<std::size_t>((kRounds[kAnswered].nodes << level) / part, 1));
   knows_ = false;
 }
 

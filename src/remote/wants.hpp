@@ -6,9 +6,9 @@
 // all in the end, whatever anybody says: kRounds in wants.cpp has how many and when.
 //
 // How many nodes there are is estimated. One of the rounds, and where all are asked, is for answers, also of nodes that
-// have nothing: as many as come, times the part that was asked, is a measure. Where none comes, a part twice as large
-// is asked, so that a wrong estimate costs a few pauses. That the server says that nobody listens only ends a pause: it
-// does not say so where a client listens to everything.
+// have nothing: as many as come, times the part that was asked, is a measure. Where none comes, a larger part is asked,
+// so that a wrong estimate costs a few pauses. That the server says that nobody listens only ends a pause: it does not
+// say so where a client listens to everything.
 #pragma once
 
 #include <algorithm>
