@@ -96,6 +96,7 @@ MEASURES = {
     "K": lambda programs, quick: program_rows(programs, "clean_workers", quick),
     "C2": lambda programs, quick: program_rows(programs, "idle", quick),
     "N": lambda programs, quick: program_rows(programs, "nodes", quick),
+    "S1": lambda programs, quick: program_rows(programs, "viewers", quick),
     "budget": lambda programs, quick: program_rows(programs, "call_budget", quick),
 }
 
