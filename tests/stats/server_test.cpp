@@ -250,7 +250,7 @@ TEST_CASE("a burst of connections passes the most that are served by none", "[se
   constexpr std::size_t kMost = 64;
   constexpr std::size_t kBurst = 80;
   const RuntimeDirectory runtime;
-  lp::Loop loop;
+  lp::Loop loop({.engine = GENERATE(lp::LoopEngine::io_uring, lp::LoopEngine::epoll)});
   const std::string path = loop.serve_stats().path;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
