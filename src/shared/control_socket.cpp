@@ -90,7 +90,7 @@ ReceiveState receive_control(int socket, ControlRecord& record) noexcept {
     header.msg_iov = &part;
     header.msg_iovlen = 1;
     header.msg_control = room.bytes;
-    header.msg_controllen = sizeof room.bytes;
+    header.msg_controllen = CMSG_LEN(sizeof(int) * ControlFds::kMax);  // what `room` is rounded up to has one more
     received = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
   } while (received < 0 && is_to_be_repeated(errno));
   if (received < 0) return state_of(errno);

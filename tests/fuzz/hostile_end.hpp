@@ -13,26 +13,13 @@
 
 #include "base/unique_fd.hpp"
 #include "fuzz/input.hpp"
-#include "leasepool/detail/access.hpp"
+#include "fuzz/shared_loop.hpp"
 #include "leasepool/detail/bytes.hpp"
-#include "leasepool/loop.hpp"
-#include "loop/loop_core.hpp"
 #include "wire/byte_ring.hpp"
 #include "wire/frame.hpp"
 #include "wire/message.hpp"
 
 namespace leasepool::fuzz {
-
-// One loop for all inputs, as each costs system calls.
-inline detail::LoopCore& shared_loop() {
-  static Loop loop;
-  return *detail::Access::core(loop);
-}
-// Handles what is there, and does not wait.
-inline void turn(detail::LoopCore& loop) {
-  bool done = false;
-  loop.run_until(done, [&] { loop.defer([&done] { done = true; }); });
-}
 
 // `calls` and `outcomes` are the rings to read and to write; null where there is no shared memory.
 struct HostileEnd {

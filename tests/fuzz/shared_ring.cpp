@@ -93,7 +93,7 @@ struct Ends {
     }
   }
 
-  detail::LoopCore& loop = shared_loop();
+  detail::LoopCore& loop = *shared_loop();
   std::size_t own_operations = loop.engine().in_flight();
   std::unique_ptr<ByteRing> calls = std::make_unique<ByteRing>();
   std::unique_ptr<ByteRing> outcomes = std::make_unique<ByteRing>();

@@ -12,9 +12,9 @@ namespace leasepool::fuzz {
 namespace {
 
 constexpr std::array kTargets = {
-    &kFrameDecoder, &kResults,      &kControlSocket, &kHttpRequests, &kSharedRing, &kWorker,
+    &kFrameDecoder, &kResults,      &kControlSocket, &kHttpRequests,   &kSharedRing, &kWorker,
 #ifdef LEASEPOOL_FUZZ_REMOTE
-    &kNats,         &kNodeMessages, &kNode,          &kManager,
+    &kNats,         &kNodeMessages, &kNode,          &kNatsConnection, &kManager,
 #endif
 };
 

@@ -12,6 +12,7 @@ extern const Target kHttpRequests;
 extern const Target kSharedRing;
 extern const Target kWorker;
 extern const Target kNats;
+extern const Target kNatsConnection;
 extern const Target kNodeMessages;
 extern const Target kNode;
 extern const Target kManager;

@@ -178,7 +178,7 @@ struct Stage {
     require(ended == called, "each call ends once");
   }
 
-  detail::LoopCore& loop = shared_loop();
+  detail::LoopCore& loop = *shared_loop();
   std::size_t own_operations = loop.engine().in_flight();
   Owner owner;
   detail::UniqueFd death{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
