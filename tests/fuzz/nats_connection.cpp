@@ -26,7 +26,6 @@ using namespace detail::nats;
 using detail::UniqueFd;
 
 constexpr std::size_t kMaxDeeds = 32;
-constexpr int kTurns = 10'000;  // that a connection on loopback takes at most
 constexpr std::string_view kInfo = "INFO {\"version\":\"2.10.0\",\"headers\":true,\"max_payload\":4096}\r\nPONG\r\n";
 
 class Listener {
@@ -48,11 +47,11 @@ class Listener {
   // A connection; it is reset in the end, so that none is left in TIME_WAIT.
   [[nodiscard]] UniqueFd accept(detail::LoopCore& loop) const {
     UniqueFd peer;
-    for (int turns = 0; turns < kTurns && !peer; ++turns) {
-      turn(loop);
+    const auto connects = [&] {
       peer = UniqueFd(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    }
-    require(static_cast<bool>(peer), "a client connects");
+      return static_cast<bool>(peer);
+    };
+    require(turn_until(loop, connects), "a client connects");
     constexpr linger kReset{.l_onoff = 1, .l_linger = 0};
     (void)::setsockopt(peer.get(), SOL_SOCKET, SO_LINGER, &kReset, sizeof kReset);
     return peer;
@@ -148,8 +147,8 @@ void run(std::span<const std::byte> bytes) {
     owner.is_closed = true;
     require(client->state() == BusState::closed, "a client that was closed is");
   }
-  for (int turns = 0; turns < kTurns && loop->engine().in_flight() != own_operations; ++turns) turn(*loop);
-  require(loop->engine().in_flight() == own_operations, "a closed connection has nothing in flight in the end");
+  require(turn_until(*loop, [&] { return loop->engine().in_flight() == own_operations; }),
+          "a closed connection has nothing in flight in the end");
 }
 
 std::vector<detail::Bytes> make_seeds() {

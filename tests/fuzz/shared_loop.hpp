@@ -1,6 +1,7 @@
 // The loop of the targets that have one.
 #pragma once
 
+#include <chrono>
 #include <memory>
 
 #include "leasepool/detail/access.hpp"
@@ -20,6 +21,17 @@ inline const std::shared_ptr<detail::LoopCore>& shared_loop() {
 inline void turn(detail::LoopCore& loop) {
   bool done = false;
   loop.run_until(done, [&] { loop.defer([&done] { done = true; }); });
+}
+
+// Handles what comes until it holds; false when that takes absurdly long.
+template <class Holds>
+[[nodiscard]] bool turn_until(detail::LoopCore& loop, Holds holds) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() >= end) return false;
+    turn(loop);
+  }
+  return true;
 }
 
 }  // namespace leasepool::fuzz

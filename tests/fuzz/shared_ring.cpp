@@ -59,8 +59,8 @@ struct Ends {
   ~Ends() {
     channel->detach();
     other.socket.reset();
-    for (int turns = 0; turns < 1000 && loop.engine().in_flight() != own_operations; ++turns) turn(loop);
-    require(loop.engine().in_flight() == own_operations, "a detached channel has nothing in flight in the end");
+    require(turn_until(loop, [&] { return loop.engine().in_flight() == own_operations; }),
+            "a detached channel has nothing in flight in the end");
   }
 
   // Nobody who is honest says more before this was heard.
@@ -68,8 +68,7 @@ struct Ends {
     detail::Bytes hello = detail::begin_frame();
     detail::finish_frame(hello, detail::FrameType::hello, 0, 0);
     other.say(hello, true);
-    for (int turns = 0; turns < 100 && owner.ids.empty(); ++turns) turn(loop);
-    require(owner.ids.size() == 1, "a greeting is heard");
+    require(turn_until(loop, [&] { return !owner.ids.empty(); }), "a greeting is heard");
     owner.ids.clear();
   }
 
@@ -116,8 +115,7 @@ void run(std::span<const std::byte> bytes) {
   }
   if (ends.is_paused) ends.channel->go_on();
   ends.other.socket.reset();
-  for (int turns = 0; turns < 100 && !ends.owner.ended; ++turns) turn(ends.loop);
-  require(ends.owner.ended, "the end of the other end is heard");
+  require(turn_until(ends.loop, [&] { return ends.owner.ended; }), "the end of the other end is heard");
   if (!ends.other.is_honest || ends.owner.says == "it answered what it had not read") return;
   require(ends.owner.says.empty(), "who is honest breaks no protocol");
   require(ends.owner.ids == ends.other.said, "what who is honest says comes, in its order");

@@ -112,8 +112,8 @@ struct Stage {
     worker.reset();
     other.socket.reset();
     standard_error.reset();
-    for (int turns = 0; turns < 1000 && loop.engine().in_flight() != own_operations; ++turns) turn(loop);
-    require(loop.engine().in_flight() == own_operations, "a detached worker has nothing in flight in the end");
+    require(turn_until(loop, [&] { return loop.engine().in_flight() == own_operations; }),
+            "a detached worker has nothing in flight in the end");
   }
 
   template <class F, class A>
@@ -172,8 +172,7 @@ struct Stage {
     other.socket.reset();
     ::eventfd_write(death.get(), 1);
     worker->exited(SIGKILL, {});
-    for (int turns = 0; turns < 1000 && !owner.is_gone; ++turns) turn(loop);
-    require(owner.is_gone, "a worker that is dead is gone");
+    require(turn_until(loop, [&] { return owner.is_gone; }), "a worker that is dead is gone");
     for (auto jobs = worker->take_jobs(); !jobs.empty();) end(jobs.pop_front());
     require(ended == called, "each call ends once");
   }
