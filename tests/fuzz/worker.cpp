@@ -118,14 +118,17 @@ struct Stage {
 
   template <class F, class A>
   void call(F function, const A& argument) {
-    auto keep = [this](const auto& result) {
+    const std::uint64_t id = ++called;
+    auto keep = [this, id](const auto& result) {
       ++ended;
       require(result.has_value() || result.error().code(), "a failure says of which kind it is");
+      const bool was_said = other.said.find(static_cast<char>(id)) != std::string::npos;
+      require(!result.has_value() || !other.is_honest || was_said, "a call has the result that was said to be its own");
     };
     auto made = detail::make_job<decltype(keep)>(function, argument);
     made->set_receiver(std::move(keep));
     std::unique_ptr<Job> job = std::move(made);
-    job->state.id = ++called;
+    job->state.id = id;
     require(!worker->queue(job).has_value(), "a small call can be sent");
     worker->flush();
   }
