@@ -47,12 +47,14 @@ std::string text_of(const MakeText& make_text) noexcept {
 
 Spawner::~Spawner() { check(link_ == nullptr, "a spawner is detached before it is destroyed"); }
 
-void Spawner::open() {
+void Spawner::open() { open(ForkServer::instance().connect()); }
+
+void Spawner::open(UniqueFd connection) {
   check(link_ == nullptr, "a spawner has one connection at a time");
   next_send_.keep();
   next_receive_.keep();
   auto link = std::make_shared<Link>();
-  link->socket = ForkServer::instance().connect();
+  link->socket = std::move(connection);
   link->spawner = this;
   link_ = std::move(link);
   waiting_ = false;
@@ -236,11 +238,11 @@ void Spawner::handle(ControlRecord& record) {
       }
       return;
     case ControlType::spawn_failed:
-      --living_;
+      if (living_ > 0) --living_;
       unanswered_.erase(message.worker_id);
       return owner_->worker_not_spawned(message.worker_id, text_of([&] { return reason_of(message); }));
     case ControlType::exited:
-      --living_;
+      if (living_ > 0) --living_;
       std::erase(to_kill_, message.worker_id);
       return owner_->worker_exited(message.worker_id, message.wait_status, message.use);
     default: return;  // never sent over a connection by a server

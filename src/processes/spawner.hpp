@@ -59,6 +59,8 @@ class Spawner : public std::enable_shared_from_this<Spawner> {
 
   // Connects. Throws LeasePoolError, std::system_error or std::bad_alloc.
   void open();
+  // The same through a connection that was made. Throws std::bad_alloc.
+  void open(UniqueFd connection);
   // From open() until the server is lost.
   [[nodiscard]] bool connected() const noexcept { return link_ != nullptr; }
 

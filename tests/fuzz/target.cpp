@@ -12,7 +12,7 @@ namespace leasepool::fuzz {
 namespace {
 
 constexpr std::array kTargets = {
-    &kFrameDecoder, &kResults,      &kControlSocket, &kHttpRequests,   &kSharedRing, &kWorker,
+    &kFrameDecoder, &kResults,      &kControlSocket, &kHttpRequests,   &kSharedRing, &kWorker, &kSpawner,
 #ifdef LEASEPOOL_FUZZ_REMOTE
     &kNats,         &kNodeMessages, &kNode,          &kNatsConnection, &kManager,
 #endif

@@ -11,6 +11,7 @@ extern const Target kControlSocket;
 extern const Target kHttpRequests;
 extern const Target kSharedRing;
 extern const Target kWorker;
+extern const Target kSpawner;
 extern const Target kNats;
 extern const Target kNatsConnection;
 extern const Target kNodeMessages;
