@@ -2,6 +2,7 @@
 #include "lease/cancellation_group.hpp"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "base/check.hpp"
@@ -36,6 +37,21 @@ void prefetch_neighbours(const Job* job) noexcept {
 
 }  // namespace
 
+void CancellationGroups::add(std::shared_ptr<CancellationGroup> group) {
+  group->place_ = groups_.size();
+  groups_.push_back(std::move(group));
+}
+
+std::shared_ptr<CancellationGroup> CancellationGroups::remove(CancellationGroup& group) noexcept {
+  const std::size_t place = group.place_;
+  check(place < groups_.size() && groups_[place].get() == &group, "a group leaves the lease whose calls it has, once");
+  std::swap(groups_[place], groups_.back());
+  groups_[place]->place_ = place;
+  std::shared_ptr<CancellationGroup> removed = std::move(groups_.back());
+  groups_.pop_back();
+  return removed;
+}
+
 std::shared_ptr<CancellationGroup> CancellationGroup::make(LeaseRecord& lease, std::shared_ptr<Scheduler> loop,
                                                            const std::stop_token& token) {
   auto group = std::make_shared<CancellationGroup>(lease, std::move(loop));
@@ -47,8 +63,16 @@ std::shared_ptr<CancellationGroup> CancellationGroup::make(LeaseRecord& lease, s
 void CancellationGroup::add(Job& job) {
   check(entries_.empty() || entries_.back().id < job.state.id, "the calls of a group come in the order of their ids");
   entries_.push_back({.id = job.state.id, .job = &job});
+  if (left_ == 0) {
+    try {
+      lease_.cancellation_groups.add(shared_from_this());
+    } catch (const std::bad_alloc&) {
+      entries_.pop_back();
+      throw;
+    }
+  }
+  ++left_;
   job.state.cancellation = this;
-  if (left_++ == 0) self_ = shared_from_this();
 }
 
 void CancellationGroup::remove(Job& job) noexcept {
@@ -73,7 +97,7 @@ void CancellationGroup::left(Entry& entry) noexcept {
   if (left_ == 0) {
     entries_.clear();
     first_ = 0;
-    const auto last_hold = std::move(self_);
+    const auto last_hold = lease_.cancellation_groups.remove(*this);
     return;
   }
   while (entries_[first_].job == nullptr) ++first_;
@@ -94,7 +118,7 @@ void CancellationGroup::stop_requested() noexcept {
 void CancellationGroup::cancel() {
   if (empty()) return;
   const auto lease = lease_.shared_from_this();  // which its calls keep
-  const auto self = std::exchange(self_, nullptr);
+  const auto self = lease_.cancellation_groups.remove(*this);
   cancelling_ = true;
   for_each([&](Job& job) { lease->cancel_waiting(job); });
   for_each([&](Job& job) { lease->cancel_any(job); });

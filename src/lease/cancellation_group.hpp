@@ -16,9 +16,22 @@
 
 namespace leasepool::detail {
 
+class CancellationGroup;
 class LeaseRecord;
 
-// Loop thread only, but for the stop. It keeps itself while it has calls, and those keep the lease.
+// Those groups of a lease that have calls. They go with the lease, whose calls may all have gone with their loop.
+class CancellationGroups {
+ public:
+  // Throws std::bad_alloc.
+  void add(std::shared_ptr<CancellationGroup> group);
+  // Returns what may be the last hold of it.
+  [[nodiscard]] std::shared_ptr<CancellationGroup> remove(CancellationGroup& group) noexcept;
+
+ private:
+  std::vector<std::shared_ptr<CancellationGroup>> groups_;
+};
+
+// Loop thread only, but for the stop. Its lease keeps it while it has calls, and those keep the lease.
 class CancellationGroup final : public std::enable_shared_from_this<CancellationGroup> {
  public:
   CancellationGroup(LeaseRecord& lease, std::shared_ptr<Scheduler> loop) noexcept
@@ -38,6 +51,7 @@ class CancellationGroup final : public std::enable_shared_from_this<Cancellation
   [[nodiscard]] bool empty() const noexcept { return left_ == 0; }
 
  private:
+  friend class CancellationGroups;
   struct Entry {
     std::uint64_t id = 0;
     Job* job = nullptr;  // null once it has left
@@ -58,9 +72,9 @@ class CancellationGroup final : public std::enable_shared_from_this<Cancellation
   const std::shared_ptr<Scheduler> loop_;
   std::vector<Entry> entries_;  // those before first_ have left, and some others
   std::size_t first_ = 0;
-  std::size_t left_ = 0;                     // calls that are here
-  bool cancelling_ = false;                  // the entries stay in their places
-  std::shared_ptr<CancellationGroup> self_;  // while there are calls
+  std::size_t left_ = 0;     // calls that are here
+  bool cancelling_ = false;  // the entries stay in their places
+  std::size_t place_ = 0;    // among those of its lease, while there are calls
   DeferredMember<CancellationGroup, &CancellationGroup::cancel> cancels_;
   std::stop_token token_;
   std::optional<std::stop_callback<Post>> callback_;  // goes first: it may run until then

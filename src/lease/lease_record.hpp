@@ -114,6 +114,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   TimePoint hard_expires_at{};
   TimerId expiry_timer = 0;  // the manager's
   PoolSlot* slot = nullptr;  // the same, as long as the pool is lent to it
+  CancellationGroups cancellation_groups;
 
   // At hard expiry the callers of what still runs are told, too, where it cannot be ended.
   bool gives_up_at_expiry = false;

@@ -122,4 +122,21 @@ TEST_CASE("who was in a group that is over starts another") {
   CHECK(calls.cancelled == std::vector{5});
 }
 
+TEST_CASE("calls that are lost, as those of an abandoned thread are, keep nothing of their lease and loop") {
+  std::weak_ptr<leasepool::test::SimScheduler> loop;
+  std::stop_source stop;
+  {
+    Calls calls;
+    loop = calls.stage.scheduler;
+    calls.call(1, stop.get_token());
+    calls.stage.world.kills = false;
+    const auto pool = calls.stage.world.pools[0].lock();
+    REQUIRE(pool->running() == 1);
+    calls.stage.manager->shut_down();
+    calls.stage.scheduler->advance(1ms);  // its caller is told
+    pool->forget_running();
+  }
+  CHECK(loop.expired());
+}
+
 }  // namespace cancellation_group_test
