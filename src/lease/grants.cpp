@@ -167,17 +167,18 @@ void ManagerCore::waiter_timed_out(std::uint64_t waiter_id) {
 
 // Those that are about to start are for the first who wait.
 void ManagerCore::none_free(std::size_t coming) noexcept {
-  std::uint64_t last_spared = 0;
+  std::uint64_t looked_at = 0;
   for (const auto& [id, waiter] : waiters_.all()) {
     if (coming == 0) break;
     --coming;
-    last_spared = id;
+    looked_at = id;
   }
   for (;;) {
-    const auto hasty = std::ranges::find_if(
-        waiters_.all(), [&](const auto& waiter) { return waiter.first > last_spared && !waiter.second.request.wait; });
+    const auto hasty = std::find_if(waiters_.all().upper_bound(looked_at), waiters_.all().end(),
+                                    [](const auto& waiter) { return !waiter.second.request.wait; });
     if (hasty == waiters_.all().end()) return;
-    waiter_timed_out(hasty->first);
+    looked_at = hasty->first;
+    waiter_timed_out(looked_at);
   }
 }
 

@@ -352,7 +352,8 @@ void ThreadPool::job_left() {
 }
 
 // A ring that was full is filled again when a good part of it may be empty: each look for room takes the line that its
-// consumers write to. By then none of the threads can have found it empty, unless there are as many as it has places.
+// consumers write to. Threads that find it empty before that are quicker than the loop, which then has more ends to
+// deliver than it waits for here, unless there are about as many threads as places.
 std::size_t ThreadPool::refill_point() const noexcept {
   constexpr std::size_t kTogether = 64;
   const bool has_many_threads = options_.workers >= kTogether;
