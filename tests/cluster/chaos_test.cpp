@@ -129,9 +129,11 @@ class Chaos {
     return std::chrono::milliseconds(std::uniform_int_distribution<std::int64_t>(from, to)(random_));
   }
 
-  // A worker or a fork server of a node, which has to do without.
+  // A worker or a fork server of a node, which has to do without. Not while the node starts: without its first fork
+  // server it says so, and ends.
   void strike_child() {
-    const auto children = cluster_.parts()[random_() % kNodes]->children();
+    const PartProcess& node = *cluster_.parts()[random_() % kNodes];
+    const auto children = node.lines("up") > 0 ? node.children() : std::vector<pid_t>();
     if (children.empty()) return;
     ++children_;
     ::kill(children[random_() % children.size()], SIGKILL);
