@@ -39,12 +39,12 @@ int main(int argc, char** argv) {
   figures::map_gate();
   leasepool::init();
   const figures::Options options(argc, argv, "The cost of one operation at a size and at a hundredth of it.",
-                                 {{"rounds", 3, "of both sizes in turn"},
-                                  {"calls", 1e6, "queued calls"},
-                                  {"waiters", 1e5, "acquires that wait"},
-                                  {"leases", 1e4, "leases with deadlines, each on a pool of one thread"},
-                                  {"workers", 64, "of one pool"},
-                                  {"worker-calls", 20'000, "calls for the cost of one with so many workers"}},
+                                 {{"rounds", 3, "of both sizes in turn", 1},
+                                  {"calls", 1e6, "queued calls", 1e4},
+                                  {"waiters", 1e5, "acquires that wait", 100},
+                                  {"leases", 1e4, "leases with deadlines, each on a pool of one thread", 100},
+                                  {"workers", 64, "of one pool", 1},
+                                  {"worker-calls", 20'000, "calls for the cost of one with so many workers", 1}},
                                  {{"rounds", 1, {}},
                                   {"calls", 1e4, {}},
                                   {"waiters", 1e4, {}},

@@ -78,8 +78,9 @@ Options::Options(int argc, char** argv, std::string_view about, std::initializer
     std::printf("%s\n\nusage: %s [--json] [--quick] [--NAME=NUMBER]...\n", std::string(about).c_str(),
                 program_.c_str());
     for (const Option& option : known_) {
-      std::printf("  --%-14.*s %.*s (default: %g)\n", static_cast<int>(option.name.size()), option.name.data(),
-                  static_cast<int>(option.help.size()), option.help.data(), option.value);
+      std::printf("  --%-14.*s %.*s (default: %g; at least %g)\n", static_cast<int>(option.name.size()),
+                  option.name.data(), static_cast<int>(option.help.size()), option.help.data(), option.value,
+                  option.least);
     }
     std::exit(0);
   }
@@ -89,8 +90,8 @@ Options::Options(int argc, char** argv, std::string_view about, std::initializer
   for (const std::string_view argument : arguments) {
     json_ = json_ || argument == "--json";
     if (argument == "--json" || argument == "--quick" || set(argument)) continue;
-    std::fprintf(stderr, "%s: not an option with a number that is not negative: %s; see --help\n", program_.c_str(),
-                 std::string(argument).c_str());
+    std::fprintf(stderr, "%s: not an option with a number that is large enough for it: %s; see --help\n",
+                 program_.c_str(), std::string(argument).c_str());
     std::exit(2);
   }
 }
@@ -102,7 +103,7 @@ bool Options::set(std::string_view argument) {
   const std::string text(argument.substr(equals + 1));
   char* end = nullptr;
   const double value = std::strtod(text.c_str(), &end);
-  if (option == known_.end() || text.empty() || *end != '\0' || !(value >= 0)) return false;
+  if (option == known_.end() || text.empty() || *end != '\0' || !(value >= option->least)) return false;
   option->value = value;
   return true;
 }

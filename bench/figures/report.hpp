@@ -19,6 +19,7 @@ struct Option {
   std::string_view name;
   double value = 0;
   std::string_view help;
+  double least = 0;
 };
 
 // Reads the command line. --quick is for a look whether everything works: values that `quick` names replace the

@@ -14,8 +14,9 @@ namespace leasepool::detail {
 // Names a pending timer; 0 names none. Never reused for another timer within 2^32 reuses of its slot.
 using TimerId = std::uint64_t;
 
-// A binary heap of slots, ordered by deadline and, among equals, by the order of add(). Adding and cancelling cost
-// O(log n). Only a timer more than there ever were at once takes memory. One thread.
+// A heap with four children each, ordered by deadline and, among equals, by the order of add(). Adding and cancelling
+// cost O(log n). What is compared is in the heap itself, where four siblings are side by side: of many timers few are
+// in any cache. Only a timer more than there ever were at once takes memory. One thread.
 class TimerQueue {
  public:
   using Handler = std::move_only_function<void()>;
@@ -44,20 +45,25 @@ class TimerQueue {
 
  private:
   struct Slot {
+    Handler handler;
+    std::uint32_t place = 0;  // in the heap
+  };
+  struct Pending {
     TimePoint deadline{};
     std::uint64_t sequence = 0;
-    std::size_t heap_index = 0;
-    Handler handler;
+    std::uint32_t slot = 0;
+    [[nodiscard]] bool operator<(const Pending& other) const noexcept {
+      return deadline != other.deadline ? deadline < other.deadline : sequence < other.sequence;
+    }
   };
 
-  [[nodiscard]] bool before(std::uint32_t left, std::uint32_t right) const noexcept;
-  void place(std::size_t index, std::uint32_t slot) noexcept;
-  void sift_up(std::size_t index) noexcept;
-  void sift_down(std::size_t index) noexcept;
+  void put(std::size_t place, const Pending& timer) noexcept;
+  void sift_up(std::size_t place, Pending moving) noexcept;
+  void sift_down(std::size_t place, Pending moving) noexcept;
   Handler remove(std::uint32_t index) noexcept;
 
   Slots<Slot> slots_;  // one for each timer that is pending
-  std::vector<std::uint32_t> heap_;
+  std::vector<Pending> heap_;
   std::uint64_t next_sequence_ = 0;
 };
 
