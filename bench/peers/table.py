@@ -130,6 +130,7 @@ ROWS = (
     Row("R1", "process call, one at a time: p50", "one", P50, PROCESSES, "ProcessPoolExecutor", at_most=0.01,
         limit=PING_PONG),
     Row("R2", "process calls/s, 64 in flight", "flight64", RATE, PROCESSES, "libuv", at_least=2, limit=PING_PONG),
+    Row("R2", "process calls/s, 1,024 in flight", "flight1024", RATE, PROCESSES, "libuv", at_least=1.5, limit=PING_PONG),
     Row("R2", "process calls/s, 64 in flight", "flight64", RATE, PROCESSES, "ProcessPoolExecutor", at_least=500,
         limit=PING_PONG),
     *floor_rows(THREADS, "thread", "T1", "T2"),

@@ -22,6 +22,7 @@
 #include "nats/bus_client.hpp"
 #include "nats/nats_server.hpp"
 #include "support/eventually.hpp"
+#include "support/long_run.hpp"
 #include "support/sanitized.hpp"
 #include "support/temporary_directory.hpp"
 
@@ -35,11 +36,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kNodes = 3;
 constexpr std::size_t kCallers = 3;  // the last one has a grinder, where calls may fail
-
-bool long_run() {
-  const char* const value = std::getenv("LEASEPOOL_LONG");  // NOLINT(concurrency-mt-unsafe): nobody sets it
-  return value != nullptr && *value != '\0' && std::string(value) != "0";
-}
 
 std::uint64_t seed() {
   const char* const given = std::getenv("LEASEPOOL_CHAOS_SEED");  // NOLINT(concurrency-mt-unsafe)
@@ -248,7 +244,7 @@ TEST_CASE(
   if (!test::has_nats_server()) return;
   Cluster cluster("caller", 20ms, 300ms);
   Chaos chaos(cluster, seed());
-  const auto end = Clock::now() + (long_run() ? Clock::duration(5min) : Clock::duration(7s));
+  const auto end = Clock::now() + (test::long_run() ? Clock::duration(5min) : Clock::duration(7s));
   while (Clock::now() < end) {
     chaos.strike(900ms);
     const auto next = Clock::now() + chaos.random(10, 120);
@@ -278,7 +274,7 @@ TEST_CASE(
   Cluster cluster("patient", 50ms, 60s);
   for (const auto& part : cluster.parts()) REQUIRE(part->is_up());
   Chaos chaos(cluster, seed());
-  const auto end = Clock::now() + (long_run() ? Clock::duration(2min) : Clock::duration(4s));
+  const auto end = Clock::now() + (test::long_run() ? Clock::duration(2min) : Clock::duration(4s));
   while (Clock::now() < end) {
     chaos.disturb(400ms);
     const auto next = Clock::now() + chaos.random(10, 120);

@@ -17,6 +17,7 @@
 #include "memory_curve.hpp"
 #include "outcomes.hpp"
 #include "support/eventually.hpp"
+#include "support/long_run.hpp"
 #include "support/process_state.hpp"
 #include "support/sanitized.hpp"
 

@@ -8,6 +8,7 @@
 #include "catch.hpp"
 #include "functions.hpp"
 #include "memory_curve.hpp"
+#include "support/long_run.hpp"
 #include "support/sanitized.hpp"
 #include "support/skip.hpp"
 

@@ -116,6 +116,4 @@ std::string MemoryCurve::growth() const {
   return {};
 }
 
-bool long_run() { return std::getenv("LEASEPOOL_LONG") != nullptr; }
-
 }  // namespace leasepool::test

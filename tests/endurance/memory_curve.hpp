@@ -47,7 +47,4 @@ class MemoryCurve {
   std::vector<Sample> samples_;
 };
 
-// How much a case has to do: as much as fits into the normal run, or many times as much where LEASEPOOL_LONG is set.
-bool long_run();
-
 }  // namespace leasepool::test

@@ -30,7 +30,7 @@ namespace {
 const bool kFirstRun = detail::shared_memory_by_default() && std::getenv("LEASEPOOL_ENGINE") == nullptr;
 const auto kKills = static_cast<int>(test::number_from("LEASEPOOL_KILLS", test::kSanitized ? 200
                                                                           : kFirstRun      ? 10'000
-                                                                                           : 2000));
+                                                                                           : 1000));
 const std::uint32_t kCalls = 10 * static_cast<std::uint32_t>(kKills);  // each way
 constexpr std::uint32_t kMaxCalls = std::extent_v<decltype(pool_functions::SharedPage::runs)>;
 

@@ -1,4 +1,5 @@
-// Runs a simulation for many seeds. LEASEPOOL_SIM_SEQUENCES sets how many; LEASEPOOL_SIM_SEED replays one.
+// Runs a simulation for many seeds: for all where LEASEPOOL_LONG is set, else for as many of them as a quick run has
+// time for. LEASEPOOL_SIM_SEQUENCES sets how many; LEASEPOOL_SIM_SEED replays one.
 #pragma once
 
 #include <chrono>
@@ -8,12 +9,14 @@
 #include <iostream>
 
 #include "catch.hpp"
+#include "support/long_run.hpp"
 #include "support/number_from.hpp"
 
 namespace leasepool::test {
 
 template <class Run>
-void run_sequences(Run run, std::uint64_t usual = 100'000) {
+void run_sequences(Run run, std::uint64_t all = 100'000) {
+  constexpr std::uint64_t kPartOfAll = 4;
   const auto run_seed = [&run](std::uint64_t seed) {
     try {
       run(seed);
@@ -22,7 +25,7 @@ void run_sequences(Run run, std::uint64_t usual = 100'000) {
     }
   };
   if (std::getenv("LEASEPOOL_SIM_SEED") != nullptr) return run_seed(number_from("LEASEPOOL_SIM_SEED", 0));
-  const std::uint64_t sequences = number_from("LEASEPOOL_SIM_SEQUENCES", usual);
+  const std::uint64_t sequences = number_from("LEASEPOOL_SIM_SEQUENCES", long_run() ? all : all / kPartOfAll);
   auto last_line = std::chrono::steady_clock::now();
   for (std::uint64_t seed = 1; seed <= sequences; ++seed) {
     run_seed(seed);
