@@ -1,21 +1,30 @@
 // Runs the scenario with one thing going wrong, for each thing that can.
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <map>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <utility>
 #include <vector>
 
+#ifdef LEASEPOOL_TEST_REMOTE
+#include "nats/nats_server.hpp"
+#endif
 #include "plan.hpp"
 #include "report.hpp"
 #include "run.hpp"
@@ -31,7 +40,9 @@ constexpr const char* kUsage =
     "[-v]\n"
     "  calls, memory    system calls and operations on the ring alone; allocations alone\n"
     "  --backend NAME   threads, processes, sockets (no shared memory), sandboxed, files (a sandbox with files), io,\n"
-    "                   epoll (the loop's engine, without shared memory), io_epoll\n"
+    "                   epoll (the loop's engine, without shared memory), io_epoll, clean (a worker serves one "
+    "lease),\n"
+    "                   remote (a node and its manager in one program)\n"
     "  --long           each occurrence of each call on each backend, not the first and the last on one alone\n"
     "  --call NAME      the rows of this call alone (\"new\" is an allocation)\n"
     "  --only FAULT     this run alone: sendmsg:ENOBUFS:parent:3; N may be all; role is parent, server or worker\n"
@@ -154,12 +165,23 @@ void run_all(const std::vector<Run>& runs, const std::map<const Backend*, Baseli
   }
 }
 
-int run_tables(const Options& options) {
-  const std::string reason = why_not_supervised();
-  if (!reason.empty()) {
-    std::printf("skipped: faults: %s\n", reason.c_str());
-    return kSkipped;
+#ifdef LEASEPOOL_TEST_REMOTE
+// The server of all scenarios that need one; without one they are left out.
+std::unique_ptr<leasepool::test::NatsServer> serve_nats(Options& options) {
+  const auto wants = [](const Backend* backend) { return backend->remote; };
+  if (std::ranges::none_of(options.backends, wants)) return nullptr;
+  if (leasepool::test::NatsServer::program().empty()) {
+    std::printf("skipped: faults of nodes: nats-server is not installed\n");
+    std::erase_if(options.backends, wants);
+    return nullptr;
   }
+  auto server = std::make_unique<leasepool::test::NatsServer>();
+  ::setenv(kNatsVariable, server->url().c_str(), 1);  // NOLINT(concurrency-mt-unsafe): there is one thread
+  return server;
+}
+#endif
+
+int run_tables(const Options& options) {
   std::map<const Backend*, Baseline> baselines;
   std::vector<Run> runs;
   for (const Backend* const backend : options.backends) {
@@ -186,12 +208,37 @@ int run_tables(const Options& options) {
   return report.finish() == 0 ? 0 : 1;
 }
 
+// In a process of its own, so that a server is not among those that runs look for what they have left.
+int run_tables_beside_server(Options options) {
+  const std::string reason = why_not_supervised();
+  if (!reason.empty()) {
+    std::printf("skipped: faults: %s\n", reason.c_str());
+    return kSkipped;
+  }
+#ifdef LEASEPOOL_TEST_REMOTE
+  const auto nats = serve_nats(options);
+#endif
+  std::fflush(stdout);
+  const pid_t child = ::fork();
+  if (child < 0) throw std::system_error(errno, std::generic_category(), "fork");
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const int result = run_tables(options);
+    std::fflush(stdout);
+    ::_exit(result);
+  }
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
     if (argc == 3 && std::string_view(argv[1]) == "--scenario") return run_scenario(argv[2]);
-    return run_tables(parse(argc, argv));
+    return run_tables_beside_server(parse(argc, argv));
   } catch (const std::exception& thrown) {
     std::fprintf(stderr, "test_faults: %s\n", thrown.what());
     return 2;

@@ -10,6 +10,7 @@
 #include <array>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <numeric>
 #include <stdexcept>
 #include <stop_token>
@@ -35,7 +36,7 @@ constexpr auto kLongEnough = 2s;
 // Open in the program, and inherited by what it forks.
 constexpr int kOurDescriptor = 200;
 
-constexpr std::array<Backend, 8> kBackends{{
+constexpr auto kBackends = std::to_array<Backend>({
     {.name = "threads", .processes = false, .shared_memory = true, .sandboxed = false, .with_files = false},
     {.name = "processes", .processes = true, .shared_memory = true, .sandboxed = false, .with_files = false},
     {.name = "sockets", .processes = true, .shared_memory = false, .sandboxed = false, .with_files = false},
@@ -55,8 +56,16 @@ constexpr std::array<Backend, 8> kBackends{{
      .with_files = false,
      .io = true,
      .on_epoll = true},
-}};
-
+    {.name = "clean", .processes = true, .shared_memory = true, .sandboxed = false, .with_files = false, .clean = true},
+#ifdef LEASEPOOL_TEST_REMOTE
+    {.name = "remote",
+     .processes = true,
+     .shared_memory = true,
+     .sandboxed = false,
+     .with_files = false,
+     .remote = true},
+#endif
+});
 bool second_time = false;
 
 // No allocation and no system call in what notes.
@@ -207,8 +216,13 @@ lp::Task<> first_lease(lp::Loop& loop, lp::LeasedExecutorManager& manager, const
   lp::ExecutorLease lease = co_await acquire(manager);
   for (int i = 0; i < 3; ++i) co_await attempt("small call", call_small(lease));
   co_await attempt("large call", call_large(lease));
-  co_await attempt("shared memory", call_with_shared_memory(lease));
-  co_await attempt("descriptor", call_with_descriptor(lease));
+  if (backend.remote) {
+    co_await attempt_to_fail("shared memory", lp::Errc::not_serializable, call_with_shared_memory(lease));
+    co_await attempt_to_fail("descriptor", lp::Errc::not_serializable, call_with_descriptor(lease));
+  } else {
+    co_await attempt("shared memory", call_with_shared_memory(lease));
+    co_await attempt("descriptor", call_with_descriptor(lease));
+  }
   co_await attempt("exception", call_that_throws(lease));
   if (backend.processes) co_await attempt("isolation", call_that_looks_around(lease, backend.sandboxed));
   if (backend.processes) co_await attempt_to_fail("crash", lp::Errc::worker_crashed, call_that_crashes(lease));
@@ -251,7 +265,7 @@ lp::Task<> start(lp::LeasedExecutorManager& manager, bool& started) {
 
 lp::Task<> stop(lp::LeasedExecutorManager& manager) { co_await manager.stop(); }
 
-lp::ManagerOptions options_for(const Backend& backend) {
+lp::ManagerOptions options_of_pools(const Backend& backend) {
   lp::ManagerOptions options;
   options.backend = backend.processes ? lp::ExecutorBackend::process : lp::ExecutorBackend::thread;
   options.max_pools = 1;
@@ -260,6 +274,7 @@ lp::ManagerOptions options_for(const Backend& backend) {
   options.stop_timeout = 1s;
   options.worker_start_timeout = kLongEnough;
   options.shared_memory = backend.shared_memory;
+  if (backend.clean) options.worker_reuse = lp::WorkerReuse::lease;
   if (backend.processes) options.worker_limits = {.cpu_time = 60s, .niceness = 1};
   if (backend.with_files) {
     options.sandbox = lp::Sandbox::files({"/usr"}, {});
@@ -270,6 +285,38 @@ lp::ManagerOptions options_for(const Backend& backend) {
     shared()->log.add(record.text);
     shared()->log.add("\n");
   };
+  return options;
+}
+
+#ifdef LEASEPOOL_TEST_REMOTE
+lp::RemoteOptions remote_options() {
+  lp::RemoteOptions options;
+  options.servers = std::getenv(kNatsVariable);  // NOLINT(concurrency-mt-unsafe): nobody sets it
+  options.cluster = "faults" + std::to_string(::getpid());
+  options.heartbeat = 50ms;
+  options.reconnect_grace = 300ms;
+  options.node_timeout = 1s;
+  return options;
+}
+
+lp::Task<> start(lp::Node& node, bool& started) {
+  co_await node.start();
+  started = true;
+}
+
+lp::Task<> stop(lp::Node& node) { co_await node.stop(true); }
+#endif
+
+lp::ManagerOptions options_for(const Backend& backend) {
+  lp::ManagerOptions options = options_of_pools(backend);
+#ifdef LEASEPOOL_TEST_REMOTE
+  if (backend.remote) {
+    options.backend = lp::ExecutorBackend::remote;
+    options.min_pools = 0;
+    options.worker_limits = {};
+    options.remote = remote_options();
+  }
+#endif
   return options;
 }
 
@@ -294,7 +341,7 @@ void kill_fork_server() {
   }
 }
 
-lp::Task<> use_everything(lp::Loop& loop, const Backend& backend) {
+lp::Task<> use_manager(lp::Loop& loop, const Backend& backend) {
   lp::LeasedExecutorManager manager(loop, options_for(backend));
   bool started = false;
   co_await attempt("start", start(manager, started));
@@ -304,6 +351,21 @@ lp::Task<> use_everything(lp::Loop& loop, const Backend& backend) {
   if (backend.processes) kill_fork_server();
   co_await attempt("second lease", second_lease(manager, backend));
   co_await attempt("stop", stop(manager));
+}
+
+// On a node, where the backend is one, that lends to a manager of the same loop.
+lp::Task<> use_everything(lp::Loop& loop, const Backend& backend) {
+#ifdef LEASEPOOL_TEST_REMOTE
+  if (backend.remote) {
+    lp::Node node(loop, remote_options(), options_of_pools(backend));
+    bool started = false;
+    co_await attempt("start of the node", start(node, started));
+    if (started) co_await use_manager(loop, backend);
+    if (started) co_await attempt("stop of the node", stop(node));
+    co_return;
+  }
+#endif
+  co_await use_manager(loop, backend);
 }
 
 // The loop driven by poll() of ours: the descriptor must show that a post came.

@@ -15,7 +15,12 @@ struct Backend {
   bool with_files;  // Sandbox::files()
   bool io = false;  // the loop's own sockets and files, and no pool
   bool on_epoll = false;
+  bool clean = false;   // a worker serves one lease
+  bool remote = false;  // of a node in the same program
 };
+
+// Where the NATS server is that a scenario on a node needs.
+inline constexpr const char* kNatsVariable = "LEASEPOOL_FAULTS_NATS";
 
 [[nodiscard]] std::span<const Backend> backends() noexcept;
 // Throws std::invalid_argument.
