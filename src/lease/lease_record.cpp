@@ -11,16 +11,15 @@
 
 namespace leasepool::detail {
 
-LeaseRecord::LeaseRecord(LeaseObserver& observer, std::shared_ptr<const LentPool> lent, Grant grant)
-    : scheduler(lent->call_stats->scheduler),
+LeaseRecord::LeaseRecord(LeaseObserver& observer, CallStats& call_stats, std::shared_ptr<Pool> pool, Grant grant)
+    : scheduler(call_stats.scheduler),
       id(grant.id),
       owner(std::move(grant.owner)),
       where(grant.where),
       granted_at(grant.at),
       observer_(&observer),
-      lent_(std::move(lent)),
-      call_stats_(lent_->call_stats.get()),
-      pool_(lent_->pool.get()) {}
+      pool_(std::move(pool)),
+      call_stats_(&call_stats) {}
 
 LeaseRecord::~LeaseRecord() {
   check(slot == nullptr, "a lease that has a pool is kept by its manager");

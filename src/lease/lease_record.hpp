@@ -44,7 +44,8 @@ enum class LeaseState {
 
 struct PoolSlot;
 
-// What the manager counts over all leases, its limits on each, and their loop: what each lease keeps with one count.
+// What the manager counts over all leases, its limits on each, and their loop. Its pools keep it, so that a lease does
+// by keeping its pool.
 struct CallStats {
   std::shared_ptr<Scheduler> scheduler;
   std::string manager;
@@ -71,12 +72,6 @@ struct CallStats {
   }
 };
 
-// What every lease of a pool keeps, and keeps with one count.
-struct LentPool {
-  std::shared_ptr<Pool> pool;
-  std::shared_ptr<CallStats> call_stats;
-};
-
 // The manager, as its leases know it. Loop thread only.
 class LeaseObserver {
  public:
@@ -100,7 +95,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
     TimePoint at{};
   };
 
-  LeaseRecord(LeaseObserver& observer, std::shared_ptr<const LentPool> lent, Grant grant);
+  LeaseRecord(LeaseObserver& observer, CallStats& call_stats, std::shared_ptr<Pool> pool, Grant grant);
   LeaseRecord(const LeaseRecord&) = delete;
   LeaseRecord& operator=(const LeaseRecord&) = delete;
   ~LeaseRecord();
@@ -169,7 +164,7 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   [[nodiscard]] std::optional<Error> refusal() const noexcept;
   // Of a call that a function on the lease's last free worker submitted. Any thread.
   [[nodiscard]] Error self_wait(std::string_view function) const;
-  [[nodiscard]] const std::shared_ptr<Pool>& pool() const noexcept { return lent_->pool; }
+  [[nodiscard]] const std::shared_ptr<Pool>& pool() const noexcept { return pool_; }
 
   // The manager is gone: nothing is reported to it any more.
   void forget_observer() noexcept { observer_ = nullptr; }
@@ -207,9 +202,8 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
   void trace_end(const Job& job) noexcept;
 
   LeaseObserver* observer_;
-  const std::shared_ptr<const LentPool> lent_;
+  const std::shared_ptr<Pool> pool_;
   CallStats* const call_stats_;
-  Pool* const pool_;
   LeaseState state_ = LeaseState::active;
   CallTable calls_;  // in flight; watched are those with a time-out
   SpareHolds spare_holds_;

@@ -109,7 +109,7 @@ bool ManagerCore::add_pool() {
     const std::string name = options_.name_prefix + "-" + std::to_string(++pools_made_);
     if (call_stats_->trace) slot->trace_row = call_stats_->trace->add_group(name);
     slot->pool = make_named_pool(name, slot);
-    slot->kept_by_leases = std::make_shared<const LentPool>(slot->pool, call_stats_);
+    slot->pool->keep(call_stats_);
     slot->closed = [weak = weak_from_this(), slot] {
       const auto self = weak.lock();
       if (self && !self->shut_down_) self->pool_closed(slot);

@@ -55,7 +55,6 @@ enum class PoolPhase { starting, idle, lent, leaving };
 struct PoolSlot {
   PoolPhase phase = PoolPhase::starting;
   std::shared_ptr<Pool> pool{};
-  std::shared_ptr<const LentPool> kept_by_leases{};
   std::shared_ptr<LeaseRecord> lease{};  // null while it is not lent; on its way out, the one whose calls may still run
   std::list<PoolSlot>::iterator place{};
   TraceRow trace_row{};

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/intrusive_queue.hpp"
@@ -152,6 +153,12 @@ class Pool {
 
   // For destructors: the same, blocking until it is done, with `deadline` for what cannot be killed.
   virtual void close_now(TimePoint deadline) noexcept = 0;
+
+  // What those who have this pool need as long as they do: so they keep both by one count.
+  void keep(std::shared_ptr<const void> kept) noexcept { kept_ = std::move(kept); }
+
+ private:
+  std::shared_ptr<const void> kept_;
 };
 
 // With which a pool drains that is closed.
