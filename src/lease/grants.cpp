@@ -238,7 +238,7 @@ void ManagerCore::grant(AcquireRequest& request, AcquireNotice& notice, TimePoin
   check(notice != nullptr, "who is granted a lease has not been told yet");
   const Slot slot = idle_.back();
   auto lease = std::allocate_shared<LeaseRecord>(
-      JobAllocator<LeaseRecord>(), *this, *call_stats_, slot->pool,
+      JobAllocator<LeaseRecord>(), *this, scheduler_, *call_stats_, slot->pool,
       LeaseRecord::Grant{.id = new_lease_id(), .owner = std::move(request.owner), .where = request.where, .at = now});
   slot->pool->lease_began(lease->owner, {.until_soft = request.lease_duration, .grace = options_.lease_grace});
   set_deadlines(*lease, now, request.lease_duration);

@@ -11,8 +11,9 @@
 
 namespace leasepool::detail {
 
-LeaseRecord::LeaseRecord(LeaseObserver& observer, CallStats& call_stats, std::shared_ptr<Pool> pool, Grant grant)
-    : scheduler(call_stats.scheduler),
+LeaseRecord::LeaseRecord(LeaseObserver& observer, std::shared_ptr<Scheduler> loop, CallStats& call_stats,
+                         std::shared_ptr<Pool> pool, Grant grant)
+    : scheduler(std::move(loop)),
       id(grant.id),
       owner(std::move(grant.owner)),
       where(grant.where),

@@ -95,12 +95,13 @@ class LeaseRecord final : public JobSink, public std::enable_shared_from_this<Le
     TimePoint at{};
   };
 
-  LeaseRecord(LeaseObserver& observer, CallStats& call_stats, std::shared_ptr<Pool> pool, Grant grant);
+  LeaseRecord(LeaseObserver& observer, std::shared_ptr<Scheduler> loop, CallStats& call_stats,
+              std::shared_ptr<Pool> pool, Grant grant);
   LeaseRecord(const LeaseRecord&) = delete;
   LeaseRecord& operator=(const LeaseRecord&) = delete;
   ~LeaseRecord();
 
-  const std::shared_ptr<Scheduler>& scheduler;  // its manager's, in what that counts
+  const std::shared_ptr<Scheduler> scheduler;
   const std::uint64_t id;
   std::string owner;  // of a lease that a node gives, its manager's
   const std::source_location where;

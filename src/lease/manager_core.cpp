@@ -23,7 +23,6 @@ ManagerCore::ManagerCore(std::shared_ptr<Scheduler> scheduler, ManagerOptions op
       stop_timer_(*scheduler_),
       sink_(std::make_shared<ClosableSink>(options_.log)),
       log_(std::make_shared<LogQueue>(*scheduler_, log_sink(), std::make_shared<LogCounts>())) {
-  call_stats_->scheduler = scheduler_;
   call_stats_->manager = options_.name_prefix;
   call_stats_->workers_per_pool = options_.workers_per_pool;
   call_stats_->max_queued_calls = options_.max_queued_calls;
