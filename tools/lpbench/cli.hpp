@@ -18,6 +18,7 @@ using Action = std::function<int()>;
 
 // Each adds its subcommand, which sets `action` when it is chosen.
 void add_calls_command(CLI::App& app, Action& action);
+void add_chaos_command(CLI::App& app, Action& action);
 void add_files_command(CLI::App& app, Action& action);
 void add_grind_command(CLI::App& app, Action& action);
 void add_node_command(CLI::App& app, Action& action);

@@ -3,9 +3,11 @@
 #include <leasepool/init.hpp>
 
 #include <exception>
+#include <string_view>
 
 #include "../common/command_line.hpp"
 #include "../common/standard_streams.hpp"
+#include "chaos/guardian.hpp"
 #include "cli.hpp"
 
 namespace {
@@ -21,6 +23,7 @@ int run(int argc, char** argv) {
   lpbench::add_files_command(app, action);
   lpbench::add_calls_command(app, action);
   lpbench::add_grind_command(app, action);
+  lpbench::add_chaos_command(app, action);
   lpbench::add_node_command(app, action);
   lpbench::add_report_command(app, action);
   try {
@@ -37,6 +40,9 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     tools::hold_standard_streams();
+    if (argc > 1 && std::string_view(argv[1]) == "chaos") {
+      if (const auto ended = lpbench::chaos::begin_guarded()) return *ended;
+    }
     ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);  // the fork servers' time is to count, too: they come to this process
     leasepool::init();
     const int exit_code = run(argc, argv);
