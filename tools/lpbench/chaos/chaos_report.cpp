@@ -36,10 +36,15 @@ std::string calls_table(const ChaosReport& report) {
   std::vector<std::string> header = {"calls"};
   for (std::size_t place = 0; place < kPlaces; ++place) header.emplace_back(name_of(static_cast<Place>(place)));
   Table table(header);
-  for (const auto& [what, counts] : report.counts) {
-    std::vector<std::string> row = {what};
-    for (const std::uint64_t count : counts) row.push_back(grouped(count));
+  const auto add = [&table](const auto& counted) {
+    std::vector<std::string> row = {counted.first};
+    for (const std::uint64_t count : counted.second) row.push_back(grouped(count));
     table.add(std::move(row));
+  };
+  const auto begun = report.counts.find("begun");
+  if (begun != report.counts.end()) add(*begun);
+  for (auto next = report.counts.begin(); next != report.counts.end(); ++next) {
+    if (next != begun) add(*next);
   }
   return table.text();
 }

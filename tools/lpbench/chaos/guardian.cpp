@@ -9,13 +9,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
-#include <ctime>
+#include <string>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "../exit_codes.hpp"
+#include "processes.hpp"
 
 namespace lpbench::chaos {
 
@@ -35,13 +39,40 @@ sigset_t forwarded_signals() {
   return signals;
 }
 
-void stop(pid_t child, std::uint16_t milliseconds) {
-  ::kill(child, SIGSTOP);
-  timespec left{.tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1'000'000L};
-  while (::nanosleep(&left, &left) != 0 && errno == EINTR) {
+struct Command {
+  pid_t process = 0;
+  std::int32_t milliseconds = 0;
+};
+
+// Continues what it has stopped when that is due, and all of it at its end.
+class Stops {
+ public:
+  void stop(const Command& command) {
+    ProcessRef process(command.process);
+    if (process.signal(SIGSTOP))
+      stopped_.push_back({Clock::now() + std::chrono::milliseconds(command.milliseconds), std::move(process)});
   }
-  ::kill(child, SIGCONT);
-}
+  void continue_due() {
+    std::erase_if(stopped_, [now = Clock::now()](const Stopped& one) {
+      return one.due <= now && (one.process.signal(SIGCONT), true);
+    });
+  }
+  // In milliseconds, as poll(2) takes it.
+  [[nodiscard]] int until_next() const {
+    if (stopped_.empty()) return -1;
+    const auto next = std::ranges::min_element(stopped_, {}, &Stopped::due)->due;
+    return static_cast<int>(
+        std::max<std::int64_t>(0, std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now()).count()));
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Stopped {
+    Clock::time_point due;
+    ProcessRef process;
+  };
+  std::vector<Stopped> stopped_;
+};
 
 // What a terminal sends comes to both by itself.
 void forward(int signals, pid_t child) {
@@ -55,13 +86,15 @@ int guard(pid_t child, int commands) {
   pollfd watched[] = {{.fd = static_cast<int>(::syscall(SYS_pidfd_open, child, 0)), .events = POLLIN, .revents = 0},
                       {.fd = ::signalfd(-1, &signals, SFD_CLOEXEC), .events = POLLIN, .revents = 0},
                       {.fd = commands, .events = POLLIN, .revents = 0}};
+  Stops stops;
   while (watched[0].revents == 0) {
-    if (::poll(watched, 3, -1) < 0 && errno != EINTR) break;
+    if (::poll(watched, 3, stops.until_next()) < 0 && errno != EINTR) break;
+    stops.continue_due();
     if (watched[1].revents != 0) forward(watched[1].fd, child);
-    std::uint16_t time = 0;
+    Command command;
     if (watched[2].revents == 0) continue;
-    if (::read(commands, &time, sizeof time) == sizeof time) {
-      stop(child, time);
+    if (::read(commands, &command, sizeof command) == sizeof command) {
+      stops.stop(command);
     } else {
       watched[2].fd = -1;  // the child's end is closed: it ends
     }
@@ -97,9 +130,9 @@ std::optional<int> begin_guarded() {
   return std::nullopt;
 }
 
-bool have_this_process_stopped(std::chrono::milliseconds time) {
-  const auto milliseconds = static_cast<std::uint16_t>(time.count());
-  return guardian_pipe >= 0 && ::write(guardian_pipe, &milliseconds, sizeof milliseconds) == sizeof milliseconds;
+bool have_stopped(pid_t process, std::chrono::milliseconds time) {
+  const Command command{.process = process, .milliseconds = static_cast<std::int32_t>(time.count())};
+  return guardian_pipe >= 0 && ::write(guardian_pipe, &command, sizeof command) == sizeof command;
 }
 
 }  // namespace lpbench::chaos

@@ -1,6 +1,8 @@
 // The deeds.
 #include "hand.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <csignal>
 #include <exception>
@@ -162,10 +164,7 @@ bool Hand::kill_fork_server() { return kill_server_or_reserve(Role::fork_server)
 bool Hand::kill_reserve() { return kill_server_or_reserve(Role::reserve); }
 
 bool Hand::stop_one(pid_t pid) {
-  const auto process = std::make_shared<ProcessRef>(pid);
-  if (!process->signal(SIGSTOP)) return false;
-  undo_after(random(1, 4) == 1 ? random_time(1, 400) : random_time(1, 40), [process] { process->signal(SIGCONT); });
-  return true;
+  return have_stopped(pid, random(1, 4) == 1 ? random_time(1, 400) : random_time(1, 40));
 }
 
 bool Hand::stop_worker() {
@@ -194,7 +193,7 @@ bool Hand::stop_node() { return strike_part(1, Nodes::kNodes, false); }
 bool Hand::kill_server() { return strike_part(0, 0, true); }
 bool Hand::stop_server() { return strike_part(0, 0, false); }
 
-bool Hand::stop_program() { return have_this_process_stopped(random_time(1, 100)); }
+bool Hand::stop_program() { return have_stopped(::getpid(), random_time(1, 100)); }
 
 bool Hand::fill_disk() {
   if (std::exchange(disk_is_full_, true)) return false;

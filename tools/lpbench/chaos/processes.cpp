@@ -91,6 +91,10 @@ void reap_children() {
 
 ProcessRef::ProcessRef(pid_t pid) : fd_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))) {}
 ProcessRef::ProcessRef(ProcessRef&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+ProcessRef& ProcessRef::operator=(ProcessRef&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
 ProcessRef::~ProcessRef() {
   if (fd_ >= 0) ::close(fd_);
 }

@@ -27,7 +27,7 @@ class ProcessRef {
  public:
   explicit ProcessRef(pid_t pid);
   ProcessRef(ProcessRef&& other) noexcept;
-  ProcessRef& operator=(ProcessRef&&) = delete;
+  ProcessRef& operator=(ProcessRef&& other) noexcept;
   ~ProcessRef();
 
   // Whether it was there to get it.
