@@ -13,6 +13,10 @@ namespace {
 // How long a stop and a destructor wait for processes that they have killed.
 constexpr Duration kKillPatience = std::chrono::seconds(5);
 
+// How long a destructor waits for what the fork server has to say of dead workers, and of those that it was to make.
+// One that is stopped says nothing.
+constexpr Duration kWordPatience = std::chrono::seconds(1);
+
 // The same for the result that is being decoded, and that nobody waits for: unless code of the user's goes on.
 constexpr Duration kAbandonPatience = std::chrono::seconds(1);
 
@@ -91,7 +95,13 @@ void ProcessPool::close_now(TimePoint /*deadline*/) noexcept {
   end_decodings(
       Error::make(Errc::cancelled, [&] { return options_.name + " closed before the call's result was decoded"; }));
   for_each_worker([](Worker& worker) { worker.redeliver(); });  // its end
-  (void)loop_.run_completions_until([this] { return workers_.empty(); }, deadline_after(loop_.now(), kKillPatience));
+  const auto none_left = [this] { return workers_.empty(); };
+  const TimePoint killed_at = loop_.now();
+  if (!loop_.run_completions_until(none_left, deadline_after(killed_at, kWordPatience))) {
+    forget_unanswered();
+    for_each_worker([](Worker& worker) { worker.forget_exit_status(); });
+    (void)loop_.run_completions_until(none_left, deadline_after(killed_at, kKillPatience));
+  }
   if (decoding_thread_) decoding_thread_->wait_for_task(kAbandonPatience);
   release_all();
   log_->deliver();  // what its user has may be gone when the next turn comes

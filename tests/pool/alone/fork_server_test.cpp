@@ -284,6 +284,21 @@ ALONE_TEST_CASE("a fork server that is stopped makes a start fail in time and no
   }
 }
 
+ALONE_TEST_CASE("a destructor does not wait for what a fork server that is stopped has to say", "[server][L6]") {
+  init();
+  Loop loop;
+  TestPool pool(loop, ExecutorBackend::process, 2);
+  REQUIRE(pool.start().has_value());
+  const pid_t server = server_of(pool);
+  ::kill(server, SIGSTOP);
+  REQUIRE(test::run_until(loop, [&] { return test::process_state(server) == 'T'; }));
+  const auto begin = std::chrono::steady_clock::now();
+  pool.close_now(60s);
+  CHECK(std::chrono::steady_clock::now() - begin < 4s);  // of those that it may take to kill what hangs: five
+  ::kill(server, SIGCONT);
+  CHECK(test::run_until(loop, [] { return alone::family().size() == alone::fork_servers().size(); }));
+}
+
 ALONE_TEST_CASE("a fork server that is stopped for long and can take no more is named", "[server][L4]") {
   init();
   Loop loop;
