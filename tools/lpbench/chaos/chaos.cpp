@@ -36,6 +36,9 @@ namespace {
 // How long the last calls of a round may take to be answered, proofs included, when the hand rests.
 constexpr auto kPatience = 90s;
 
+// Of what rounds left behind, so many are listed, beside what was wrong with calls.
+constexpr std::size_t kLeftShown = 12;
+
 class Scratch {
  public:
   Scratch() : path_((std::filesystem::temp_directory_path() / "lpbench-chaos-XXXXXX").string()) {
@@ -183,7 +186,9 @@ class Chaos {
       return;
     }
     for (const std::string& what : left_behind(report_.before, report_.after)) {
-      account_.wrong(fmt::format("round {} of {} left {}", round, report_.rounds, what));
+      ++report_.wrong_count;
+      if (report_.wrongs.size() == kLeftShown) continue;
+      report_.wrongs.push_back(fmt::format("round {} of {} left {}", round, report_.rounds, what));
     }
   }
 
@@ -193,8 +198,8 @@ class Chaos {
     report_.counts = account_.counts();
     report_.log_lines = log_.written();
     report_.log_lines_refused = log_.refused();
-    report_.wrong_count = account_.wrong_count();
-    report_.wrongs = account_.wrongs();
+    report_.wrong_count += account_.wrong_count();
+    report_.wrongs.insert(report_.wrongs.end(), account_.wrongs().begin(), account_.wrongs().end());
   }
 
   const ChaosOptions& options_;
