@@ -67,6 +67,9 @@ class Chaos {
     report_.seconds = options.seconds;
     random_.seed(report_.seed);
     if (const std::string why = why_processes_are_unlimited(); !why.empty()) skip("process slots exhausted", why);
+    if (const auto all = descendants(); std::ranges::find(all, Role::fork_server, &Relative::role) == all.end()) {
+      skip("workers and fork servers killed or stopped", "here processes cannot name themselves (PR_SET_MM_MAP)");
+    }
     choose_places();
   }
 
