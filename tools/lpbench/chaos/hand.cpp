@@ -43,13 +43,14 @@ Hand::Hand(lp::Loop& loop, Account& account, Deeds& deeds, Reach reach, std::uin
       account_(account),
       deeds_(deeds),
       reach_(std::move(reach)),
-      random_(seed),
+      sequence_(seed),
       processes_are_limited_(why_processes_are_unlimited().empty()) {
   for (const Deed& deed : all_deeds()) deeds_.try_emplace(deed.name, 0);
 }
 
 lp::Task<> Hand::play() {
   while (!over_) {
+    random_.seed(sequence_());
     auto pause = loop_.sleep(random_time(1, 25));
     co_await pause;
     reap_children();
@@ -60,7 +61,7 @@ lp::Task<> Hand::play() {
   undo_all();
 }
 
-// Drawn by weight; what cannot be done now is left, so that the next draw is that of the seed.
+// Drawn by weight; what cannot be done now is left out.
 void Hand::act() {
   unsigned all = 0;
   for (const Deed& deed : all_deeds()) all += deed.weight;

@@ -101,7 +101,8 @@ class Hand {
   Account& account_;
   Deeds& deeds_;
   const Reach reach_;
-  std::mt19937_64 random_;
+  std::mt19937_64 sequence_;
+  std::mt19937_64 random_;  // of one deed: the next one does not depend on how much this one drew
   const bool processes_are_limited_;
   bool disk_is_full_ = false;
   bool descriptors_are_exhausted_ = false;
