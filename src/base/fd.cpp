@@ -1,12 +1,13 @@
 // Closing and duplicating descriptors.
 #include "leasepool/fd.hpp"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <string>
 #include <system_error>
+
+#include "base/unique_fd.hpp"
 
 namespace leasepool {
 
@@ -16,7 +17,7 @@ void Fd::reset() noexcept {
 
 Fd Fd::duplicate() const {
   if (descriptor_ < 0) return {};
-  Fd copy(::fcntl(descriptor_, F_DUPFD_CLOEXEC, 0));
+  Fd copy = detail::duplicate_above_standard_streams(descriptor_);
   if (!copy) {
     throw std::system_error(errno, std::generic_category(),
                             "leasepool: descriptor " + std::to_string(descriptor_) + " cannot be duplicated");

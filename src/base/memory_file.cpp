@@ -22,9 +22,9 @@ constexpr unsigned kNoExec = 8;  // MFD_NOEXEC_SEAL, of Linux 6.3
 // Where the system wants to be told that nothing in it will be executed (vm.memfd_noexec), it is told.
 UniqueFd open_memory(const char* name) noexcept {
   constexpr unsigned kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-  UniqueFd fd(::memfd_create(name, kFlags));
+  UniqueFd fd = try_above_standard_streams(UniqueFd(::memfd_create(name, kFlags)));
   if (fd || errno != EACCES) return fd;
-  return UniqueFd(::memfd_create(name, kFlags | kNoExec));
+  return try_above_standard_streams(UniqueFd(::memfd_create(name, kFlags | kNoExec)));
 }
 
 // The largest file that this process may have; to make a larger one is a SIGXFSZ.

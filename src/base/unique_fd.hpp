@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 #include "leasepool/fd.hpp"
 
@@ -20,10 +21,14 @@ inline UniqueFd duplicate_above_standard_streams(int fd) noexcept {
   return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
 }
 
-// The same descriptor if it is none of them. Throws std::system_error.
+// The same descriptor if it is none of them, or none at all. Empty, and errno says why, where moving it is refused.
+inline UniqueFd try_above_standard_streams(UniqueFd fd) noexcept {
+  return fd.get() > STDERR_FILENO || !fd ? std::move(fd) : duplicate_above_standard_streams(fd.get());
+}
+
+// As above, of one that is open. Throws std::system_error.
 inline UniqueFd above_standard_streams(UniqueFd fd) {
-  if (fd.get() > STDERR_FILENO) return fd;
-  UniqueFd moved = duplicate_above_standard_streams(fd.get());
+  UniqueFd moved = try_above_standard_streams(std::move(fd));
   if (!moved) throw std::system_error(errno, std::generic_category(), "leasepool: fcntl(F_DUPFD_CLOEXEC)");
   return moved;
 }

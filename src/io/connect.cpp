@@ -51,7 +51,8 @@ class Connecting final : public IoOwner, public LoopClient, public std::enable_s
 
 void Connecting::begin() {
   loop_->attach(*this);
-  socket_ = UniqueFd(::socket(family_of(address_), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  socket_ = try_above_standard_streams(
+      UniqueFd(::socket(family_of(address_), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)));
   if (!socket_) return end(std::unexpected(failed_call(errno, what())));
   const int on = 1;
   if (family_of(address_) != AF_UNIX) (void)::setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

@@ -14,6 +14,7 @@
 #include <string>
 #include <utility>
 
+#include "base/unique_fd.hpp"
 #include "io/file_core.hpp"
 #include "io/io_checks.hpp"
 #include "leasepool/detail/access.hpp"
@@ -73,12 +74,15 @@ class Opening final : public IoOwner, public LoopClient, public std::enable_shar
 
   void completed(Completion completion) {
     operation_ = 0;
-    UniqueFd fd(completion.result >= 0 ? completion.result : -1);
+    UniqueFd fd = try_above_standard_streams(UniqueFd(std::max(completion.result, -1)));
+    const int error = completion.result < 0 ? -completion.result : errno;
     if (!done_) return;  // and so it is closed
     if (!fd && completion.timed_out) return end(std::unexpected(timed_out(what(), timeout_)));
     if (completion.result == -EINTR) return start();
-    if (!fd && wanted_.or_in_memory) fd = UniqueFd(::memfd_create("leasepool", MFD_CLOEXEC));
-    if (!fd) return end(std::unexpected(failed_call(-completion.result, what())));
+    if (!fd && wanted_.or_in_memory) {
+      fd = try_above_standard_streams(UniqueFd(::memfd_create("leasepool", MFD_CLOEXEC)));
+    }
+    if (!fd) return end(std::unexpected(failed_call(error, what())));
     // It was for open() alone: where it stays, some files are never read.
     if ((wanted_.flags & O_NONBLOCK) != 0) (void)::fcntl(fd.get(), F_SETFL, wanted_.flags & ~O_NONBLOCK);
     try {

@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/unique_fd.hpp"
 #include "io/io_checks.hpp"
 #include "io/listener_core.hpp"
 #include "io/socket_address.hpp"
@@ -46,7 +47,7 @@ std::shared_ptr<ListenerCore> listen(Loop& loop, const char* what, const SocketA
     return {std::error_code(errno, std::generic_category()),
             std::string(call) + " for " + what + " on " + wanted.text()};
   };
-  Fd socket(::socket(family_of(address), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  Fd socket = try_above_standard_streams(Fd(::socket(family_of(address), SOCK_STREAM | SOCK_CLOEXEC, 0)));
   if (!socket) throw refused("socket");
   const int on = 1;
   if (wanted.path.empty()) (void)::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);

@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <new>
 #include <utility>
@@ -71,12 +72,13 @@ void ListenerCore::go_on() noexcept {
 
 void ListenerCore::completed(Completion completion) {
   if (!completion.more) operation_ = 0;
-  UniqueFd connection(completion.result >= 0 ? completion.result : -1);
+  UniqueFd connection = try_above_standard_streams(UniqueFd(std::max(completion.result, -1)));
+  const int error = completion.result < 0 ? -completion.result : errno;
   if (closed_) {
     if (operation_ == 0) fd_.reset();
     return;
   }
-  connection ? take(std::move(connection)) : failed(-completion.result);
+  connection ? take(std::move(connection)) : failed(error);
   go_on();
   if (operation_ != 0 && kept_.size() >= kMaxKept) loop_->engine().cancel(operation_);
 }

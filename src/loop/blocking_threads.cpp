@@ -18,7 +18,7 @@
 namespace leasepool::detail {
 
 BlockingThreads::BlockingThreads() : process_(process_generation()) {
-  shared_->done_fd = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  shared_->done_fd = try_above_standard_streams(UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
   if (!shared_->done_fd) throw std::system_error(errno, std::generic_category(), "leasepool: eventfd for a loop");
 }
 

@@ -22,9 +22,9 @@ constexpr Duration kRetryAfter = std::chrono::milliseconds(5);
 constexpr Duration kThreadsPatience = std::chrono::seconds(1);
 
 UniqueFd make_timer() {
-  const int fd = ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-  if (fd < 0) throw std::system_error(errno, std::generic_category(), "leasepool: timerfd_create for a loop");
-  return UniqueFd(fd);
+  UniqueFd fd = try_above_standard_streams(UniqueFd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)));
+  if (!fd) throw std::system_error(errno, std::generic_category(), "leasepool: timerfd_create for a loop");
+  return fd;
 }
 
 // Never the zero that would stop the timer.

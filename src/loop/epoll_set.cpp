@@ -9,7 +9,8 @@
 
 namespace leasepool::detail {
 
-EpollSet::EpollSet() : process_(process_generation()), epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
+EpollSet::EpollSet()
+    : process_(process_generation()), epoll_(try_above_standard_streams(UniqueFd(::epoll_create1(EPOLL_CLOEXEC)))) {
   if (!epoll_) throw std::system_error(errno, std::generic_category(), "leasepool: epoll_create1 for a loop");
 }
 

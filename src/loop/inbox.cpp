@@ -13,7 +13,7 @@
 
 namespace leasepool::detail {
 
-Inbox::Inbox() : doorbell_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+Inbox::Inbox() : doorbell_(try_above_standard_streams(UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)))) {
   if (!doorbell_) throw std::system_error(errno, std::generic_category(), "leasepool: eventfd for a loop");
 }
 

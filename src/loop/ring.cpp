@@ -67,6 +67,16 @@ void pause() noexcept {
   }
 }
 
+// 0 or an errno.
+int move_above_standard_streams(io_uring& ring) noexcept {
+  if (ring.ring_fd > STDERR_FILENO) return 0;
+  UniqueFd moved = duplicate_above_standard_streams(ring.ring_fd);
+  if (!moved) return errno;
+  ::close(ring.ring_fd);
+  ring.ring_fd = ring.enter_ring_fd = moved.release();
+  return 0;
+}
+
 }  // namespace
 
 Ring::Ring(Limits limits) {
@@ -96,6 +106,8 @@ Ring::Ring(Limits limits) {
       if (ring != nullptr) io_uring_queue_exit(ring);
     }
   } guard{&ring_};
+  error = move_above_standard_streams(ring_);
+  if (error != 0) throw_refused("fcntl(F_DUPFD_CLOEXEC)", error);
   // A profile may allow the set-up and refuse what follows: better told here than in the middle of the work.
   error = -io_uring_submit_and_get_events(&ring_);
   if (error > 0 && !passes(error)) throw_refused("io_uring_enter", error);

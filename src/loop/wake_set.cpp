@@ -13,9 +13,10 @@ namespace leasepool::detail {
 
 namespace {
 
-UniqueFd checked(int fd, const char* what) {
-  if (fd < 0) throw std::system_error(errno, std::generic_category(), what);
-  return UniqueFd(fd);
+UniqueFd checked(int opened, const char* what) {
+  UniqueFd fd = try_above_standard_streams(UniqueFd(opened));
+  if (!fd) throw std::system_error(errno, std::generic_category(), what);
+  return fd;
 }
 
 }  // namespace

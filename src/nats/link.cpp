@@ -45,7 +45,7 @@ void Link::connect(const SocketAddress& address, TimePoint deadline) {
   loop_->attach(*this);
   address_ = address;
   // Not O_NONBLOCK: the ring then waits by itself for what a socket has not yet.
-  socket_ = UniqueFd(::socket(family_of(address_), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  socket_ = try_above_standard_streams(UniqueFd(::socket(family_of(address_), SOCK_STREAM | SOCK_CLOEXEC, 0)));
   if (!socket_) return fail(failed_call(errno, "socket"));
   const int on = 1;
   (void)::setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

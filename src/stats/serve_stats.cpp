@@ -12,6 +12,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/unique_fd.hpp"
 #include "io/socket_address.hpp"
 #include "leasepool/detail/access.hpp"
 #include "leasepool/fd.hpp"
@@ -64,7 +65,7 @@ bool is_abandoned(const sockaddr_un& address) noexcept {
 // The socket has its mode before it has its name.
 Fd listen_privately(const std::string& path) {
   const sockaddr_un address = address_of(path);
-  Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  Fd socket = try_above_standard_streams(Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)));
   if (!socket) throw_refused(errno, "socket", path);
   if (::fchmod(socket.get(), 0600) != 0) throw_refused(errno, "fchmod", path);
   const auto bind = [&] { return ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address); };

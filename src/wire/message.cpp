@@ -2,8 +2,10 @@
 #include "wire/message.hpp"
 
 #include <cstring>
+#include <utility>
 
 #include "base/check.hpp"
+#include "base/unique_fd.hpp"
 
 namespace leasepool::detail {
 
@@ -18,7 +20,7 @@ msghdr* Message::to_receive(std::span<std::byte> into) noexcept {
 }
 
 bool Message::arrived(Descriptors& descriptors) noexcept {
-  const bool some_lost = (header_.msg_flags & MSG_CTRUNC) != 0;
+  bool some_lost = (header_.msg_flags & MSG_CTRUNC) != 0;
   if (header_.msg_controllen == 0) return some_lost;
   for (cmsghdr* control = CMSG_FIRSTHDR(&header_); control != nullptr; control = CMSG_NXTHDR(&header_, control)) {
     if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS) continue;
@@ -27,7 +29,8 @@ bool Message::arrived(Descriptors& descriptors) noexcept {
     for (std::size_t i = 0; i < count; ++i) {
       int descriptor = -1;
       std::memcpy(&descriptor, CMSG_DATA(control) + i * sizeof descriptor, sizeof descriptor);
-      descriptors.emplace_back(descriptor);
+      UniqueFd received = try_above_standard_streams(UniqueFd(descriptor));
+      received ? descriptors.push_back(std::move(received)) : void(some_lost = true);
     }
   }
   return some_lost;
