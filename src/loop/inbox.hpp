@@ -40,7 +40,7 @@ class Inbox {
 
   // The loop's thread, from here on.
 
-  // Readable after a ring. It is never read: a poll reports each write, whatever the counter says.
+  // Readable after a ring. Read only where its poll has ended: that reports each write, whatever the counter says.
   [[nodiscard]] int doorbell_fd() const noexcept { return doorbell_.get(); }
 
   // True when the loop may sleep: nothing is here, and what comes will ring. The order (flag, then look) meets the

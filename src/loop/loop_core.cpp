@@ -2,10 +2,12 @@
 #include "loop/loop_core.hpp"
 
 #include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <ctime>
 #include <new>
 #include <stdexcept>
@@ -400,10 +402,20 @@ void LoopCore::run_deferred() {
   }
 }
 
+// What was rung is in the inbox, at which the loop looks before it sleeps. Where each poll ends with its first report,
+// as without multishot, the next one would report the same ring, and the loop never sleep.
+static void quiet(int doorbell_fd) noexcept {
+  std::uint64_t rings = 0;
+  while (::read(doorbell_fd, &rings, sizeof rings) < 0 && errno == EINTR) {
+  }
+}
+
 void LoopCore::arm_doorbell() {
   check(doorbell_ == 0, "the doorbell is polled once at a time");
   doorbell_ = engine_->poll_multishot(inbox_->doorbell_fd(), POLLIN, [this](Completion completion) {
-    if (!completion.more) doorbell_ = 0;  // armed anew at the start of the next turn
+    if (completion.more) return;
+    doorbell_ = 0;  // armed anew at the start of the next turn
+    if (completion.result > 0) quiet(inbox_->doorbell_fd());
   });
 }
 

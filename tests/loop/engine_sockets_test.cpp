@@ -15,6 +15,7 @@
 #include "engine_operations.hpp"
 #include "loop/epoll_engine.hpp"
 #include "loop/ring.hpp"
+#include "support/skip.hpp"
 #include "support/socket_pair.hpp"
 #include "support/watchdog.hpp"
 
@@ -257,6 +258,10 @@ TEMPLATE_TEST_CASE("connections are made and accepted, on blocking sockets and o
     Record accepted;
     const OperationId id =
         engine.start(accepting(listener.socket.get(), Kind::accept_multishot), accepted.handler(), kNever);
+    settle(engine);
+    if (!accepted.all.empty() && accepted.all[0].result == -EINVAL) {
+      return leasepool::test::skip("this kernel's io_uring accepts one connection for each operation", "many for one");
+    }
     std::vector<UniqueFd> kept;
     for (std::size_t i = 1; i <= 20; ++i) {
       kept.push_back(tcp_socket(flags));
