@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "catch.hpp"
+#include "support/waitable_children.hpp"
 
 using leasepool::detail::BackgroundTask;
 using leasepool::detail::BackgroundThread;
@@ -31,6 +32,7 @@ TEST_CASE("a forked copy takes no task for a thread that it does not have") {
   const auto task = std::make_shared<Waits>();
   REQUIRE(thread.add(task));
   task->begun.get_future().wait();
+  const leasepool::test::WaitableChildren waitable;
   const pid_t copy = ::fork();
   if (copy == 0) ::_exit(thread.add(nullptr) ? 1 : 0);
   int status = -1;

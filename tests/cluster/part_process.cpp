@@ -41,6 +41,7 @@ PartProcess::PartProcess(PartOptions options, void (*before)(void*), void* with)
   if (pid_ < 0) throw std::system_error(errno, std::generic_category(), "fork");
   if (pid_ == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    leasepool::test::WaitableChildren::put_back();
     if (before != nullptr) before(with);
     // What goes wrong in it, a sanitizer's report, too, is in its log.
     const int log = ::open(options_.log.c_str(), O_WRONLY | O_APPEND | O_CREAT, 0600);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cluster/parts.hpp"
+#include "support/waitable_children.hpp"
 
 namespace cluster {
 
@@ -35,6 +36,7 @@ class PartProcess {
   [[nodiscard]] bool ends();
 
  private:
+  leasepool::test::WaitableChildren waitable_;
   PartOptions options_;
   pid_t pid_ = -1;
 };

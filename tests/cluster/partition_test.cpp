@@ -27,6 +27,7 @@
 #include "support/eventually.hpp"
 #include "support/skip.hpp"
 #include "support/temporary_directory.hpp"
+#include "support/waitable_children.hpp"
 
 namespace cluster_partition {
 
@@ -218,9 +219,11 @@ TEST_CASE(
     return test::skip("there is no ip or no nsenter (iproute2, util-linux)");
   }
   const std::string which = GENERATE(as<std::string>{}, "cut off at*", "cut off until*");
+  const test::WaitableChildren waitable;
   const pid_t child = ::fork();
   REQUIRE(child >= 0);
   if (child == 0) {
+    test::WaitableChildren::put_back();
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (!enter_network() || !shell("ip link set lo up")) ::_exit(kCannot);
     ::execl("/proc/self/exe", "test_cluster", which.c_str(), static_cast<char*>(nullptr));

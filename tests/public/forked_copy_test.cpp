@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "support.hpp"
+#include "support/waitable_children.hpp"
 
 namespace {
 
@@ -77,6 +78,7 @@ TEST_CASE("L6: a forked child's copies of loop, manager, lease and grinder do no
   });
   program.loop->block_on(until_entered(*program.loop, 1));
 
+  const leasepool::test::WaitableChildren waitable;
   const pid_t child = ::fork();
   REQUIRE(child >= 0);
   if (child == 0) ::_exit(use_copies(program));

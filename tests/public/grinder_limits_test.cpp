@@ -181,7 +181,7 @@ TEST_CASE("G9: submit_when_room waits for room, in order, and leaves the queue w
 }
 
 TEST_CASE("G10: when a lease expires in the middle of a batch, what has ended has its result", "[G10]") {
-  on_grinder(both_backends(), {.batch_size_threshold = 4, .max_wait = 1h, .lease_duration = 30ms},
+  on_grinder(both_backends(), {.batch_size_threshold = 4, .max_wait = 1h, .lease_duration = 500ms},
              [](Bench& bench) -> lp::Task<> {
                Answers quick;
                Answers stuck;

@@ -24,6 +24,7 @@
 #include "shared/exception_codec.hpp"
 #include "support/eventually.hpp"
 #include "support/temporary_directory.hpp"
+#include "support/waitable_children.hpp"
 
 namespace lpnode_process {
 
@@ -53,6 +54,7 @@ class Lpnode {
     const std::string said = directory_ / "said";
     pid_ = ::fork();
     if (pid_ == 0) {
+      test::WaitableChildren::put_back();
       const int out = ::open(said.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
       ::dup2(out, STDOUT_FILENO);
       ::dup2(out, STDERR_FILENO);
@@ -94,6 +96,7 @@ class Lpnode {
   [[nodiscard]] int exit_code() const { return WIFEXITED(status_) ? WEXITSTATUS(status_) : -1; }
 
  private:
+  test::WaitableChildren waitable_;
   test::TemporaryDirectory directory_;
   pid_t pid_ = -1;
   int status_ = 0;

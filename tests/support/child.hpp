@@ -11,6 +11,8 @@
 #include <system_error>
 #include <utility>
 
+#include "support/waitable_children.hpp"
+
 namespace leasepool::test {
 
 // How the child ended, and what it wrote to its standard error.
@@ -26,6 +28,7 @@ struct ChildEnd {
 // than the limit.
 template <class Function>
 ChildEnd run_in_child(Function function, unsigned limit_seconds = 60) {
+  const WaitableChildren waitable;
   int ends[2];
   if (::pipe(ends) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
   const pid_t child = ::fork();
@@ -34,6 +37,7 @@ ChildEnd run_in_child(Function function, unsigned limit_seconds = 60) {
     ::dup2(ends[1], STDERR_FILENO);
     ::close(ends[0]);
     ::close(ends[1]);
+    WaitableChildren::put_back();
     ::signal(SIGABRT, SIG_DFL);  // not Catch2's handler, which would report a failed test
     ::signal(SIGSEGV, SIG_DFL);
     ::alarm(limit_seconds);

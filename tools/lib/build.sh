@@ -21,6 +21,8 @@ site_packages=(mkdocs mkdocs-material)
 # shellcheck disable=SC2034  # used by the scripts that source this
 consumer_packages=(clang-19 libclang-rt-19-dev lld-19 g++-12 cmake)
 # shellcheck disable=SC2034
+form_packages=(valgrind)  # what puts tests into forms of the machine
+# shellcheck disable=SC2034
 debian_packages=(debhelper dpkg-dev fakeroot lintian g++)
 
 # install_missing PACKAGE...: installs by apt those that are not there. Says nothing where all are.

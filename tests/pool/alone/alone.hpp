@@ -1,5 +1,6 @@
 // Tests that each need a process of their own, because they start, kill or starve what a program has one of: the fork
-// server. Without arguments the program runs each of its tests in a fresh copy of itself.
+// server. Without arguments the program runs each of its tests in a fresh copy of itself, but for those that a ~ before
+// their name leaves out.
 #pragma once
 
 #include <sys/types.h>

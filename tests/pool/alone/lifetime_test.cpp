@@ -12,6 +12,7 @@
 #include "pool/functions.hpp"
 #include "pool/harness.hpp"
 #include "support/eventually.hpp"
+#include "support/waitable_children.hpp"
 
 using namespace leasepool;
 using namespace std::chrono_literals;
@@ -22,8 +23,12 @@ namespace {
 
 // A process of the program's own that runs this, and ends with its answer.
 pid_t fork_to(const std::function<bool()>& body) {
+  static const test::WaitableChildren waitable;
   const pid_t child = ::fork();
-  if (child == 0) ::_exit(body() ? 0 : 1);
+  if (child == 0) {
+    test::WaitableChildren::put_back();
+    ::_exit(body() ? 0 : 1);
+  }
   return child;
 }
 

@@ -2,12 +2,12 @@
 #include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -27,6 +27,7 @@
 #include "run_tests.hpp"
 #include "support/eventually.hpp"
 #include "support/skip.hpp"
+#include "support/waitable_children.hpp"
 
 namespace alone {
 
@@ -63,9 +64,14 @@ bool run_one(const char* self, const char* name, int number) {
   const std::string value = std::to_string(::getpid()) + "." + std::to_string(number);
   ::setenv(kFamily, value.c_str(), 1);
   const char* const arguments[] = {self, name, "--reporter", "compact", nullptr};
-  pid_t child = 0;
-  const int error = ::posix_spawn(&child, "/proc/self/exe", nullptr, nullptr, const_cast<char**>(arguments), environ);
-  if (error != 0) return false;
+  const leasepool::test::WaitableChildren waitable;
+  const pid_t child = ::fork();
+  if (child < 0) return false;
+  if (child == 0) {
+    leasepool::test::WaitableChildren::put_back();
+    ::execv("/proc/self/exe", const_cast<char**>(arguments));
+    ::_exit(127);
+  }
   ::unsetenv(kFamily);
 
   const auto begin = std::chrono::steady_clock::now();
@@ -157,14 +163,17 @@ bool become_somebody() {
 
 }  // namespace alone
 
+// The program's arguments: those that begin with ~ name a test to leave out of all.
 int main(int argc, char** argv) {
-  if (argc > 1) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (!std::ranges::all_of(arguments, [](const std::string& each) { return each.starts_with('~'); })) {
     const int result = run_tests(argc, argv);
     return result == 0 && alone::skipped ? alone::kSkipped : result;
   }
   std::vector<const char*> failed;
   int number = 0;
   for (const char* const name : alone::names()) {
+    if (std::ranges::find(arguments, std::string("~") + name) != arguments.end()) continue;
     if (!alone::run_one(argv[0], name, ++number)) failed.push_back(name);
   }
   // Once more, as of a long output only the end is shown.

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -54,7 +55,9 @@ namespace {
 // Descriptors of the program, with numbers far apart, are not a worker's, and those of a worker are.
 void check_workers_have_none_of_ours() {
   const UniqueFd low(::memfd_create("ours", 0));
-  const UniqueFd high(::fcntl(low.get(), F_DUPFD, 777));
+  rlimit limit{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  const UniqueFd high(::fcntl(low.get(), F_DUPFD, std::min<rlim_t>(777, limit.rlim_cur - 1)));
   struct stat file{};
   REQUIRE(::fstat(low.get(), &file) == 0);
   REQUIRE(refused_cases::open_files(file.st_ino) == 2);

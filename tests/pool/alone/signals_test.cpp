@@ -18,6 +18,7 @@
 #include "pool/held_calls.hpp"
 #include "pool/processes.hpp"
 #include "support/process_state.hpp"
+#include "support/waitable_children.hpp"
 
 using namespace leasepool;
 using leasepool::test::TestPool;
@@ -116,6 +117,7 @@ ALONE_TEST_CASE("a program that waits for all children is served as well", "[ini
 }
 
 ALONE_TEST_CASE("who waits for all children does not wait for the fork servers", "[init]") {
+  const test::WaitableChildren waitable;
   init();
   const pid_t own = ::fork();
   if (own == 0) ::_exit(0);
@@ -154,6 +156,7 @@ ALONE_TEST_CASE("signals that ask a whole service to end leave its end to the pr
 ALONE_TEST_CASE("a program that is a subreaper gets no zombies and hears how workers of a dead server end",
                 "[server][worker][W4]") {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  const test::WaitableChildren waitable;
   init();
   Loop loop;
   TestPool pool(loop, ExecutorBackend::process, 1);
