@@ -18,7 +18,9 @@ using UniqueFd = Fd;
 
 // Another descriptor of the same open file, close-on-exec. Empty, and errno says why, where it is refused.
 inline UniqueFd duplicate_above_standard_streams(int fd) noexcept {
-  return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  if (!copy && errno == EINVAL) errno = EMFILE;  // the limit has no number above them
+  return copy;
 }
 
 // The same descriptor if it is none of them, or none at all. Empty, and errno says why, where moving it is refused.

@@ -2,12 +2,14 @@
 #include "base/unique_fd.hpp"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <utility>
 
 #include "catch.hpp"
+#include "support/child.hpp"
 #include "support/process_state.hpp"
 
 using leasepool::detail::UniqueFd;
@@ -89,4 +91,14 @@ TEST_CASE("a released descriptor stays open, and a reset one is closed once", "[
   REQUIRE(takes_the_number.get() == released);
   again.reset();
   CHECK(is_open(released));
+}
+
+TEST_CASE("where the limit has no descriptor above the standard streams, too many files are open", "[fd]") {
+  const auto end = leasepool::test::run_in_child([] {
+    const rlimit few{.rlim_cur = STDERR_FILENO + 1, .rlim_max = STDERR_FILENO + 1};
+    if (::setrlimit(RLIMIT_NOFILE, &few) != 0) ::_exit(1);
+    const UniqueFd copy = leasepool::detail::duplicate_above_standard_streams(STDERR_FILENO);
+    if (copy || errno != EMFILE) ::_exit(2);
+  });
+  CHECK(end.exited_with(0));
 }

@@ -34,9 +34,9 @@ ChildEnd run_in_child(Function function, unsigned limit_seconds = 60) {
   const pid_t child = ::fork();
   if (child < 0) throw std::system_error(errno, std::generic_category(), "fork");
   if (child == 0) {
-    ::dup2(ends[1], STDERR_FILENO);
     ::close(ends[0]);
-    ::close(ends[1]);
+    ::dup2(ends[1], STDERR_FILENO);
+    if (ends[1] != STDERR_FILENO) ::close(ends[1]);  // it is where the program has closed that
     WaitableChildren::put_back();
     ::signal(SIGABRT, SIG_DFL);  // not Catch2's handler, which would report a failed test
     ::signal(SIGSEGV, SIG_DFL);
