@@ -63,7 +63,7 @@ std::string_view cut(std::string_view text) noexcept {
   return text.substr(0, size);
 }
 
-// Whoever else writes to it has locked it; where locks are unknown, none is missed.
+// Whoever else writes to a file has locked it; where locks are unknown, none is missed. A device is for all.
 Result<UniqueFd> open_for_trace(const std::string& path) {
   const auto refused = [&](const std::string& why) {
     return std::unexpected(
@@ -74,14 +74,15 @@ Result<UniqueFd> open_for_trace(const std::string& path) {
   if (file.get() <= STDERR_FILENO) file = duplicate_above_standard_streams(file.get());
   if (!file) return refused(std::strerror(errno));
   if (::lseek(file.get(), 0, SEEK_SET) < 0) return refused("it is neither a file nor a device in which one can seek");
+  struct stat status{};
+  if (::fstat(file.get(), &status) != 0) return refused(std::strerror(errno));
+  if (!S_ISREG(status.st_mode)) return file;
   struct flock whole{};
   whole.l_type = F_WRLCK;
   whole.l_whence = SEEK_SET;
   if (::fcntl(file.get(), F_OFD_SETLK, &whole) != 0 && (errno == EAGAIN || errno == EACCES))
     return refused("another manager writes its trace to it; give each a file of its own");
-  struct stat status{};
-  if (::fstat(file.get(), &status) != 0) return refused(std::strerror(errno));
-  if (S_ISREG(status.st_mode) && ::ftruncate(file.get(), 0) != 0) return refused(std::strerror(errno));
+  if (::ftruncate(file.get(), 0) != 0) return refused(std::strerror(errno));
   return file;
 }
 

@@ -317,6 +317,18 @@ TEST_CASE("a start whose trace cannot be opened says so, and can be tried again"
   (void)read(options.trace.path);
 }
 
+TEST_CASE("a device takes the traces of many") {
+  lp::ManagerOptions options = options_for(ExecutorBackend::thread);
+  options.trace.path = "/dev/null";
+  on_manager(options, [&](lp::Loop& loop, Manager& /*first*/) -> lp::Task<> {
+    Manager other(loop, options);
+    auto starting = message_of(other.start());
+    const std::string message = co_await starting;
+    CHECK(message == "");
+    co_await other.stop();
+  });
+}
+
 TEST_CASE("what a trace cannot be is refused with the manager") {
   lp::Loop loop;
   lp::ManagerOptions options = options_for(ExecutorBackend::thread);
