@@ -2,6 +2,7 @@
 #include "processes/spawner.hpp"
 #include "leasepool/detail/access.hpp"
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,6 +49,9 @@ class Owner final : public detail::SpawnerOwner {
   std::unordered_set<std::uint64_t> unanswered;
 };
 
+// What a worker prints into: not what has the number of a stream that this program may have closed, as a channel.
+UniqueFd nowhere() { return UniqueFd(::open("/dev/null", O_WRONLY | O_CLOEXEC)); }
+
 // A spawner, and this program's end of the workers' channels.
 struct Connection {
   Connection() { spawner->open(); }
@@ -62,8 +66,8 @@ struct Connection {
     spawner->spawn({.worker_id = id,
                     .channel = std::move(pair.theirs),
                     .status_page = std::move(page_fd),
-                    .standard_output = UniqueFd(::dup(STDOUT_FILENO)),
-                    .standard_error = UniqueFd(::dup(STDERR_FILENO)),
+                    .standard_output = nowhere(),
+                    .standard_error = nowhere(),
                     .settings = {.max_payload = 1000},
                     .name = "spawned"});
   }
