@@ -298,14 +298,22 @@ void Ring::cancel(OperationId id) noexcept {
   ask(index, Request::cancel);
 }
 
-// What is poll-armed ends within the entry that cancels it. Where the kernel refuses entries for long, only its end of
-// the ring ends the use of a buffer.
+// What is poll-armed ends within the entry that cancels it. Its completion may be behind more others than there is room
+// for, and no handler makes any. Where the kernel refuses entries for long, only its end of the ring ends the use of a
+// buffer.
 int Ring::cancel_and_reap(OperationId id) noexcept {
   constexpr int kMaxTries = 1000;
   cancel(id);
   for (int tries = 0; slots_ && slots_->find(id) != kNone; ++tries) {
     if (const auto result = find_result(id)) return *result;
-    if (tries == kMaxTries) give_up();
+    if (tries == kMaxTries) {
+      give_up();
+      break;
+    }
+    try {
+      if (reaped_.size() == reaped_.capacity()) reaped_.reserve(2 * reaped_.capacity());
+    } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): it is tried again
+    }
     if (enter(false) != 0 || tries > 1) pause();
   }
   return -ECANCELED;
