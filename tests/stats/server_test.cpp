@@ -1,6 +1,7 @@
 // Loop::serve_stats() as its clients see it: over a Unix socket and over TCP, by whoever may ask, and no one else.
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <leasepool/leasepool.hpp>
@@ -19,6 +20,7 @@
 
 #include "catch.hpp"
 #include "public/support.hpp"
+#include "support/skip.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace stats_test {
@@ -294,6 +296,43 @@ TEST_CASE("the stats of a manager are there for other threads", "[stats]") {
     loop.run();
   }
   CHECK(name == "asked");
+}
+
+// Threads of one process can act for several users: the other one is the system's "nobody", with root's way to files.
+TEST_CASE("whoever is of another user is not answered, whatever the socket's file allows", "[serve_stats]") {
+  if (::geteuid() != 0) return leasepool::test::skip("only root can become another user");
+  const leasepool::test::TemporaryDirectory directory;
+  const std::string path = directory / "stats.sock";
+  lp::Loop loop;
+  loop.serve_stats(lp::UnixEndpoint{.path = path});
+  const auto answer_to = [&](long user) {
+    std::string answer;
+    std::jthread asker([&] {
+      (void)::syscall(SYS_setresuid, -1L, user, -1L);
+      (void)::syscall(SYS_setfsuid, 0L);
+      sockaddr_un address{};
+      address.sun_family = AF_UNIX;
+      path.copy(static_cast<char*>(address.sun_path), sizeof address.sun_path - 1);
+      const lp::Fd fd(::socket(AF_UNIX, SOCK_STREAM, 0));
+      if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+        answer = "no connection";
+      } else {
+        const std::string request = get("/stats.json");
+        (void)::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL);
+        ::shutdown(fd.get(), SHUT_WR);
+        std::array<char, 4096> buffer;
+        for (ssize_t size = 0; (size = ::recv(fd.get(), buffer.data(), buffer.size(), 0)) > 0;) {
+          answer.append(buffer.data(), static_cast<std::size_t>(size));
+        }
+      }
+      loop.stop();
+    });
+    loop.run();
+    return answer;
+  };
+  CHECK(answer_to(0).starts_with("HTTP/1.1 200 "));
+  constexpr long kNobody = 65534;
+  CHECK(answer_to(kNobody).empty());
 }
 
 }  // namespace stats_test
