@@ -14,8 +14,9 @@ namespace leasepool::detail::remote {
 
 namespace {
 
+// Not not_serializable, which says that the function has not run.
 Error has_descriptors(std::string_view function) {
-  return Error::make(Errc::not_serializable, [&] {
+  return Error::make(Errc::bad_payload, [&] {
     return "the result of " + std::string(function) +
            " has descriptors (Fd or SharedBuffer), which do not go to another machine; send the bytes themselves";
   });

@@ -32,6 +32,7 @@ std::uint64_t sleeps(std::uint64_t milliseconds) {
   return milliseconds;
 }
 std::uint64_t takes_fd(Fd fd) { return static_cast<std::uint64_t>(fd.get()); }
+Fd gives_fd() { return Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
 // Runs body(loop, node, manager) between the starts and the ends of a node and of a remote manager.
 template <class Body>
@@ -69,6 +70,7 @@ LEASEPOOL_REGISTER(end_to_end::throws);
 LEASEPOOL_REGISTER(end_to_end::dies);
 LEASEPOOL_REGISTER(end_to_end::sleeps);
 LEASEPOOL_REGISTER(end_to_end::takes_fd);
+LEASEPOOL_REGISTER(end_to_end::gives_fd);
 
 TEST_CASE("N1: calls go to a node and back, by await and by callback", "[remote][N1]") {
   using namespace end_to_end;
@@ -242,4 +244,26 @@ TEST_CASE("N1: without a server a start fails with its address and the reason", 
     CHECK_THAT(message, ContainsSubstring("Connection refused"));
   };
   loop.block_on(run());
+}
+
+TEST_CASE("N1: a result with a descriptor does not go to another machine: its call has run, and says so",
+          "[remote][N1][N9]") {
+  using namespace end_to_end;
+  on_pair([](Loop& loop, test::TestNode& /*node*/, LeasedExecutorManager& manager) -> Task<> {
+    auto acquire = manager.acquire({.owner = "tester"});
+    ExecutorLease lease = co_await acquire;
+    std::optional<Error> failed;
+    lease.run_async(gives_fd, [&](const Result<Fd>& result) {
+      REQUIRE_FALSE(result.has_value());
+      failed = result.error();
+    });
+    auto failure = test::until_holds(loop, [&] { return failed.has_value(); });
+    co_await failure;
+    CHECK(failed->code() == Errc::bad_payload);
+    CHECK(failed->may_have_run());
+    CHECK_THAT(failed->message(), ContainsSubstring("the result of end_to_end::gives_fd has descriptors"));
+    auto after = lease.run(twice, std::uint64_t{21});
+    const std::uint64_t result = co_await after;
+    CHECK(result == 42);
+  });
 }
