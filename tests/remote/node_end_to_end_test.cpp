@@ -286,3 +286,37 @@ TEST_CASE("N6: a node is used on its loop's thread alone", "[remote][N6]") {
   REQUIRE(run_until(loop, [&] { return stopped.has_value(); }));
   CHECK(stopped->has_value());
 }
+
+TEST_CASE("who asks which nodes there are is told by await and by callback, and why where no server is", "[remote]") {
+  using namespace node_end_to_end;
+  if (!has_nats_server()) return;
+  const NatsServer server;
+  Loop loop;
+  const RemoteOptions remote{.servers = server.url()};
+  Node node(loop, RemoteOptions{.servers = server.url()}, local());
+  loop.block_on([](Node& started) -> Task<> { co_await started.start(); }(node));
+  loop.block_on([](Loop& on, RemoteOptions options) -> Task<> {
+    auto asking = ask_nodes(on, std::move(options), 300ms);
+    const std::vector<NodeInfo> nodes = co_await asking;
+    REQUIRE(nodes.size() == 1);
+    CHECK(nodes.front().state == NodeState::running);
+  }(loop, remote));
+
+  std::optional<Result<std::vector<NodeInfo>>> told;
+  const auto tell = [&](Result<std::vector<NodeInfo>> nodes) { told.emplace(std::move(nodes)); };
+  ask_nodes_async(loop, remote, 300ms, tell);
+  REQUIRE(run_until(loop, [&] { return told.has_value(); }));
+  REQUIRE(told->has_value());
+  CHECK((*told)->size() == 1);
+
+  told.reset();
+  ask_nodes_async(loop,
+                  {.servers = "nats://127.0.0.1:1", .heartbeat = 20ms, .reconnect_grace = 100ms, .node_timeout = 100ms},
+                  50ms, tell);
+  REQUIRE(run_until(loop, [&] { return told.has_value(); }));
+  REQUIRE_FALSE(told->has_value());
+  CHECK(told->error().code() == Errc::pool_broken);
+  CHECK_THAT(told->error().message(), ContainsSubstring("127.0.0.1:1"));
+  CHECK_THROWS_AS(ask_nodes_async(loop, remote, 0s, tell), std::invalid_argument);
+  CHECK_THROWS_AS(ask_nodes_async(loop, remote, 300ms, nullptr), std::invalid_argument);
+}
