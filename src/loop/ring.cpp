@@ -127,9 +127,19 @@ void Ring::exit() noexcept {
 }
 
 void Ring::give_up() noexcept {
-  if (in_flight() == 0) return;
-  auto slots = std::move(slots_);
-  if (!exit_and_wait()) (void)slots.release();  // NOLINT(bugprone-unused-return-value): leaked
+  if (slots_ && in_flight() != 0) end_all(ECANCELED);
+  ended_.reset();
+}
+
+// From here on it takes no operation and enters the kernel no more.
+void Ring::end_all(int error) noexcept {
+  ended_by_ = error;
+  ended_ = std::move(slots_);
+  if (!exit_and_wait()) (void)ended_.release();  // NOLINT(bugprone-unused-return-value): leaked
+  reaped_.clear();
+  handled_ = 0;
+  first_waiting_ = kNone;
+  requests_waiting_ = 0;
 }
 
 // The last that the kernel lets go of are a ring's registered files: when the other end of such a pipe hears of it, no
@@ -168,7 +178,8 @@ bool Ring::reserve(unsigned count) noexcept {
 }
 
 std::uint32_t Ring::take_slot(CompletionHandler handler) {
-  check(slots_ != nullptr, "a ring that was given up starts nothing");
+  if (!slots_)
+    throw std::system_error(ended_by_, std::generic_category(), "leasepool: io_uring_enter, refused for long");
   check(handler != nullptr, "an operation has somebody who handles its completions");
   const std::uint32_t index = slots_->take();
   (*slots_)[index].handler = std::move(handler);
@@ -303,18 +314,20 @@ void Ring::cancel(OperationId id) noexcept {
 // buffer.
 int Ring::cancel_and_reap(OperationId id) noexcept {
   constexpr int kMaxTries = 1000;
+  int error = 0;
   cancel(id);
   for (int tries = 0; slots_ && slots_->find(id) != kNone; ++tries) {
     if (const auto result = find_result(id)) return *result;
     if (tries == kMaxTries) {
-      give_up();
+      end_all(error != 0 ? error : ECANCELED);
       break;
     }
     try {
       if (reaped_.size() == reaped_.capacity()) reaped_.reserve(2 * reaped_.capacity());
     } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): it is tried again
     }
-    if (enter(false) != 0 || tries > 1) pause();
+    error = enter(false);
+    if (error != 0 || tries > 1) pause();
   }
   return -ECANCELED;
 }
@@ -343,7 +356,7 @@ void Ring::set_deadline(OperationId id, TimePoint deadline) noexcept {
 
 void Ring::set_wakeup(TimePoint deadline) noexcept {
   wanted_wakeup_ = deadline;
-  if (deadline == wakeup_) return;
+  if (deadline == wakeup_ || !slots_) return;
   if (deadline == TimePoint::max() && !timeout_armed_) {
     wakeup_ = deadline;
   } else if (reserve(1)) {
@@ -374,17 +387,19 @@ int Ring::notify(int event_fd) {
   return event_fd;
 }
 
-bool Ring::has_unsubmitted() const noexcept { return io_uring_sq_ready(&ring_) != 0 || others_wait(); }
+bool Ring::has_unsubmitted() const noexcept { return slots_ && (io_uring_sq_ready(&ring_) != 0 || others_wait()); }
 
 unsigned Ring::kernel_flags() const noexcept { return IO_URING_READ_ONCE(*ring_.sq.kflags); }
 
 bool Ring::has_unreaped() const noexcept {
+  if (!slots_) return false;
   const unsigned looked_at = IORING_SQ_CQ_OVERFLOW | (taskrun_is_stale_ ? 0U : IORING_SQ_TASKRUN);
   return io_uring_cq_ready(&ring_) != 0 || (kernel_flags() & looked_at) != 0;
 }
 
 // It enters for a flag that may be stale, too: what comes next does not change it.
 int Ring::submit_and_reap() noexcept {
+  if (!slots_) return ended_by_;
   reap();
   const bool flagged = (kernel_flags() & IORING_SQ_TASKRUN) != 0;
   return has_unsubmitted() || has_unreaped() || flagged ? enter(false) : 0;
@@ -397,6 +412,7 @@ int Ring::submit_and_wait() noexcept {
 }
 
 int Ring::enter(bool wait) noexcept {
+  if (!slots_) return ended_by_;
   if (others_wait()) prepare_waiting();
   const int result = wait ? io_uring_submit_and_wait(&ring_, 1) : io_uring_submit_and_get_events(&ring_);
   const std::size_t before = reaped_.size();

@@ -85,7 +85,10 @@ class Ring final : public Engine {
   // what it has added, and clears it when it finds something to do. So one that an entry has found nothing behind is
   // not believed until something was reaped; then only an entry sees what comes.
   [[nodiscard]] bool has_unreaped() const noexcept override;
-  [[nodiscard]] std::size_t in_flight() const noexcept override { return slots_ ? slots_->taken() : 0; }
+  [[nodiscard]] std::size_t in_flight() const noexcept override {
+    const auto& slots = slots_ ? slots_ : ended_;
+    return slots ? slots->taken() : 0;
+  }
   [[nodiscard]] bool lost_completions() const noexcept override { return lost_completions_; }
 
   [[nodiscard]] std::uint64_t operations() const noexcept override { return operations_; }
@@ -140,10 +143,13 @@ class Ring final : public Engine {
   void end(std::uint32_t index);
   void exit() noexcept;
   bool exit_and_wait() noexcept;
+  void end_all(int error) noexcept;
 
   io_uring ring_{};
   bool exited_ = false;
-  std::unique_ptr<OperationSlots> slots_ = std::make_unique<OperationSlots>();  // null once it was given up
+  std::unique_ptr<OperationSlots> slots_ = std::make_unique<OperationSlots>();  // null once the kernel has ended all
+  std::unique_ptr<OperationSlots> ended_;  // those that it has ended: their handlers may run
+  int ended_by_ = 0;                       // why, an errno
   std::uint32_t first_waiting_ = kNone;
   std::uint32_t last_waiting_ = kNone;
   std::size_t requests_waiting_ = 0;

@@ -79,6 +79,44 @@ TEST_CASE("a ring that is given up leaves nothing behind, once the kernel has en
   CHECK(end.exited_with(0));
 }
 
+TEST_CASE("a ring that cannot cancel ends all, says why from then on, and takes nothing more", "[ring][refused]") {
+  const auto end = run_in_child([] {
+    const EventFd event;
+    const EventFd silent;
+    const auto token = std::make_shared<int>(0);
+    {
+      Ring ring;
+      OperationId other = 0;
+      // As a stream does that is destroyed by a handler: others' completions are there, and its own handler runs.
+      const OperationId rung = ring.poll_multishot(event.get(), POLLIN, [&, token](Completion) {
+        refuse(SYS_io_uring_enter, EPERM);
+        check(ring.cancel_and_reap(other) == -ECANCELED, "nothing uses the operation's memory any more");
+        check(token.use_count() >= 2, "a handler that runs is not destroyed");
+      });
+      other = ring.poll(silent.get(), POLLIN, [](Completion) {});
+      event.signal();
+      while (!ring.has_reaped()) check(ring.submit_and_wait() == 0, "the kernel takes both");
+      ring.run_handlers();
+      check(rung != 0 && !ring.has_reaped() && !ring.has_unreaped() && !ring.has_unsubmitted(),
+            "there is nothing more");
+      check(ring.submit_and_reap() == EPERM && ring.submit_and_wait() == EPERM, "the errno is the kernel's");
+      ring.set_wakeup(leasepool::TimePoint(1s));
+      ring.cancel(rung);
+      try {
+        (void)ring.poll(event.get(), POLLIN, [](Completion) {});
+        check(false, "nothing is started");
+      } catch (const std::system_error& error) {
+        check(error.code() == std::errc::operation_not_permitted, "and why is said");
+      }
+      ring.give_up();
+      check(ring.in_flight() == 0, "nothing is in flight any more");
+    }
+    check(token.use_count() == 1, "what the handlers owned is destroyed");
+  });
+  INFO(end.output);
+  CHECK(end.exited_with(0));
+}
+
 TEST_CASE("a loop that the kernel stops serving says so from run(), and can be destroyed", "[loop][refused]") {
   const auto end = run_in_child([] {
     auto loop = std::make_unique<Loop>(leasepool::LoopOptions{.engine = leasepool::LoopEngine::io_uring});
