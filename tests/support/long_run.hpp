@@ -1,4 +1,5 @@
-// How much the tests have to do: as much as fits into the normal run, or many times as much where LEASEPOOL_LONG is set.
+// How much the tests have to do: as much as fits into the normal run, or many times as much where LEASEPOOL_LONG is
+// set.
 #pragma once
 
 #include <cstdlib>
