@@ -1,5 +1,6 @@
 // A cluster under load of which parts are killed and stopped at random, with a real NATS server between them: what
 // callers were told is held against what the nodes noted of what ran.
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -126,13 +127,21 @@ class Chaos {
   }
 
   // A worker or a fork server of a node, which has to do without. Not while the node starts: without its first fork
-  // server it says so, and ends.
+  // server it says so, and ends. Nor its other fork server soon after one: without both there are no workers any more.
   void strike_child() {
-    const PartProcess& node = *cluster_.parts()[random_() % kNodes];
-    const auto children = node.lines("up") > 0 ? node.children() : std::vector<pid_t>();
+    const std::size_t at = random_() % kNodes;
+    const PartProcess& node = *cluster_.parts()[at];
+    if (node.lines("up") == 0) return;
+    const auto is_server = [](pid_t child) {
+      return cluster::text_of("/proc/" + std::to_string(child) + "/comm") == "lp-forkserver\n";
+    };
+    auto children = node.children();
+    if (Clock::now() < server_killed_[at] + 2s) std::erase_if(children, is_server);
     if (children.empty()) return;
+    const pid_t child = children[random_() % children.size()];
+    if (is_server(child)) server_killed_[at] = Clock::now();
     ++children_;
-    ::kill(children[random_() % children.size()], SIGKILL);
+    ::kill(child, SIGKILL);
   }
   void strike(std::chrono::milliseconds most) {
     if (random_() % 3 == 0) return strike_child();
@@ -182,6 +191,7 @@ class Chaos {
     std::printf("%zu times a part was killed or stopped, and %zu times a process of a node killed\n", strikes_,
                 children_);
   }
+  [[nodiscard]] std::size_t children_killed() const { return children_; }
 
  private:
   struct Away {
@@ -191,6 +201,7 @@ class Chaos {
   Cluster& cluster_;
   std::mt19937_64 random_;
   std::vector<Away> back_at_;  // of the parts, and of the server behind them
+  std::array<Clock::time_point, kNodes> server_killed_{};
   std::size_t strikes_ = 0;
   std::size_t children_ = 0;
 };
@@ -260,6 +271,7 @@ TEST_CASE(
   loop.block_on(use_every_pool(loop, cluster));
   cluster.end_nodes();
   chaos.print();
+  CHECK(chaos.children_killed() > 0);
   cluster::Verdict verdict = cluster.verdict();
   CHECK(verdict.wrongs() == "");
   verdict.print();

@@ -6,8 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <system_error>
@@ -62,11 +64,18 @@ bool PartProcess::is_up() const {
 }
 
 std::vector<pid_t> PartProcess::children() const {
+  const std::vector<long> all = leasepool::test::proc::numbers_in("/proc").values;
   std::vector<pid_t> found;
-  for (const long number : leasepool::test::proc::numbers_in("/proc").values) {
-    const std::string command = text_of("/proc/" + std::to_string(number) + "/cmdline");
-    if (number != pid_ && command.find(options_.log + std::string(1, '\0')) != std::string::npos)
-      found.push_back(static_cast<pid_t>(number));
+  for (const long number : all) {
+    std::error_code gone;
+    const auto errors = std::filesystem::read_symlink("/proc/" + std::to_string(number) + "/fd/2", gone);
+    if (number != pid_ && !gone && errors == options_.log) found.push_back(static_cast<pid_t>(number));
+  }
+  const std::vector<pid_t> servers = found;
+  for (const long number : all) {
+    const pid_t parent = leasepool::test::proc::parent_of(static_cast<pid_t>(number));
+    const bool is_new = std::ranges::find(found, static_cast<pid_t>(number)) == found.end();
+    if (is_new && std::ranges::find(servers, parent) != servers.end()) found.push_back(static_cast<pid_t>(number));
   }
   return found;
 }

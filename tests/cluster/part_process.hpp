@@ -20,7 +20,7 @@ class PartProcess {
   ~PartProcess() { kill(); }
 
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
-  // Its fork server and workers: forked by it or by one another, they still have its command line.
+  // Its fork servers, which write into its log, and the workers that those have forked.
   [[nodiscard]] std::vector<pid_t> children() const;
   [[nodiscard]] const PartOptions& options() const noexcept { return options_; }
   [[nodiscard]] std::string log() const;
