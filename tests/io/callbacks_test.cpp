@@ -50,16 +50,16 @@ class Heard {
   explicit Heard(Loop& loop) : loop_(loop) {}
   auto callback() {
     return [this](Result<T> result) {
-      CHECK_FALSE(result_);
+      CHECK_FALSE(result_.has_value());
       result_ = std::move(result);
       loop_.stop();
     };
   }
   Result<T> wait() {
     const Watchdog watchdog("a callback of I/O");
-    CHECK_FALSE(result_);
+    CHECK_FALSE(result_.has_value());
     loop_.run();
-    REQUIRE(result_);
+    REQUIRE(result_.has_value());
     return std::move(*result_);
   }
 
@@ -109,7 +109,7 @@ TEST_CASE("callbacks hear of all that is done with files", "[file][callbacks][I1
   Loop loop;
   auto opened =
       heard<File>(loop, [&](auto done) { File::open_async(loop, path, FileMode::create_new, {}, std::move(done)); });
-  REQUIRE(opened);
+  REQUIRE(opened.has_value());
   REQUIRE(heard<void>(loop, [&](auto done) { opened->write_at_async(3, bytes_of("text"), {}, std::move(done)); }));
   REQUIRE(heard<void>(loop, [&](auto done) { opened->sync_async({}, std::move(done)); }));
   CHECK(heard<std::uint64_t>(loop, [&](auto done) { opened->size_async({}, std::move(done)); }).value() == 7);
@@ -118,11 +118,11 @@ TEST_CASE("callbacks hear of all that is done with files", "[file][callbacks][I1
   CHECK(whole == std::string(3, '\0') + "text");
   const auto too_large =
       heard<std::string>(loop, [&](auto done) { File::read_all_async(loop, path, 6, {}, std::move(done)); });
-  REQUIRE_FALSE(too_large);
+  REQUIRE_FALSE(too_large.has_value());
   CHECK(too_large.error().code() == Errc::payload_too_large);
   const auto missing = heard<std::string>(
       loop, [&](auto done) { File::read_all_async(loop, directory / "none", 6, {}, std::move(done)); });
-  REQUIRE_FALSE(missing);
+  REQUIRE_FALSE(missing.has_value());
   CHECK(missing.error().code() == std::errc::no_such_file_or_directory);
 
   opened->close();
@@ -133,7 +133,7 @@ TEST_CASE("a callback is handed a file without a name, to write and to read", "[
   using namespace callback_cases;
   Loop loop;
   auto file = heard<File>(loop, [&](auto done) { File::temporary_async(loop, {}, std::move(done)); });
-  REQUIRE(file);
+  REQUIRE(file.has_value());
   REQUIRE(heard<void>(loop, [&](auto done) { file->write_at_async(0, bytes_of("kept"), {}, std::move(done)); }));
   std::array<std::byte, 8> buffer{};
   const auto count = heard<std::size_t>(loop, [&](auto done) { file->read_at_async(0, buffer, {}, std::move(done)); });
@@ -176,9 +176,9 @@ TEST_CASE("a callback is handed a connection to a Unix socket that the program h
   auto connected = heard<Stream>(loop, [&](auto done) {
     leasepool::connect_async(loop, leasepool::UnixEndpoint{.path = path}, {}, std::move(done));
   });
-  REQUIRE(connected);
+  REQUIRE(connected.has_value());
   auto accepted = heard<Stream>(loop, [&](auto done) { listener.accept_async(std::move(done)); });
-  REQUIRE(accepted);
+  REQUIRE(accepted.has_value());
   REQUIRE(heard<void>(loop, [&](auto done) { connected->write_async("hello", std::move(done)); }));
   std::array<std::byte, 5> buffer{};
   REQUIRE(heard<void>(loop, [&](auto done) { accepted->read_exactly_async(buffer, std::move(done)); }));
@@ -199,11 +199,11 @@ TEST_CASE("connections over IPv6 go both ways and say their addresses", "[connec
   REQUIRE(address.port != 0);
   auto connected =
       heard<Stream>(loop, [&](auto done) { leasepool::connect_async(loop, address.endpoint(), {}, std::move(done)); });
-  REQUIRE(connected);
+  REQUIRE(connected.has_value());
   CHECK(connected->peer_address().host == "::1");
   CHECK(connected->peer_address().port == address.port);
   auto accepted = heard<Stream>(loop, [&](auto done) { listener->accept_async(std::move(done)); });
-  REQUIRE(accepted);
+  REQUIRE(accepted.has_value());
   CHECK(accepted->peer_address().port == connected->local_address().port);
 
   // Bound, and nobody listens.
@@ -260,7 +260,7 @@ TEST_CASE("what another one is moved over is closed, and what it waited for canc
   listener.accept_async(waiting.callback());
   listener = UnixListener(loop, {.path = directory / "second"});
   const auto accepted = waiting.wait();
-  REQUIRE_FALSE(accepted);
+  REQUIRE_FALSE(accepted.has_value());
   CHECK(accepted.error().code() == Errc::cancelled);
 
   SignalSet signals(loop, {SIGUSR1});
