@@ -49,7 +49,7 @@ class OnProcessor {
   explicit OnProcessor(int n) {
     const cpu_set_t& allowed = allowed_processors();
     if (CPU_COUNT(&allowed) < 2) return;
-    for (int processor = 0; processor < CPU_SETSIZE; ++processor) {
+    for (std::size_t processor = 0; processor < CPU_SETSIZE; ++processor) {
       if (!CPU_ISSET(processor, &allowed) || n-- != 0) continue;
       cpu_set_t one;
       CPU_ZERO(&one);

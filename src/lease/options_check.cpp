@@ -60,7 +60,7 @@ void refuse_process_options(const ManagerOptions& options, bool is_remote) {
 void check_trace_options(const TraceOptions& options) {
   check_range("TraceOptions::max_bytes", options.max_bytes, TraceFile::kLeastBytes, SIZE_MAX / 2);
   if (options.path.find('\0') == std::string::npos) return;
-  throw std::invalid_argument("leasepool: TraceOptions::path = " + quoted(options.path) +
+  throw std::invalid_argument("leasepool: TraceOptions::path = " + in_quotes(options.path) +
                               " must not contain a zero byte, where the name of a file ends");
 }
 
@@ -96,7 +96,7 @@ void check_name(std::string_view field, std::string_view name) {
     at += length;
   }
   if (at == name.size() && !name.empty() && name.size() <= kMaxManagerName) return;
-  throw std::invalid_argument("leasepool: " + std::string(field) + " = " + quoted(name) + " must be 1 to " +
+  throw std::invalid_argument("leasepool: " + std::string(field) + " = " + in_quotes(name) + " must be 1 to " +
                               std::to_string(kMaxManagerName) + " bytes of UTF-8 without control characters");
 }
 

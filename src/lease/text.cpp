@@ -5,7 +5,7 @@
 
 namespace leasepool::detail {
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   constexpr std::size_t kMax = 64;
   constexpr std::string_view kHex = "0123456789abcdef";
   std::string quoted = "\"";
@@ -23,6 +23,6 @@ std::string quoted(std::string_view text) {
   return quoted + "\"";
 }
 
-std::string quoted_owner(std::string_view owner) { return owner.empty() ? "an unnamed owner" : quoted(owner); }
+std::string quoted_owner(std::string_view owner) { return owner.empty() ? "an unnamed owner" : in_quotes(owner); }
 
 }  // namespace leasepool::detail

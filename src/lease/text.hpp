@@ -10,7 +10,7 @@
 namespace leasepool::detail {
 
 // In quotes; long ones cut, what cannot be shown escaped as \xNN.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 // An owner in quotes; "an unnamed owner" when empty.
 std::string quoted_owner(std::string_view owner);

@@ -22,17 +22,19 @@ namespace leasepool::detail::nats {
 namespace {
 
 constexpr std::size_t kMaxFile = std::size_t{64} << 10;
-constexpr std::string_view kField = "RemoteOptions::credentials_file";
-
-std::string quoted(const std::string& file) { return std::string(kField) + " = \"" + file + "\""; }
+// The option and its value. Appended: GCC 14 warns of bounds where a string of a known length is moved into a sum.
+std::string named(std::string_view file) {
+  std::string text;
+  return text.append("RemoteOptions::credentials_file = \"").append(file).append("\"");
+}
 
 std::unexpected<Error> refuse_file(const std::string& file, std::string_view why) {
-  return failure(Errc::pool_broken, "leasepool: " + quoted(file) + " " + std::string(why));
+  return failure(Errc::pool_broken, "leasepool: " + named(file) + " " + std::string(why));
 }
 
 // Not waiting for anything: what is no plain file has nothing to say.
 Result<std::string> read_file(const std::string& file) {
-  const auto failed = [&] { return std::unexpected(failed_call(errno, "leasepool: read " + quoted(file))); };
+  const auto failed = [&] { return std::unexpected(failed_call(errno, "leasepool: read " + named(file))); };
   const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd) return failed();
   std::string text;
@@ -100,7 +102,8 @@ Result<void> Credentials::add_to(Greeting& greeting, std::string_view nonce) con
   greeting.password = password_;
   greeting.token = token_;
   if (seed_.empty()) return {};
-  if (nonce.empty()) return failure(Errc::pool_broken, "it has no users with keys, as " + std::string(kField) + " is");
+  if (nonce.empty())
+    return failure(Errc::pool_broken, "it has no users with keys, as RemoteOptions::credentials_file is");
   auto signed_nonce = sign_nonce(seed_, nonce);
   if (!signed_nonce) return failure(Errc::unsupported, "OpenSSL does not sign with Ed25519 here");
   greeting.signature = std::move(signed_nonce->signature);

@@ -19,7 +19,7 @@ using stats_format::JsonObject;
 
 // What another machine sends may hold anything: nothing of it reaches a terminal as it is.
 std::string shown(const std::string& text) {
-  const std::string quoted = detail::quoted(text);
+  const std::string quoted = detail::in_quotes(text);
   return quoted.substr(1, quoted.size() - 2);
 }
 

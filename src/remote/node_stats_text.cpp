@@ -20,7 +20,7 @@ std::string time_to_expiry(Duration left) {
 }
 
 std::string text_of(const NodeLeaseStats& lease) {
-  return "  lease " + std::to_string(lease.lease_id) + " of " + detail::quoted(lease.manager) + "  " +
+  return "  lease " + std::to_string(lease.lease_id) + " of " + detail::in_quotes(lease.manager) + "  " +
          detail::quoted_owner(lease.owner) + ", held " + detail::in_words(lease.age) + ", hard expiry " +
          time_to_expiry(lease.until_hard_expiry) + ", " + std::to_string(lease.calls) + " calls, " +
          std::to_string(lease.resends) + " sent again" + (lease.closing ? ", closing" : "") + "\n";

@@ -27,7 +27,7 @@ void check_token(std::string_view field, std::string_view value) {
       value.find_first_of("*>") == std::string_view::npos && nats::is_subject(value)) {
     return;
   }
-  throw std::invalid_argument("leasepool: RemoteOptions::" + std::string(field) + " = " + quoted(value) +
+  throw std::invalid_argument("leasepool: RemoteOptions::" + std::string(field) + " = " + in_quotes(value) +
                               " must be 1 to 64 visible ASCII characters without a dot, an asterisk or a "
                               "greater-than sign");
 }
@@ -35,7 +35,7 @@ void check_token(std::string_view field, std::string_view value) {
 // A path goes to C libraries, which stop at a zero byte.
 void check_path(std::string_view field, const std::string& path) {
   if (path.find('\0') == std::string::npos) return;
-  throw std::invalid_argument("leasepool: RemoteOptions::" + std::string(field) + " = " + quoted(path) +
+  throw std::invalid_argument("leasepool: RemoteOptions::" + std::string(field) + " = " + in_quotes(path) +
                               " has a zero byte in it; name a file");
 }
 
@@ -46,17 +46,17 @@ void check_identity(const RemoteOptions& options) {
     check_path(field, *path);
   }
   if (options.user.size() > kMaxUser) {
-    throw std::invalid_argument("leasepool: RemoteOptions::user = " + quoted(options.user) +
+    throw std::invalid_argument("leasepool: RemoteOptions::user = " + in_quotes(options.user) +
                                 " must be at most 256 bytes");
   }
   if (!options.user.empty() && options.credentials_file.empty()) {
-    throw std::invalid_argument("leasepool: RemoteOptions::user = " + quoted(options.user) +
+    throw std::invalid_argument("leasepool: RemoteOptions::user = " + in_quotes(options.user) +
                                 " needs credentials_file: name the file that has the password");
   }
   if (options.cert_file.empty() == options.key_file.empty()) return;
   const bool has_cert = options.key_file.empty();
   throw std::invalid_argument("leasepool: RemoteOptions::" + std::string(has_cert ? "cert_file" : "key_file") + " = " +
-                              quoted(has_cert ? options.cert_file : options.key_file) + " needs " +
+                              in_quotes(has_cert ? options.cert_file : options.key_file) + " needs " +
                               (has_cert ? "key_file" : "cert_file") + ", too: give both or none");
 }
 

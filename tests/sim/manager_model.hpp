@@ -12,6 +12,7 @@
 #include "lease/manager_core.hpp"
 #include "leasepool/detail/access.hpp"
 #include "sim_pool.hpp"
+#include "sim_scheduler.hpp"
 
 namespace leasepool::test {
 
