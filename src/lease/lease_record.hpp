@@ -44,10 +44,9 @@ enum class LeaseState {
 
 struct PoolSlot;
 
-// What the manager counts over all leases, its limits on each, and their loop. Its pools keep it, so that a lease does
-// by keeping its pool.
+// What the manager counts over all leases, and its limits on each. Its pools keep it, so that a lease does by keeping
+// its pool. Not the loop: what is under way on that keeps pools.
 struct CallStats {
-  std::shared_ptr<Scheduler> scheduler;
   std::string manager;
   std::size_t workers_per_pool = 1;
   std::size_t max_queued_calls = 0;
