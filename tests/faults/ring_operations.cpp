@@ -1,15 +1,12 @@
-// Operations on the ring that fail: the functions of liburing that enter the kernel, with what is about to be submitted
-// looked at before, and what has completed after. An operation that is to fail goes to the kernel as one that does
-// nothing, so that neither bytes nor descriptors are lost, and its completion gets the error.
-#include <dlfcn.h>
-#include <liburing.h>
-
+// Operations on the ring that fail. One that is to fail goes to the kernel as one that does nothing, so that neither
+// bytes nor descriptors are lost, and its completion gets the error.
 #include <array>
 #include <cstdint>
 #include <cstring>
 #include <optional>
 
 #include "shared.hpp"
+#include "support/ring_entries.hpp"
 
 namespace {
 
@@ -49,67 +46,31 @@ bool is_refused(faults::Shared& shared, RingOperation operation) {
   return (failing == 0 || failing == seen) && in_the_stead_count < in_the_stead.size();
 }
 
-void before(io_uring* ring) {
+}  // namespace
+
+void leasepool::test::before_submission(io_uring& ring, io_uring_sqe& operation) {
   faults::Shared* const shared = faults::shared();
   if (shared == nullptr) return;
-  for (unsigned at = ring->sq.sqe_head; at != ring->sq.sqe_tail; ++at) {
-    io_uring_sqe& sqe = ring->sq.sqes[at & ring->sq.ring_mask];
-    const std::optional<RingOperation> operation = operation_of(sqe);
-    if (!operation || !is_refused(*shared, *operation)) continue;
-    ++shared->injected;
-    in_the_stead[in_the_stead_count++] = {.ring = ring, .user_data = sqe.user_data};
-    const std::uint64_t user_data = sqe.user_data;
-    std::memset(&sqe, 0, sizeof sqe);
-    sqe.opcode = IORING_OP_NOP;
-    sqe.user_data = user_data;
-  }
+  const std::optional<RingOperation> kind = operation_of(operation);
+  if (!kind || !is_refused(*shared, *kind)) return;
+  ++shared->injected;
+  const std::uint64_t user_data = operation.user_data;
+  in_the_stead[in_the_stead_count++] = {.ring = &ring, .user_data = user_data};
+  std::memset(&operation, 0, sizeof operation);
+  operation.opcode = IORING_OP_NOP;
+  operation.user_data = user_data;
 }
 
-int after(io_uring* ring, int result) {
-  if (in_the_stead_count == 0) return result;
+void leasepool::test::after_entry(io_uring& ring) {
+  if (in_the_stead_count == 0) return;
   unsigned head = 0;
   io_uring_cqe* cqe = nullptr;
-  io_uring_for_each_cqe(ring, head, cqe) {
+  io_uring_for_each_cqe(&ring, head, cqe) {
     for (std::size_t at = 0; at < in_the_stead_count; ++at) {
-      if (in_the_stead[at].ring != ring || in_the_stead[at].user_data != cqe->user_data) continue;
+      if (in_the_stead[at].ring != &ring || in_the_stead[at].user_data != cqe->user_data) continue;
       cqe->res = -faults::shared()->operation_error;
       in_the_stead[at] = in_the_stead[--in_the_stead_count];
       break;
     }
   }
-  return result;
 }
-
-template <class Function>
-Function* real(Function* /*type*/, const char* name) {
-  return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
-}
-
-}  // namespace
-
-extern "C" {
-
-int io_uring_submit(io_uring* ring) {
-  static auto* const next = real(&io_uring_submit, "io_uring_submit");
-  before(ring);
-  return after(ring, next(ring));
-}
-
-int io_uring_submit_and_wait(io_uring* ring, unsigned wait_for) {
-  static auto* const next = real(&io_uring_submit_and_wait, "io_uring_submit_and_wait");
-  before(ring);
-  return after(ring, next(ring, wait_for));
-}
-
-int io_uring_submit_and_get_events(io_uring* ring) {
-  static auto* const next = real(&io_uring_submit_and_get_events, "io_uring_submit_and_get_events");
-  before(ring);
-  return after(ring, next(ring));
-}
-
-int io_uring_get_events(io_uring* ring) {
-  static auto* const next = real(&io_uring_get_events, "io_uring_get_events");
-  return after(ring, next(ring));
-}
-
-}  // extern "C"

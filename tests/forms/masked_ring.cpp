@@ -10,6 +10,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "support/ring_entries.hpp"
+
 namespace {
 
 enum Mask : std::uint8_t {
@@ -59,29 +61,23 @@ unsigned unknown_set_up_flags() {
   return flags;
 }
 
-// What is about to be submitted.
-void before(io_uring* ring) {
-  for (unsigned at = ring->sq.sqe_head; at != ring->sq.sqe_tail; ++at) {
-    io_uring_sqe& sqe = ring->sq.sqes[at & ring->sq.ring_mask];
-    constexpr std::uint16_t kKnownToNoKernel = 0x8000;
-    const bool many = sqe.opcode == IORING_OP_ACCEPT && (sqe.ioprio & IORING_ACCEPT_MULTISHOT) != 0;
-    if (many && is_masked(kMultishotAccept)) sqe.ioprio |= kKnownToNoKernel;
-    const bool polls = sqe.opcode == IORING_OP_POLL_ADD && (sqe.len & IORING_POLL_ADD_MULTI) != 0;
-    if (polls && is_masked(kMultishotPoll)) sqe.len &= ~unsigned{IORING_POLL_ADD_MULTI};
-  }
-}
-
-template <class Function>
-Function* real(Function* /*type*/, const char* name) {
-  return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
-}
-
 }  // namespace
+
+void leasepool::test::before_submission(io_uring& /*ring*/, io_uring_sqe& operation) {
+  constexpr std::uint16_t kKnownToNoKernel = 0x8000;
+  const bool many = operation.opcode == IORING_OP_ACCEPT && (operation.ioprio & IORING_ACCEPT_MULTISHOT) != 0;
+  if (many && is_masked(kMultishotAccept)) operation.ioprio |= kKnownToNoKernel;
+  const bool polls = operation.opcode == IORING_OP_POLL_ADD && (operation.len & IORING_POLL_ADD_MULTI) != 0;
+  if (polls && is_masked(kMultishotPoll)) operation.len &= ~unsigned{IORING_POLL_ADD_MULTI};
+}
+
+void leasepool::test::after_entry(io_uring& /*ring*/) {}
 
 extern "C" {
 
 int io_uring_queue_init_params(unsigned entries, io_uring* ring, io_uring_params* params) {
-  static auto* const next = real(&io_uring_queue_init_params, "io_uring_queue_init_params");
+  static auto* const next =
+      reinterpret_cast<decltype(&io_uring_queue_init_params)>(::dlsym(RTLD_NEXT, "io_uring_queue_init_params"));
   constexpr unsigned kFew = 8;
   if ((params->flags & unknown_set_up_flags()) != 0) return -EINVAL;
   if (is_masked(kMoreThan8Entries)) {
@@ -89,24 +85,6 @@ int io_uring_queue_init_params(unsigned entries, io_uring* ring, io_uring_params
     params->cq_entries = std::min(params->cq_entries, kFew);
   }
   return next(entries, ring, params);
-}
-
-int io_uring_submit(io_uring* ring) {
-  static auto* const next = real(&io_uring_submit, "io_uring_submit");
-  before(ring);
-  return next(ring);
-}
-
-int io_uring_submit_and_wait(io_uring* ring, unsigned wait_for) {
-  static auto* const next = real(&io_uring_submit_and_wait, "io_uring_submit_and_wait");
-  before(ring);
-  return next(ring, wait_for);
-}
-
-int io_uring_submit_and_get_events(io_uring* ring) {
-  static auto* const next = real(&io_uring_submit_and_get_events, "io_uring_submit_and_get_events");
-  before(ring);
-  return next(ring);
 }
 
 }  // extern "C"
