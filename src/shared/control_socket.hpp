@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "base/check.hpp"
@@ -51,6 +52,7 @@ struct ControlMessage {
   // Cut to what there is room for.
   void set_name(std::string_view text) noexcept { name[text.copy(name.data(), name.size() - 1)] = '\0'; }
 };
+static_assert(std::has_unique_object_representations_v<ControlMessage>, "no bytes between members go with it");
 
 // Descriptors of one record.
 class ControlFds {

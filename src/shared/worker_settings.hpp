@@ -23,8 +23,8 @@ struct WorkerSettings {
   std::int32_t reports_memory = 0;  // whether to note its resident memory after each call
   std::uint64_t spin = 0;           // nanoseconds to look for the next call before sleeping, at most
   Sandbox::Profile sandbox = Sandbox::Profile::none;
-  std::uint32_t best_effort = 0;     // whether to go without what the sandbox lacks here
-  std::uint32_t memory_bounded = 0;  // whether its cgroup bounds its memory, so that the address space need not be
+  std::uint16_t best_effort = 0;     // whether to go without what the sandbox lacks here
+  std::uint16_t memory_bounded = 0;  // whether its cgroup bounds its memory, so that the address space need not be
 };
 static_assert(std::is_trivially_copyable_v<WorkerSettings>);
 
