@@ -66,8 +66,8 @@ class Decoder {
     if (width == 0 || height == 0) throw Refused(Verdict::broken, "The image has no pixels.");
     if (std::uint64_t{width} * height > most_) {
       throw Refused(Verdict::too_many_pixels, "The image has " + std::to_string(width) + " x " +
-                                                  std::to_string(height) + " pixels, and may have " +
-                                                  std::to_string(most_) + ".");
+                                                  std::to_string(height) + " pixels; at most " + std::to_string(most_) +
+                                                  " are allowed.");
     }
   }
 

@@ -151,7 +151,7 @@ events.onmessage = event => {
   byId("crash").hidden = !now.crash;
   byId("clean").textContent = now.clean ? ", a new one for each" : "";
   byId("answers").textContent = "Answers: " + (Object.entries(now.answers).map(([status, n]) => n + "\u00a0\u00d7\u00a0" + status).join(", ") || "none yet")
-    + ". Workers killed for their deadline: " + now.killed + ", replaced: " + now.recycled + ".";
+    + ". Workers killed for their deadline: " + now.killed + ", recycled: " + now.recycled + ".";
 };
 </script>
 </html>
