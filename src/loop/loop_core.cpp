@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <ctime>
 #include <new>
-#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -19,6 +18,7 @@
 #include "loop/kept_timer.hpp"
 #include "loop/linked_wait.hpp"
 #include "loop/timed_wait.hpp"
+#include "loop/turning.hpp"
 
 namespace leasepool::detail {
 
@@ -38,20 +38,6 @@ struct LoopCore::Spawned final : RootTask::Observer {
   std::optional<RootTask> root;
 };
 
-// Marks the time in which a turn runs.
-class LoopCore::Turning {
- public:
-  explicit Turning(LoopCore& loop) : loop_(loop) {
-    check(!std::exchange(loop_.turning_, true), "a loop takes one turn at a time");
-  }
-  Turning(const Turning&) = delete;
-  Turning& operator=(const Turning&) = delete;
-  ~Turning() { loop_.turning_ = false; }
-
- private:
-  LoopCore& loop_;
-};
-
 // Marks the time in which outcomes are delivered, the last one's excepted. Also where a callback throws, what was held
 // is handed over.
 class LoopCore::Delivering {
@@ -68,19 +54,6 @@ class LoopCore::Delivering {
     loop_.more_deliveries_ = more;
     ended->deliver();
   }
-
- private:
-  LoopCore& loop_;
-};
-
-// Marks the time in which this loop takes its turns: before and after, whoever drives it sleeps on poll_fd(). A
-// callback may destroy the Loop: it ends here, when the callback has returned.
-class LoopCore::Driving {
- public:
-  Driving(LoopCore& loop, const char* verb) : loop_(loop) { loop_.begin_turns(verb); }
-  Driving(const Driving&) = delete;
-  Driving& operator=(const Driving&) = delete;
-  ~Driving() { loop_.close_asked_ ? loop_.close_now() : loop_.end_turns(); }
 
  private:
   LoopCore& loop_;
@@ -158,86 +131,6 @@ void LoopCore::spawned_ended(std::list<Spawned>::iterator spawned) noexcept {
   ended_.splice(ended_.end(), spawned_, spawned);
 }
 
-void LoopCore::run_until(const bool& ended, Handler begin) {
-  const auto self = shared_from_this();
-  {
-    const Driving driving(*this, "block_on");
-    {
-      const Turning turning(*this);
-      begin();
-    }
-    while (!ended && !close_asked_) turn(true);
-  }
-  if (!ended) {
-    throw LeasePoolError(Errc::cancelled,
-                         "block_on(): one of its own callbacks destroyed the Loop before the task had ended");
-  }
-}
-
-void LoopCore::run_until_stopped() {
-  const auto self = shared_from_this();
-  const Driving driving(*this, "run");
-  while (!stop_requested_ && !close_asked_) turn(true);
-  stop_requested_ = false;
-}
-
-void LoopCore::dispatch() {
-  const auto self = shared_from_this();
-  const Driving driving(*this, "dispatch");
-  constexpr int kTurnsAtMost = 64;  // the outer loop has other things to do
-  int turns = 0;
-  do {
-    turn(false);
-  } while (!close_asked_ && has_work() && ++turns < kTurnsAtMost);
-}
-
-void LoopCore::advance(Duration by) {
-  check(time_ != nullptr, "only a simulated loop's time is moved");
-  const auto self = shared_from_this();
-  const Driving driving(*this, "advance");
-  const TimePoint goal = std::min(deadline_after(time_->now, by), kPlaceKept - Duration(1));
-  for (;;) {
-    do turn(false);
-    while (!close_asked_ && has_work());
-    if (close_asked_ || timers_.earliest() > goal) break;
-    time_->now = std::max(time_->now, timers_.earliest());
-  }
-  time_->now = std::max(time_->now, goal);
-}
-
-void LoopCore::begin_turns(const char* verb) {
-  check_thread(verb);
-  if (turning_) {
-    throw std::logic_error(std::string("leasepool: ") + verb + "() called from a callback of the same loop");
-  }
-  exit_interrupt_mode();
-}
-
-// From here on somebody else may sleep in this loop's place: what comes must make poll_fd() readable, and so must what
-// is here already.
-void LoopCore::end_turns() {
-  if (!wake_set_) return;
-  turn_ends_.run(*engine_);
-  engine_->set_wakeup(timers_.earliest());
-  int error = engine_->submit_and_reap();
-  inbox_->asleep();
-  wake_set_->clear();
-  // What came in between made it readable, which was cleared, and while it waits in the kernel nothing that follows it
-  // does so again. A flag that was stale before says nothing of it: only an entry does.
-  if (error == 0) error = engine_->submit_and_reap();
-  pollers_.each([](Poller& poller) { (void)poller.try_enter_interrupt_mode(); });
-  if (error != 0 || has_work() || engine_->has_unsubmitted() || engine_->has_unreaped()) wake_set_->signal();
-}
-
-int LoopCore::poll_fd() {
-  check_thread("poll_fd");
-  if (!wake_set_) {
-    wake_set_.emplace(*engine_, inbox_->doorbell_fd());
-    if (!turning_) end_turns();
-  }
-  return wake_set_->fd();
-}
-
 bool LoopCore::has_work() const noexcept {
   return engine_->has_reaped() || !deferred_.empty() || !reports_.empty() || !ended_.empty() || !deliveries_.empty() ||
          !posted_.empty() || stop_behind_posts_ || !handed_back_.empty() || !inbox_->empty() || pure_poll() ||
@@ -245,7 +138,7 @@ bool LoopCore::has_work() const noexcept {
 }
 
 void LoopCore::turn(bool may_sleep) {
-  const Turning turning(*this);
+  const Turning turning(turning_);
   turn_ends_.run(*engine_);  // of the last turn, and of what was said since
   if (doorbell_ == 0) arm_doorbell();
   const bool is_free = may_sleep && !has_work() && !(time_ && skip_to_next_timer());
@@ -417,11 +310,6 @@ void LoopCore::arm_doorbell() {
     doorbell_ = 0;  // armed anew at the start of the next turn
     if (completion.result > 0) quiet(inbox_->doorbell_fd());
   });
-}
-
-// Outside of a turn, this thread is in another loop's hands: let it come back to dispatch().
-void LoopCore::wake_if_driven_from_outside() noexcept {
-  if (!turning_) inbox_->ring_doorbell();
 }
 
 bool LoopCore::run_completions_until(const std::function<bool()>& ended, TimePoint deadline) {

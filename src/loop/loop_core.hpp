@@ -125,7 +125,6 @@ class LoopCore final : public Scheduler, public std::enable_shared_from_this<Loo
 
  private:
   struct Spawned;
-  class Turning;
   class Delivering;
   class Driving;
 

@@ -115,6 +115,7 @@ class Ring final : public Engine {
   };
   using OperationSlots = Slots<Slot, std::deque>;  // stable addresses: a handler runs while others are added
   static constexpr std::uint32_t kNone = OperationSlots::kNone;
+  static constexpr unsigned kPair = 2;  // entries of an operation and its timeout
 
   struct Reaped {
     std::uint64_t user_data = 0;

@@ -1,5 +1,4 @@
-// A worker's frames in and out, and its end: dead is what the pidfd says; its channel is read to the end before its job
-// is judged; how it ended is what the fork server reports.
+// A worker from its start to its last frame: what it is sent, what it says, what is not believed.
 #include "processes/worker.hpp"
 
 #include <poll.h>
@@ -28,18 +27,6 @@ namespace leasepool::detail {
 
 namespace {
 
-// The fork server reaps within microseconds of a death; one that does not is stopped, and the caller does not wait.
-constexpr Duration kExitStatusPatience = std::chrono::seconds(1);
-
-// A process that dies closes its channel moments before; one that was dismissed may have files to flush.
-constexpr Duration kDeathPatience = std::chrono::milliseconds(200);
-// The same of one that was let go, and destroys what make_worker_value() made.
-constexpr Duration kLeavePatience = std::chrono::seconds(10);
-
-// The pauses between tries to remove a cgroup.
-constexpr Duration kFirstRemoval = std::chrono::milliseconds(1);
-constexpr Duration kLastRemoval = std::chrono::seconds(1);
-
 WorkerSettings settings_of(const PoolOptions& options) {
   constexpr std::uint64_t kNoLimit = WorkerSettings::kNoLimit;
   WorkerSettings settings{.max_payload = options.max_payload,
@@ -51,7 +38,7 @@ WorkerSettings settings_of(const PoolOptions& options) {
                           .reports_memory = options.max_worker_rss == 0 ? 0 : 1,
                           .spin = static_cast<std::uint64_t>(options.spin.count()),
                           .sandbox = options.sandbox.profile(),
-                          .best_effort = options.sandbox.is_best_effort() ? 1U : 0U};
+                          .best_effort = static_cast<std::uint16_t>(options.sandbox.is_best_effort())};
   if (options.limits.cpu_time && *options.limits.cpu_time != Duration::max()) {
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(*options.limits.cpu_time);
     settings.cpu_seconds_per_call = static_cast<std::uint64_t>(seconds.count());
@@ -89,17 +76,6 @@ TimePoint end_of_age(TimePoint now, Duration most) {
 std::string_view name_of(FunctionId function) {
   const RegisteredFunction* const known = find_function_by_id(function);
   return known == nullptr ? std::string_view() : known->name;
-}
-
-// What was killed in it may still be on its way out.
-void remove_cgroup(LoopCore& loop, std::shared_ptr<const WorkerCgroup> cgroup, Duration pause) {
-  if (cgroup->remove() || pause > kLastRemoval) return;
-  try {
-    loop.call_at(deadline_after(loop.now(), pause), [&loop, cgroup = std::move(cgroup), pause]() mutable {
-      remove_cgroup(loop, std::move(cgroup), 2 * pause);
-    });
-  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): the empty directory stays
-  }
 }
 
 }  // namespace
@@ -192,96 +168,6 @@ void Worker::not_spawned(std::string_view reason) {
   died();
 }
 
-// False where there is no memory to: then it is killed, and so as good as dead.
-bool Worker::watch_death() {
-  try {
-    death_watch_ = loop_.engine().poll(pidfd_.get(), POLLIN, [self = shared_from_this()](Completion completion) {
-      self->death_watch_ = 0;
-      if (completion.result == -ECANCELED) return;
-      completion.result < 0 ? self->cannot_watch() : self->died();
-    });
-    return true;
-  } catch (const std::bad_alloc&) {
-    cannot_watch();
-    return false;
-  }
-}
-
-// The system lacks the memory, or refuses.
-void Worker::cannot_watch() {
-  note_failure("was killed because there is no memory to watch it", {});
-  send_sigkill();
-  died();
-}
-
-void Worker::died() {
-  if (std::exchange(dead_, true)) return;
-  const bool is_news = begin_dying();
-  reap_if_child();
-  loop_.cancel_timer(std::exchange(death_timer_, 0));
-  channel_->finish();
-  if (!exit_known_ && owner_ != nullptr) await_exit_status();
-  if (is_news && owner_ != nullptr) owner_->worker_dying(*this);
-  check_gone();
-}
-
-void Worker::await_exit_status() noexcept {
-  try {
-    exit_status_timer_ = loop_.call_at(deadline_after(loop_.now(), kExitStatusPatience),
-                                       [self = shared_from_this()] { self->forget_exit_status(); });
-  } catch (const std::bad_alloc&) {
-    exit_known_ = true;  // as far as it ever will be
-  }
-}
-
-// Where its fork server is gone, and this program is the init process of its container or a subreaper, it has become
-// the program's child.
-void Worker::reap_if_child() noexcept {
-  constexpr auto kByPidfd = static_cast<idtype_t>(3);  // P_PIDFD
-  siginfo_t end{};
-  if (!pidfd_ || ::waitid(kByPidfd, static_cast<id_t>(pidfd_.get()), &end, WEXITED | WNOHANG) != 0) return;
-  if (end.si_pid == 0 || wait_status_) return;
-  wait_status_ = wait_status_of(end);
-  exit_known_ = true;
-}
-
-void Worker::exited(int wait_status, const ResourceUse& use) {
-  use_ = use;
-  wait_status_ = wait_status;
-  exit_known_ = true;
-  check_gone();
-}
-
-void Worker::forget_exit_status() {
-  exit_known_ = true;
-  check_gone();
-}
-
-void Worker::forget() {
-  (void)begin_dying();
-  loop_.engine().cancel(std::exchange(death_watch_, 0));
-  loop_.cancel_timer(std::exchange(death_timer_, 0));
-  dead_ = true;
-  channel_ended_ = true;
-  exit_known_ = true;
-  check_gone();
-}
-
-void Worker::check_gone() {
-  if (state_ == WorkerState::gone || !dead_ || !channel_ended_ || !exit_known_) return;
-  enter(WorkerState::gone);
-  loop_.cancel_timer(exit_status_timer_);
-  loop_.cancel_timer(std::exchange(give_back_timer_, 0));
-  channel_->detach();
-  oom_killed_ = cgroup_ && cgroup_->ran_out_of_memory();
-  if (cgroup_) remove_cgroup(loop_, std::move(cgroup_), kFirstRemoval);
-  output_->finish();  // what it said before its end comes before what is said of it
-  if (owner_ != nullptr) {
-    Job* const job = sent_.running();
-    owner_->worker_gone(*this, job == nullptr ? nullptr : sent_.forget(*job));
-  }
-}
-
 void Worker::frame_received(const Frame& frame) {
   if (ended_by_us_ || !failure_.empty()) return;  // its job was taken away, or nothing it says is believed any more
   if (frame.lost_descriptors != 0 && !frame.lost_here)
@@ -308,29 +194,6 @@ void Worker::frame_received(const Frame& frame) {
     case FrameType::sandbox: return violated("a sandbox");
     case FrameType::via_socket:
     case FrameType::wake: return violated("a frame of its channel's own");
-  }
-}
-
-void Worker::channel_ended(std::string_view violation) {
-  channel_ended_ = true;
-  if (!violation.empty()) {
-    violated(violation);
-  } else if (!dead_ && owner_ != nullptr) {
-    await_death();
-  }
-  check_gone();
-}
-
-void Worker::await_death() noexcept {
-  static constexpr std::string_view kViolation = "it closed its channel and went on";
-  try {
-    const Duration patience = ended_by_us_ && !kill_sent_ ? kLeavePatience : kDeathPatience;
-    death_timer_ = loop_.call_at(deadline_after(loop_.now(), patience), [self = shared_from_this()] {
-      self->death_timer_ = 0;
-      self->violated(kViolation);
-    });
-  } catch (const std::bad_alloc&) {
-    violated(kViolation);
   }
 }
 
@@ -361,35 +224,6 @@ void Worker::give_up(std::string_view reason, std::string_view what) {
   note_failure(reason, what);
   send_sigkill();
   if (begin_dying() && owner_ != nullptr) owner_->worker_dying(*this);
-}
-
-void Worker::send_sigkill() noexcept {
-  if (!pidfd_) return;
-  kill_sent_ = true;
-  const int error = send_signal(pidfd_.get(), SIGKILL);
-  if (error != 0 && error != ESRCH && owner_ != nullptr) owner_->may_not_kill(*this);
-}
-
-void Worker::kill() noexcept {
-  ended_by_us_ = true;
-  (void)begin_dying();
-  send_sigkill();
-}
-
-void Worker::close_idle() noexcept {
-  ended_by_us_ = true;
-  (void)begin_dying();
-  channel_->finish();
-}
-
-void Worker::detach() noexcept {
-  owner_ = nullptr;
-  loop_.cancel_timer(exit_status_timer_);
-  loop_.cancel_timer(death_timer_);
-  loop_.cancel_timer(std::exchange(give_back_timer_, 0));
-  loop_.engine().cancel(std::exchange(death_watch_, 0));
-  if (channel_) channel_->detach();
-  if (output_) output_->detach();
 }
 
 // Where the line says of which call and time it is, that is believed of a call that the worker was sent, and of a time

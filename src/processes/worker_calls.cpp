@@ -7,6 +7,7 @@
 #include "base/clock.hpp"
 #include "leasepool/detail/access.hpp"
 #include "processes/worker.hpp"
+#include "shared/call_errors.hpp"
 #include "shared/exception_codec.hpp"
 #include "shared/registry.hpp"
 

@@ -34,13 +34,4 @@ void check_registry();
 enum class CallFrame { other, function, caller };
 CallFrame frame_in_call(std::string_view function, FunctionAddress begin) noexcept;
 
-// Of a function that the parent knows and its workers do not.
-Error unknown_to_worker_error(std::string_view function);
-
-// bad_payload: some descriptors of the arguments or of the result did not arrive for want of room in the process that
-// received them, or the kernel refused, with an errno, to send them. `doing` is what failed.
-Error lost_descriptors_error(std::string_view function, std::string_view doing, std::size_t count,
-                             std::string_view remedy);
-Error refused_descriptors_error(std::string_view function, std::string_view doing, int error);
-
 }  // namespace leasepool::detail

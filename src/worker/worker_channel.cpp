@@ -16,6 +16,7 @@
 
 #include "base/clock.hpp"
 #include "shared/exception_codec.hpp"
+#include "shared/call_errors.hpp"
 #include "shared/registry.hpp"
 
 namespace leasepool::detail {

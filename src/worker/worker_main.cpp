@@ -26,6 +26,7 @@
 #include "leasepool/log.hpp"
 #include "sandbox/sandbox.hpp"
 #include "shared/exception_codec.hpp"
+#include "shared/call_errors.hpp"
 #include "shared/registry.hpp"
 #include "shared/status_page.hpp"
 #include "wire/frame.hpp"
