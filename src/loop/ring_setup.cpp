@@ -31,8 +31,10 @@ namespace {
                         error);
     case ENOSYS:
       throw RingRefused("io_uring is missing (" + reason +
-                            "): the kernel is older than 5.15, or was built without it, or a sandbox such as gVisor "
-                            "does not offer it; leasepool needs Linux 5.15 or newer",
+                            "): either a seccomp profile hides it, as Podman's default one does (allow io_uring_setup, "
+                            "io_uring_enter and io_uring_register in the profile), or a sandbox such as gVisor does "
+                            "not offer it, or the kernel was built without it or is older than Linux 5.15, which "
+                            "leasepool needs",
                         error);
     case ENOMEM:
       throw RingRefused("io_uring got no memory (" + reason + "): raise the limit of locked memory (ulimit -l)", error);
