@@ -15,8 +15,8 @@
 #include <utility>
 
 #include "base/clock.hpp"
-#include "shared/exception_codec.hpp"
 #include "shared/call_errors.hpp"
+#include "shared/exception_codec.hpp"
 #include "shared/registry.hpp"
 
 namespace leasepool::detail {
