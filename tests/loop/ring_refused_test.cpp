@@ -87,7 +87,7 @@ TEST_CASE("a profile that allows only the set-up of io_uring is found out by the
   CHECK_THAT(end.output, ContainsSubstring("io_uring is refused (io_uring_enter: "));
 }
 
-TEST_CASE("io_uring missing with ENOSYS names profiles, sandboxes, old kernels and the version needed", "[ring][refused]") {
+TEST_CASE("io_uring missing with ENOSYS names profiles, sandboxes and the kernel needed", "[ring][refused]") {
   const auto end = GENERATE(true, false) ? refused_with<Ring>(ENOSYS) : refused_with<LoopOnRing>(ENOSYS);
   CHECK(end.exited_with(0));
   CHECK_THAT(end.output, ContainsSubstring("io_uring is missing"));
