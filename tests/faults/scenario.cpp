@@ -189,9 +189,16 @@ lp::Task<> call_that_crashes(const lp::ExecutorLease& lease) {
 }
 
 // Not slower than it takes to be sure of that on a busy machine: a thread is waited for.
+// However late the loop looks, the function has not ended: a thread's ends when its call has timed out, a process is
+// killed.
 lp::Task<> call_that_is_too_slow(const lp::ExecutorLease& lease, bool processes) {
-  auto call = lease.with({.timeout = 10ms}).run(nap, processes ? 1500 : 200);
-  co_await call;
+  if (processes) {
+    auto call = lease.with({.timeout = 10ms}).run(nap, 3000);
+    co_await call;
+  } else {
+    auto call = lease.with({.timeout = 10ms}).run(nap_until, 3000);
+    co_await call;
+  }
 }
 
 lp::Task<> call_that_is_cancelled(lp::Loop& loop, const lp::ExecutorLease& lease, bool processes) {
