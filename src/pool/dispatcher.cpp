@@ -53,6 +53,10 @@ void Dispatcher::leave(WorkerPort& worker) noexcept {
   if (last_used_ == &worker) last_used_ = nullptr;
 }
 
+bool Dispatcher::serves(const WorkerPort& worker) const noexcept {
+  return std::ranges::find(workers_, &worker) != workers_.end();
+}
+
 void Dispatcher::submit(std::unique_ptr<Job> job) {
   if (refusal_) return end_before_run(std::move(job), *refusal_);
   const TimePoint submitted = job->state.submitted;

@@ -31,6 +31,7 @@ class Dispatcher final : public Coalesced, public std::enable_shared_from_this<D
   // A worker serves from now on, idle; and no more, whatever it has: what it has not begun is recalled with it.
   void join(WorkerPort& worker) noexcept;
   void leave(WorkerPort& worker) noexcept;
+  [[nodiscard]] bool serves(const WorkerPort& worker) const noexcept;
   [[nodiscard]] std::size_t workers() const noexcept { return workers_.size(); }
   [[nodiscard]] std::size_t idle_workers() const noexcept { return idle_.size(); }
 

@@ -281,6 +281,7 @@ void ProcessPool::worker_gone(Worker& worker, std::unique_ptr<Job> job) {
   check(place != workers_.end(), "a worker is gone once");
   const std::shared_ptr<Worker> gone = std::move(*place);
   workers_.erase(place);
+  check(!dispatcher_->serves(*gone), "a worker that is gone has left");
   remove_spare(*gone);
   check(closing_ || live_ <= workers_.size(), "a worker that is gone was retired");
   if (!gone->ended_by_us() && !closing_) {

@@ -77,7 +77,10 @@ void ProcessPool::abandon_unkillable() {
 }
 
 void ProcessPool::kill_workers() noexcept {
-  for (const auto& worker : workers_) worker->kill();
+  for (const auto& worker : workers_) {
+    if (!worker->dying()) retire(*worker);
+    worker->kill();
+  }
 }
 
 // Workers that the fork server has said nothing of. Should it still make them, they find their channel closed.
@@ -109,10 +112,10 @@ void ProcessPool::close_now(TimePoint /*deadline*/) noexcept {
 
 void ProcessPool::release_all() noexcept {
   for (const auto& worker : workers_) worker->detach();
-  workers_.clear();
   options_.totals->spare_workers -= spares_.size();
   spares_.clear();
-  dispatcher_->close();
+  dispatcher_->close();  // before the workers that it knows
+  workers_.clear();
   for (const auto& [id, timer] : start_timers_) loop_.cancel_timer(timer);
   start_timers_.clear();
   backoff_.disarm();

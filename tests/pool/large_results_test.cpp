@@ -73,6 +73,9 @@ Watched large(std::size_t size) {
   return made;
 }
 pid_t small() { return ::getpid(); }
+void hang() {
+  for (;;) ::pause();
+}
 
 // Each element is one byte on its way, and many here.
 std::vector<std::optional<std::string>> nothing_much(std::size_t count) {
@@ -131,6 +134,7 @@ Flood flood_of(std::uint64_t count) {
 
 LEASEPOOL_REGISTER(large_cases::large);
 LEASEPOOL_REGISTER(large_cases::small);
+LEASEPOOL_REGISTER(large_cases::hang);
 LEASEPOOL_REGISTER(large_cases::nothing_much);
 LEASEPOOL_REGISTER(large_cases::tree_of);
 LEASEPOOL_REGISTER(large_cases::count_levels);
@@ -441,4 +445,23 @@ TEST_CASE("values that are nested more deeply than the stack allows are refused 
              ContainsSubstring("decoding its arguments") && ContainsSubstring("too deeply"));
   CHECK(pool.result_of(count_levels, tree_of(100)).value() == 100);
   CHECK(pool.result_of(small).value() == worker);
+}
+
+// While that result is waited for, the pool is not empty, and what it has told of its workers is asked for again.
+TEST_CASE("a pool that was told to end at once may be destroyed when its workers are gone and a result is decoded",
+          "[large_results][L6]") {
+  HeldDecoding slow(TestPool::options_for(1));
+  const auto running = slow.pool.call(hang);
+  REQUIRE(slow.pool.wait([&] { return running->job->state.started.load() != TimePoint{}; }));
+  slow.pool.pool->close([] {});
+  slow.pool.pool->kill();
+  REQUIRE(slow.pool.wait([&] {
+    std::vector<WorkerStats> workers;
+    slow.pool.pool->add_workers(workers);
+    return workers.empty();
+  }));
+  slow.pool.close_now(std::chrono::seconds(60));
+  CHECK(running->ended());
+  CHECK(slow.call->ended());
+  slow.gate.open();
 }
