@@ -15,7 +15,6 @@
 #include <utility>
 
 #include "base/check.hpp"
-#include "loop/kept_timer.hpp"
 #include "loop/linked_wait.hpp"
 #include "loop/timed_wait.hpp"
 #include "loop/turning.hpp"

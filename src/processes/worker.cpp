@@ -1,14 +1,11 @@
 // A worker from its start to its last frame: what it is sent, what it says, what is not believed.
 #include "processes/worker.hpp"
 
-#include <poll.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <new>
 #include <random>
 #include <system_error>
@@ -16,7 +13,6 @@
 
 #include "base/check.hpp"
 #include "base/clock.hpp"
-#include "base/signal_text.hpp"
 #include "leasepool/detail/serialize.hpp"
 #include "sandbox/sandbox.hpp"
 #include "shared/exception_codec.hpp"

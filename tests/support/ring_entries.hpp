@@ -1,6 +1,6 @@
 // The entries of a program into its rings, in front of liburing: each operation that is about to be submitted may be
-// looked at and changed, and so may what has completed. For one thread that enters. A program links ring_entries.cpp,
-// and defines both functions.
+// looked at and changed, and so may what has completed. Both functions are called by the thread that enters. A program
+// links ring_entries.cpp, and defines both.
 #pragma once
 
 #include <liburing.h>

@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "limits.hpp"
+
 namespace lpbench::chaos {
 
 using leasepool::Errc;
@@ -24,9 +26,10 @@ bool is_explained(const Call& call, Errc code) {
     case Errc::not_started:    // its manager or grinder was restarted
     case Errc::cancelled:      // by that, too
     case Errc::lease_expired:  // leases are short, and are made shorter
-    case Errc::pool_broken:    // no descriptors, processes or threads, or a fork server that was killed or stopped
       return true;
     case Errc::timed_out: return call.bounded;
+    case Errc::pool_broken:  // no descriptors or processes, or a fork server that was killed or stopped; or no threads
+      return call.place != Place::threads || why_processes_are_unlimited().empty();
     case Errc::worker_crashed: return call.place != Place::threads;
     case Errc::node_lost: return call.place == Place::nodes;
     default: return false;
