@@ -31,7 +31,10 @@ BackgroundThread::~BackgroundThread() {
   dropped = std::exchange(shared_->first, nullptr);
   shared_->changed.notify_all();
   shared_->changed.wait_for(lock, kEndPatience, [this] { return !shared_->running || shared_->busy; });
+  std::thread thread = std::exchange(shared_->thread, {});
+  const bool ended = !shared_->running;
   lock.unlock();
+  if (thread.joinable()) ended ? thread.join() : thread.detach();
   while (dropped) dropped = std::exchange(dropped->next_, nullptr);
 }
 
@@ -49,7 +52,7 @@ bool BackgroundThread::add(std::shared_ptr<BackgroundTask> task) noexcept {
       const BlockSignals blocked;
       std::thread thread(thread_main, shared_, kept_for_, niceness_);
       pthread_setname_np(thread.native_handle(), name_);
-      thread.detach();
+      shared_->thread = std::move(thread);
     } catch (...) {
       return false;
     }
@@ -79,6 +82,7 @@ void BackgroundThread::thread_main(const std::shared_ptr<Shared>& shared, Durati
     if (shared->ending || shared->first == nullptr) shared->changed.notify_all();
   }
   shared->running = false;
+  if (!shared->ending) shared->thread.detach();  // nobody waits for it
   shared->changed.notify_all();
 }
 

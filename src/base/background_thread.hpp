@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <thread>
 
 #include "leasepool/duration.hpp"
 
@@ -33,7 +34,8 @@ class BackgroundThread {
   BackgroundThread(const char* name, Duration kept_for, int niceness = 0);
   BackgroundThread(const BackgroundThread&) = delete;
   BackgroundThread& operator=(const BackgroundThread&) = delete;
-  // Drops what has not begun. Does not wait for what has: the thread ends behind it.
+  // Drops what has not begun. Does not wait for what has: the thread ends behind it. One that is idle is gone for good
+  // when this returns, so that the program may fork.
   ~BackgroundThread();
 
   // Waits for what has begun, for so long at most.
@@ -48,6 +50,7 @@ class BackgroundThread {
     std::condition_variable changed;
     std::shared_ptr<BackgroundTask> first;
     BackgroundTask* last = nullptr;
+    std::thread thread;    // joined by the destructor; one that ends by itself, or behind it, is detached
     bool running = false;  // the thread is there
     bool busy = false;     // with a task
     bool ending = false;
