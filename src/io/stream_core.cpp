@@ -1,8 +1,11 @@
 // What a descriptor is, and its end.
 #include "io/stream_core.hpp"
 
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <utility>
 
 #include "io/io_checks.hpp"
@@ -11,10 +14,19 @@ namespace leasepool::detail {
 
 namespace {
 
+// A socket or a pipe that was taken for a file would bring SIGPIPE. Where fstat(2) is refused, other calls tell: only a
+// file has a position.
 StreamCore::Kind kind_of(int fd) noexcept {
+  using enum StreamCore::Kind;
   struct stat status{};
-  if (::fstat(fd, &status) != 0 || S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) return StreamCore::Kind::file;
-  return S_ISSOCK(status.st_mode) ? StreamCore::Kind::socket : StreamCore::Kind::pipe;
+  if (::fstat(fd, &status) == 0) {
+    if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) return file;
+    return S_ISSOCK(status.st_mode) ? socket : pipe;
+  }
+  int type = 0;
+  socklen_t size = sizeof type;
+  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0) return socket;
+  return ::lseek(fd, 0, SEEK_CUR) < 0 && errno == ESPIPE ? pipe : file;
 }
 
 }  // namespace

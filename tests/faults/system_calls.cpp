@@ -83,7 +83,7 @@ const std::vector<SystemCall>& table() {
       {"fstatfs", {SYS_fstatfs}, {P, W}, {EINTR, ENOSYS}, " fstatfs "},
       {"readlink", {LEGACY(readlink) SYS_readlinkat}, {P, W}, {EACCES, ENOENT, ENOMEM}, " readlink "},
       {"getdents64", {SYS_getdents64}, {P, S}, {EIO, EINTR, ENOMEM}, " readdir SYS_getdents64 "},
-      {"lseek", {SYS_lseek}, {S, W}, {EPERM}, " lseek "},
+      {"lseek", {SYS_lseek}, {P, S, W}, {EPERM}, " lseek "},
       {"pipe2", {LEGACY(pipe) SYS_pipe2}, {P}, {EMFILE, ENFILE, ENOMEM}, " pipe2 "},
       {"dup2", {LEGACY(dup2) SYS_dup3}, {S, W}, {EBUSY, EINTR, EMFILE}, " dup2 "},
       {"close_range", {SYS_close_range}, {S}, {ENOSYS, EPERM, EMFILE, ENOMEM}, " SYS_close_range "},
