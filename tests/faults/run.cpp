@@ -34,7 +34,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using leasepool::Fd;
 
-constexpr auto kHangsAfter = std::chrono::seconds(20);
+constexpr auto kHangsAfter = std::chrono::seconds(60);
 constexpr auto kProcessesEndWithin = std::chrono::seconds(2);
 
 // The shared memory, in the supervisor.
