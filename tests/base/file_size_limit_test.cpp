@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -37,11 +36,6 @@ void limit_size_of_files(rlim_t most) {
   if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) throw std::runtime_error("setrlimit");
 }
 
-void refuse_fstat() {
-  leasepool::test::refuse(SYS_fstat, ENOMEM);
-  leasepool::test::refuse(SYS_newfstatat, ENOMEM);
-}
-
 }  // namespace
 
 TEST_CASE("the room in a file ends at RLIMIT_FSIZE") {
@@ -62,7 +56,7 @@ TEST_CASE("the room in a file ends at RLIMIT_FSIZE") {
 TEST_CASE("a file that does not say what it is and how large has room below RLIMIT_FSIZE alone") {
   const auto end = leasepool::test::run_in_child([] {
     const UniqueFd file = file_of_600_bytes();
-    refuse_fstat();
+    if (!leasepool::test::refuse_fstat(ENOMEM)) throw std::runtime_error("seccomp");
     expect_room(room_below_file_size_limit(file.get()), SIZE_MAX, "without a limit");
     limit_size_of_files(1000);
     expect_room(room_below_file_size_limit(file.get()), 0, "at its end, wherever that is");

@@ -1,6 +1,5 @@
 // Tests of I/O where fstat(2) is refused: what a descriptor is has to be found out otherwise, or a signal comes.
 #include <fcntl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -22,7 +21,7 @@ using leasepool::Stream;
 using leasepool::Task;
 using leasepool::test::ChildEnd;
 using leasepool::test::Failure;
-using leasepool::test::refuse_call;
+using leasepool::test::refuse_fstat;
 using leasepool::test::run;
 using leasepool::test::run_in_child;
 using leasepool::test::StreamPair;
@@ -37,7 +36,7 @@ template <class Body>
 ChildEnd run_refused(LoopEngine engine, Body body) {
   return run_in_child([&] {
     Loop loop({.engine = engine});
-    expect(refuse_call(SYS_fstat, ENOMEM) && refuse_call(SYS_newfstatat, ENOMEM), "seccomp");
+    expect(refuse_fstat(ENOMEM), "seccomp");
     run(loop, [&] { return body(loop); });
   });
 }

@@ -27,7 +27,12 @@ inline bool refuse_call(long number, int error) noexcept {
          ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
 }
 
-// As above; the program ends where that cannot be.
+// fstat(2), whichever call the C library makes of it.
+inline bool refuse_fstat(int error) noexcept {
+  return refuse_call(SYS_fstat, error) && refuse_call(SYS_newfstatat, error);
+}
+
+// As the first; the program ends where that cannot be.
 inline void refuse(long number, int error) { detail::check(refuse_call(number, error), "seccomp takes the filter"); }
 
 }  // namespace leasepool::test
