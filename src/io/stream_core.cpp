@@ -1,13 +1,13 @@
 // What a descriptor is, and its end.
 #include "io/stream_core.hpp"
 
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <utility>
 
+#include "base/is_socket.hpp"
 #include "io/io_checks.hpp"
 
 namespace leasepool::detail {
@@ -23,9 +23,7 @@ StreamCore::Kind kind_of(int fd) noexcept {
     if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) return file;
     return S_ISSOCK(status.st_mode) ? socket : pipe;
   }
-  int type = 0;
-  socklen_t size = sizeof type;
-  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0) return socket;
+  if (is_socket(fd)) return socket;
   return ::lseek(fd, 0, SEEK_CUR) < 0 && errno == ESPIPE ? pipe : file;
 }
 

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/clock.hpp"
+#include "base/is_socket.hpp"
 #include "shared/call_errors.hpp"
 #include "shared/exception_codec.hpp"
 #include "shared/registry.hpp"
@@ -57,12 +58,6 @@ class Retries {
  private:
   int shortages_left_;
 };
-
-bool is_socket(int descriptor) noexcept {
-  int type = 0;
-  socklen_t size = sizeof type;
-  return ::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
-}
 
 // What is sent in the place of a result whose descriptors the kernel refused.
 void refuse(const Frame& call, int error, Bytes& reply) {
