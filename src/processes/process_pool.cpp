@@ -177,7 +177,7 @@ void ProcessPool::note_stack(const Job& job) {
   worker->note_stack();
   try {
     read_symbols_ahead();
-  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): then they are read when they are wanted
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): then its frames have no names
   }
 }
 

@@ -138,7 +138,8 @@ class Worker final : public ChannelOwner, public WorkerPort, public std::enable_
 
   // Asks the worker to note where its job is; noted_stack() then has it, soon after.
   void note_stack() const noexcept;
-  // Where the job was when it was asked, or crashed; empty if that is not known.
+  // Where the job was when it was asked, or crashed; empty if that is not known. For one that a deadline ends: it does
+  // not wait until symbols have been read.
   [[nodiscard]] StackTrace noted_stack(const Job& job) const;
 
   // After worker_dying: how it ended, in words.

@@ -122,7 +122,7 @@ void Worker::note_stack() const noexcept {
 
 StackTrace Worker::noted_stack(const Job& job) const {
   if (status_->stack.call_id.load() != job.state.id) return {};
-  return read_stack(status_->stack, job.function_name());
+  return read_stack(status_->stack, job.function_name(), UnreadSymbols::stay_unnamed);
 }
 
 }  // namespace leasepool::detail

@@ -16,12 +16,14 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "base/background_thread.hpp"
 #include "base/unique_fd.hpp"
 #include "shared/registry.hpp"
 
@@ -145,11 +147,12 @@ std::string FunctionTable::name_at(int file, std::uint64_t offset) {
 }
 
 // What has been read of the files: a deadline that ends several calls names the same functions again and again. Any
-// thread.
+// thread; a file is read without the lock, as others want names meanwhile.
 class FunctionTables {
  public:
+  // Never destroyed: a background thread may still read as the program ends.
   static FunctionTables& instance() {
-    static FunctionTables tables;
+    static auto& tables = *new FunctionTables;
     return tables;
   }
 
@@ -158,23 +161,32 @@ class FunctionTables {
     return tables_.contains(path);
   }
 
-  void name_frames(const std::string& path, const std::vector<StackFrame*>& frames) {
+  void name_frames(const std::string& path, const std::vector<StackFrame*>& frames, UnreadSymbols unread) {
     const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     struct stat status{};
     if (!file || ::fstat(file.get(), &status) != 0) return;
     const std::int64_t modified = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
     const FunctionTable::Identity identity{
         .device = status.st_dev, .inode = status.st_ino, .modified = modified, .size = status.st_size};
-    const std::lock_guard lock(mutex_);
-    auto& table = tables_[path];
-    if (!table || table->identity() != identity) {
-      table = std::make_unique<FunctionTable>(identity);
+    std::unique_lock lock(mutex_);
+    if (!has(path, identity)) {
+      if (unread == UnreadSymbols::stay_unnamed) return;
+      lock.unlock();
+      auto table = std::make_unique<FunctionTable>(identity);
       table->read(file.get());
+      lock.lock();
+      if (!has(path, identity)) tables_[path] = std::move(table);
     }
-    for (StackFrame* const frame : frames) frame->function = table->name_at(file.get(), frame->offset);
+    FunctionTable& table = *tables_[path];
+    for (StackFrame* const frame : frames) frame->function = table.name_at(file.get(), frame->offset);
   }
 
  private:
+  [[nodiscard]] bool has(const std::string& path, const FunctionTable::Identity& identity) const {
+    const auto found = tables_.find(path);
+    return found != tables_.end() && found->second->identity() == identity;
+  }
+
   std::mutex mutex_;
   std::unordered_map<std::string, std::unique_ptr<FunctionTable>> tables_;
 };
@@ -197,6 +209,33 @@ std::vector<LoadedModule> loaded_modules() {
       &modules);
   return modules;
 }
+
+// Those of them that have symbols and have not been read, the program's own first.
+std::vector<std::string> unread_files() {
+  std::vector<std::string> files;
+  for (const LoadedModule& module : loaded_modules()) {
+    const std::string path = module.name.empty() ? kProgram : module.name;
+    // Without a path: what the kernel brings itself.
+    if (path.starts_with('/') && !FunctionTables::instance().has(path)) files.push_back(path);
+  }
+  return files;
+}
+
+class ReadingAhead final : public BackgroundTask {
+ public:
+  explicit ReadingAhead(std::vector<std::string> files) : files_(std::move(files)) {}
+  void run() noexcept override {
+    try {
+      for (const std::string& file : files_) {
+        FunctionTables::instance().name_frames(file, {}, UnreadSymbols::are_read);
+      }
+    } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): then they are read when they are wanted
+    }
+  }
+
+ private:
+  const std::vector<std::string> files_;
+};
 
 // What a worker wrote, as text that can be shown.
 std::string printable(std::string_view text) {
@@ -272,7 +311,7 @@ void leave_out_the_library(StackTrace& stack, std::string_view function) {
 
 }  // namespace
 
-StackTrace read_stack(const StackNote& note, std::string_view function) {
+StackTrace read_stack(const StackNote& note, std::string_view function, UnreadSymbols unread) {
   StackTrace stack;
   const std::size_t depth = std::min<std::uint64_t>(note.depth, StackNote::kMaxFrames);
   stack.resize(depth);
@@ -291,7 +330,7 @@ StackTrace read_stack(const StackNote& note, std::string_view function) {
     }
     const bool ours = std::ranges::any_of(
         loaded, [&](const LoadedModule& own) { return own.base == module.base && own.name == name; });
-    if (!frames.empty() && ours) FunctionTables::instance().name_frames(name.empty() ? kProgram : name, frames);
+    if (!frames.empty() && ours) FunctionTables::instance().name_frames(name.empty() ? kProgram : name, frames, unread);
   }
   for (std::size_t i = 0; i < depth; ++i) stack[i].address = note.frames[i].address;
   leave_out_the_library(stack, function);
@@ -304,17 +343,22 @@ std::string function_at(FunctionAddress address) {
   const link_map& module = *found.dlfo_link_map;
   StackFrame frame{.address = reinterpret_cast<std::uintptr_t>(address)};
   frame.offset = frame.address - module.l_addr;
-  FunctionTables::instance().name_frames(*module.l_name == '\0' ? kProgram : module.l_name, {&frame});
+  FunctionTables::instance().name_frames(*module.l_name == '\0' ? kProgram : module.l_name, {&frame},
+                                         UnreadSymbols::are_read);
   return frame.function;
 }
 
 void read_symbols_ahead() {
-  auto& tables = FunctionTables::instance();
-  for (const LoadedModule& module : loaded_modules()) {
-    const std::string path = module.name.empty() ? kProgram : module.name;
-    if (!path.starts_with('/') || tables.has(path)) continue;  // without a path: what the kernel brings itself
-    return tables.name_frames(path, {});
-  }
+  static auto& thread = *new BackgroundThread("leasepool-names", Duration::zero());
+  static std::weak_ptr<ReadingAhead> under_way;
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  if (!under_way.expired()) return;
+  std::vector<std::string> files = unread_files();
+  if (files.empty()) return;
+  auto reading = std::make_shared<ReadingAhead>(std::move(files));
+  under_way = reading;
+  if (!thread.add(reading)) reading->run();
 }
 
 std::string in_a_line(const StackTrace& stack) {

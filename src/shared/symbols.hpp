@@ -2,6 +2,7 @@
 // where it lies in them.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -11,14 +12,16 @@
 
 namespace leasepool::detail {
 
-// The stack that a worker noted in a call of the named function, checked, without the library's own frames below the
-// function; where the compiler inlined that into the library's frame, the frame has the function's name. The first to
-// meet a file reads its symbol table and keeps it: some 0.1 ms for each 1,000 functions, and 24 bytes for each. With
-// all there, a stack takes some 30 us.
-StackTrace read_stack(const StackNote& note, std::string_view function);
+// What is done where the symbol table of a file has not been read: that takes some 0.1 ms for each 1,000 functions, and
+// 24 bytes for each are kept.
+enum class UnreadSymbols : std::uint8_t { are_read, stay_unnamed };
 
-// Reads the table of one of the files that this program has loaded, the program's own first, if one is missing. For
-// when there is time.
+// The stack that a worker noted in a call of the named function, checked, without the library's own frames below the
+// function; where the compiler inlined that into the library's frame, the frame has the function's name. With all
+// tables there it takes some 30 us.
+StackTrace read_stack(const StackNote& note, std::string_view function, UnreadSymbols unread = UnreadSymbols::are_read);
+
+// Has the tables of the files that this program has loaded read in the background, as far as they are missing.
 void read_symbols_ahead();
 
 // The name of a function of this program by its symbol, with its parameters; empty if it has none.
