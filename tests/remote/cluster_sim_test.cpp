@@ -1,5 +1,5 @@
 // Random sequences of remote managers and nodes on a bad network, with everything that can be lost: no call runs twice,
-// what an error says of a call is true, every call has an outcome, and nothing is left over. LEASEPOOL_SIM_SEQUENCES
+// what an error says of a call is true, every call has an outcome, and nothing is left over. LEASEPOOL_SIM_ONE_IN
 // and LEASEPOOL_SIM_SEED as in the others.
 #include <algorithm>
 #include <chrono>

@@ -1,5 +1,5 @@
 // Random sequences of managers that want pools and nodes that have some, on a bad network: every pool is lent once,
-// none is lost, and nobody waits while one is free. LEASEPOOL_SIM_SEQUENCES and LEASEPOOL_SIM_SEED as in the others.
+// none is lost, and nobody waits while one is free. LEASEPOOL_SIM_ONE_IN and LEASEPOOL_SIM_SEED as in the others.
 #include <algorithm>
 #include <chrono>
 #include <functional>

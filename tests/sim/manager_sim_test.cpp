@@ -1,5 +1,5 @@
-// Random sequences of everything that can be done to a manager, against the model. LEASEPOOL_SIM_SEQUENCES sets how
-// many; LEASEPOOL_SIM_SEED replays one.
+// Random sequences of everything that can be done to a manager, against the model. LEASEPOOL_SIM_ONE_IN sets
+// which part of them runs; LEASEPOOL_SIM_SEED replays one.
 #include <chrono>
 #include <memory>
 #include <optional>

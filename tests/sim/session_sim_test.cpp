@@ -1,5 +1,5 @@
 // Random sequences of what can happen to a manager, a node and the server between them, against the model.
-// LEASEPOOL_SIM_SEQUENCES sets how many; LEASEPOOL_SIM_SEED replays one.
+// LEASEPOOL_SIM_ONE_IN sets which part of them runs; LEASEPOOL_SIM_SEED replays one.
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>

@@ -1,5 +1,5 @@
-// Runs a simulation for many seeds: for all where LEASEPOOL_LONG is set, else for as many of them as a quick run has
-// time for. LEASEPOOL_SIM_SEQUENCES sets how many; LEASEPOOL_SIM_SEED replays one.
+// Runs a simulation for many seeds: for all where LEASEPOOL_LONG is set, else for one in four of them.
+// LEASEPOOL_SIM_ONE_IN sets another part; LEASEPOOL_SIM_SEED replays one.
 #pragma once
 
 #include <chrono>
@@ -16,7 +16,6 @@ namespace leasepool::test {
 
 template <class Run>
 void run_sequences(Run run, std::uint64_t all = 100'000) {
-  constexpr std::uint64_t kPartOfAll = 4;
   const auto run_seed = [&run](std::uint64_t seed) {
     try {
       run(seed);
@@ -25,7 +24,10 @@ void run_sequences(Run run, std::uint64_t all = 100'000) {
     }
   };
   if (std::getenv("LEASEPOOL_SIM_SEED") != nullptr) return run_seed(number_from("LEASEPOOL_SIM_SEED", 0));
-  const std::uint64_t sequences = number_from("LEASEPOOL_SIM_SEQUENCES", long_run() ? all : all / kPartOfAll);
+  const std::uint64_t one_in = number_from("LEASEPOOL_SIM_ONE_IN", long_run() ? 1 : 4);
+  REQUIRE(one_in != 0);
+  const std::uint64_t sequences = all / one_in;
+  REQUIRE(sequences != 0);
   auto last_line = std::chrono::steady_clock::now();
   for (std::uint64_t seed = 1; seed <= sequences; ++seed) {
     run_seed(seed);
