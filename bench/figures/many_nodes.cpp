@@ -26,7 +26,7 @@ struct Costs {
   double first = 0;  // messages of its first acquire, when it does not know yet how many nodes there are
 };
 
-leasepool::ManagerOptions manager_options(std::size_t pools) {
+leasepool::ManagerOptions options_for(std::size_t pools) {
   leasepool::ManagerOptions options = SimCluster::options(pools);
   options.remote.heartbeat = 1h;
   options.remote.node_timeout = 24h;
@@ -51,7 +51,7 @@ Costs measure(std::size_t count, double free_part, std::size_t acquires) {
     messages += trip.from == "caller" || trip.to == "caller" ? 1U : 0U;
     return std::vector<leasepool::Duration>{kTrip / 2};
   };
-  const auto manager = cluster.add_manager("caller", manager_options(1));
+  const auto manager = cluster.add_manager("caller", options_for(1));
   Costs costs;
   for (std::size_t i = 0; i <= acquires; ++i) {
     messages = 0;

@@ -24,7 +24,7 @@ namespace {
 
 using leasepool::Duration;
 
-Duration to_duration(const timeval& time) {
+Duration duration_of(const timeval& time) {
   return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
 }
 
@@ -73,7 +73,7 @@ CpuTime cpu_time_of(pid_t process, Duration system) {
 CpuTime own_cpu_time() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  return {.user = to_duration(usage.ru_utime), .system = to_duration(usage.ru_stime)};
+  return {.user = duration_of(usage.ru_utime), .system = duration_of(usage.ru_stime)};
 }
 
 CpuTimes cpu_time_of_descendants() {

@@ -11,7 +11,7 @@ namespace lpbench {
 namespace {
 
 // What steers a terminal, or is no UTF-8, as an escape of JSON's; and a backslash before each of `quoted`.
-std::string escaped(std::string_view text, std::string_view quoted) {
+std::string with_escapes(std::string_view text, std::string_view quoted) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
@@ -35,8 +35,8 @@ std::string escaped(std::string_view text, std::string_view quoted) {
 
 }  // namespace
 
-std::string printable(std::string_view text) { return escaped(text, ""); }
+std::string printable(std::string_view text) { return with_escapes(text, ""); }
 
-std::string json_string(std::string_view text) { return '"' + escaped(text, "\"\\") + '"'; }
+std::string json_string(std::string_view text) { return '"' + with_escapes(text, "\"\\") + '"'; }
 
 }  // namespace lpbench

@@ -58,11 +58,11 @@ std::uint64_t count_in(const json& object, const std::string& name) {
   return static_cast<std::uint64_t>(number_in(object, name));
 }
 
-Duration to_duration(const json& value, const std::string& name) {
+Duration duration_from(const json& value, const std::string& name) {
   return Duration(static_cast<std::int64_t>(to_number(value, name, 1e18)));
 }
 
-Duration duration_in(const json& object, const std::string& name) { return to_duration(member(object, name), name); }
+Duration duration_in(const json& object, const std::string& name) { return duration_from(member(object, name), name); }
 
 std::string text_in(const json& object, const std::string& name) {
   const json& value = member(object, name);
@@ -120,7 +120,7 @@ std::vector<CurvePoint> curve_in(const json& object) {
       throw std::runtime_error(fmt::format("'{}' is not made of pairs", name));
     }
     // At 100 itself an axis of nines has no end.
-    curve.push_back({.percent = to_number(point[0], name, 99.999'999'999), .latency = to_duration(point[1], name)});
+    curve.push_back({.percent = to_number(point[0], name, 99.999'999'999), .latency = duration_from(point[1], name)});
   }
   return curve;
 }
