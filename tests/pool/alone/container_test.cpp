@@ -123,7 +123,7 @@ Task<> use(Loop& loop, ExecutorBackend backend) {
       auto both = when_all(std::move(one), std::move(two));
       const auto [large, small] = co_await both;
       CHECK(large.size() + small.size() == 1'000'010);
-      auto hung = expect_failure(lease, {.timeout = 30ms}, Errc::timed_out, container::nap, 200);
+      auto hung = expect_failure(lease, {.timeout = 30ms}, Errc::timed_out, container::nap, 2000);
       co_await hung;
       if (backend == ExecutorBackend::process) {
         auto crashed = expect_failure(lease, {}, Errc::worker_crashed, pool_functions::exit_at_once, 3);
