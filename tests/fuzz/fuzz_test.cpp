@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "catch.hpp"
-#include "fuzz/target.hpp"
+#include "fuzz/targets.hpp"
 
 namespace fuzz_test {
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdio>
+#include <cstdlib>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -20,9 +22,11 @@ struct Target {
   std::vector<detail::Bytes> (*make_seeds)();
 };
 
-[[nodiscard]] std::span<const Target* const> targets() noexcept;
-
 // What must hold; else the program ends by SIGABRT.
-void require(bool holds, const char* what) noexcept;
+inline void require(bool holds, const char* what) noexcept {
+  if (holds) return;
+  std::fprintf(stderr, "does not hold: %s\n", what);
+  std::abort();
+}
 
 }  // namespace leasepool::fuzz

@@ -1,6 +1,8 @@
 // All targets, each of a file by its name.
 #pragma once
 
+#include <span>
+
 #include "fuzz/target.hpp"
 
 namespace leasepool::fuzz {
@@ -17,5 +19,7 @@ extern const Target kNatsConnection;
 extern const Target kNodeMessages;
 extern const Target kNode;
 extern const Target kManager;
+
+[[nodiscard]] std::span<const Target* const> targets() noexcept;
 
 }  // namespace leasepool::fuzz

@@ -1,11 +1,7 @@
 // The list of all targets.
-#include "fuzz/target.hpp"
+#include "fuzz/targets.hpp"
 
 #include <array>
-#include <cstdio>
-#include <cstdlib>
-
-#include "fuzz/targets.hpp"
 
 namespace leasepool::fuzz {
 
@@ -21,11 +17,5 @@ constexpr std::array kTargets = {
 }  // namespace
 
 std::span<const Target* const> targets() noexcept { return kTargets; }
-
-void require(bool holds, const char* what) noexcept {
-  if (holds) return;
-  std::fprintf(stderr, "does not hold: %s\n", what);
-  std::abort();
-}
 
 }  // namespace leasepool::fuzz
