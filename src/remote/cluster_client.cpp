@@ -83,17 +83,16 @@ void ClusterClient::finish_open(const Result<void>& result) {
 
 // Whatever its pools had is ended by now; nodes that do not hear of it find out by themselves.
 void ClusterClient::close() noexcept {
-  if (!bus_) return;
   check(seeking_.empty(), "pools are closed before what they share");
   try {
-    pump_once();
+    if (bus_) pump_once();
   } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): then nodes are not told
   }
   opening_.reset();
   was_connected_ = false;
   timer_.disarm();
   start_timer_.disarm();
-  std::exchange(bus_, nullptr)->close();
+  if (const auto bus = std::exchange(bus_, nullptr)) bus->close();
   peers_.clear();
 }
 

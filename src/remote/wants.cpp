@@ -97,6 +97,7 @@ void Wants::start_over(State& want, TimePoint now) noexcept {
   want.next_ask = now;
   want.round = first_round();
   want.last.reset();
+  want.patience = kSoonest;
 }
 
 void Wants::forget_nodes() noexcept {
@@ -171,6 +172,10 @@ std::vector<Ask> Wants::due(TimePoint now) {
   std::vector<Ask> asks;
   for (auto& [id, want] : wants_) {
     if (want.taken_from != 0 || want.next_ask > now) continue;
+    if (want.last && want.last->level == 0 && want.answers > 0 && now < deadline_after(want.all_asked, kRepeat)) {
+      want.next_ask = deadline_after(want.all_asked, kRepeat);  // who has answered remembers it
+      continue;
+    }
     learn(want);
     if (want.last && want.last->answers && want.answers == 0 && want.last->level != 0) {
       are_fewer(want.last->level);
@@ -189,7 +194,10 @@ std::vector<Ask> Wants::due(TimePoint now) {
     want.answers = 0;
     const bool asks_all = want.round == kRounds.size() - 1 || (want.round == kAnswered && nodes_ <= kFew);
     want.round = asks_all ? kRounds.size() - 1 : want.round + 1;
-    want.next_ask = deadline_after(now, pause);
+    want.next_ask = deadline_after(now, level == 0 ? want.patience : pause);
+    if (level != 0) continue;
+    want.all_asked = now;
+    want.patience = std::min(2 * want.patience, kRepeat);
   }
   return asks;
 }

@@ -50,8 +50,10 @@ class Wants {
   // The highest level is for so many nodes. Of more, more are asked.
   static constexpr std::size_t kMostNodes = std::size_t{2} << kMaxLevel;
   static constexpr Duration kPause = std::chrono::milliseconds(10);
-  // All are asked again so often.
+  // All are asked again so often; where none of them has answered at all, what was said may be lost: for the first time
+  // after kSoonest, and each time after twice as long.
   static constexpr Duration kRepeat = std::chrono::seconds(5);
+  static constexpr Duration kSoonest = std::chrono::milliseconds(100);
   // Who is asked remembers it for three pauses. Those that do so for long are told when it is over.
   static constexpr Duration kTold = std::chrono::seconds(1);
 
@@ -112,7 +114,9 @@ class Wants {
   struct State {
     TimePoint since;
     TimePoint next_ask;
-    std::size_t round = 0;  // of that
+    std::size_t round = 0;         // of that
+    TimePoint all_asked{};         // last
+    Duration patience = kSoonest;  // with all of them
     std::optional<Ask> last;
     std::size_t answers = 0;       // to that
     std::vector<Ask> asked;        // who is to be told when it is over

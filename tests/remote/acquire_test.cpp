@@ -208,6 +208,34 @@ TEST_CASE("N1: where nobody is, all who could be are asked at once, and the next
   CHECK(asks.front().level == 0);
 }
 
+TEST_CASE("N1: where nobody has answered all are asked again soon, and where a node has after five seconds", "[remote]") {
+  using namespace remote_acquire;
+  Wants wants([](std::uint64_t) { return std::uint64_t{0}; });
+  while (wants.first_level() > 0) wants.nobody_listens(wants.first_level(), 0, kNow);
+  wants.want(1, kNow);
+  std::vector<leasepool::Duration> pauses;
+  TimePoint now = kNow;
+  CHECK(wants.due(now).size() == 1);
+  for (int i = 0; i < 8; ++i) {
+    pauses.push_back(wants.next_time() - now);
+    now = wants.next_time();
+    const auto asked = wants.due(now);
+    REQUIRE(asked.size() == 1);
+    CHECK(asked.front().level == 0);
+    CHECK(asked.front().lasts == 3 * Wants::kRepeat);
+  }
+  CHECK(pauses == std::vector<leasepool::Duration>{100ms, 200ms, 400ms, 800ms, 1600ms, 3200ms, 5s, 5s});
+
+  wants.want(2, now);
+  CHECK(wants.due(now).size() == 1);
+  wants.answered(2);  // it has nothing, and remembers who wants one
+  const TimePoint asked_at = now;
+  now = wants.next_time();
+  CHECK(wants.due(now).empty());
+  CHECK(wants.next_time() == asked_at + Wants::kRepeat);
+  CHECK(wants.unwant(2).asked.size() == 1);  // is told that it is over
+}
+
 TEST_CASE("N1, N8: whatever the server says of who listens, all are asked in the end", "[remote][N1][N8]") {
   using namespace remote_acquire;
   for (const std::size_t count : {1U, 3U, 10U, 100U, 1000U}) {

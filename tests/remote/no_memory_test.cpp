@@ -60,11 +60,12 @@ bool run(std::size_t failing) {
     const MemoryGate gate(failing, MemoryGate::Fails::once);
     ++acquires.calls;
     try {
-      want = manager->acquire("an owner whose name needs memory", 5s);
+      want = manager->acquire("an owner whose name needs memory", 2s);
     } catch (const std::bad_alloc&) {
       ++acquires.answers;
     }
-    cluster.advance(1s);
+    cluster.advance(2s);
+    if (want && want->got && !*want->got) CHECK(want->error().code() != leasepool::Errc::timed_out);
     if (want && want->has_lease()) {
       for (int i = 0; i < 6; ++i) call(asked, want->lease());
       cluster.advance(100ms);
@@ -95,6 +96,29 @@ bool run(std::size_t failing) {
   return refused;
 }
 
+// A start, and another where that one failed. True where an allocation failed.
+bool start(std::size_t failing) {
+  SimCluster cluster;
+  const auto node = cluster.add_node("one", 2);
+  std::unique_ptr<SimCluster::Manager> manager;
+  bool refused = false;
+  {
+    const MemoryGate gate(failing, MemoryGate::Fails::once);
+    try {
+      manager = cluster.add_manager("m");
+      cluster.advance(30s);
+    } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): as it may be
+    }
+    refused = gate.refused();
+  }
+  if (!manager || !*manager->started) manager = cluster.add_manager("n");
+  REQUIRE(manager->started.value());
+  const auto want = manager->acquire("a", 2s);
+  cluster.advance(2s);
+  CHECK(want->has_lease());
+  return refused;
+}
+
 }  // namespace remote_without_memory
 
 LEASEPOOL_REGISTER(remote_without_memory::noted);
@@ -106,4 +130,13 @@ TEST_CASE("each allocation fails once: a remote manager and a node go on") {
     if (!remote_without_memory::run(failing)) break;
   }
   CHECK(failing > 100);
+}
+
+TEST_CASE("each allocation of a start fails once: a remote manager fails or starts, and leaves nothing behind") {
+  std::size_t failing = 1;
+  for (;; ++failing) {
+    INFO("where allocation " << failing << " fails");
+    if (!remote_without_memory::start(failing)) break;
+  }
+  CHECK(failing > 20);
 }
