@@ -208,7 +208,7 @@ TEST_CASE("N1: where nobody is, all who could be are asked at once, and the next
   CHECK(asks.front().level == 0);
 }
 
-TEST_CASE("N1: where nobody has answered all are asked again soon, and where a node has after five seconds", "[remote]") {
+TEST_CASE("N1: where nobody has answered all are asked again soon, where a node has after five seconds", "[remote]") {
   using namespace remote_acquire;
   Wants wants([](std::uint64_t) { return std::uint64_t{0}; });
   while (wants.first_level() > 0) wants.nobody_listens(wants.first_level(), 0, kNow);
