@@ -214,7 +214,7 @@ void NodeCore::take_want(const Peer& peer, const Offers::Want& want, const Frame
   const WantBody body = get_want_body(reader);
   ++wants_heard_;
   if (body.build != 0 && body.build != build_) return;
-  offers_.wanted(want, body, now);
+  if (const auto standing = offers_.wanted(want, body, now)) return say_offer(peer, *standing);
   if (body.waits || free_pools() > 0) return;
   say(peer, {.type = FrameType::busy, .lease = want.id}, [&](Bytes& out) { put(out, who_has_pools(now)); });
 }
@@ -261,12 +261,16 @@ void NodeCore::offer_pools() {
     const auto offer = offers_.next_offer(free_pools(), now);
     if (!offer) return;
     if (const auto peer = peers_.find(offer->want.manager); peer != peers_.end()) {
-      say(peer->second, {.type = FrameType::offer, .lease = offer->want.id, .number = offer->id},
-          [this](Bytes& out) { put(out, OfferBody{.node = options_.name}); });
+      say_offer(peer->second, *offer);
     } else {
       offers_.declined(*offer);
     }
   }
+}
+
+void NodeCore::say_offer(const Peer& peer, const Offers::Offer& offer) noexcept {
+  say(peer, {.type = FrameType::offer, .lease = offer.want.id, .number = offer.id},
+      [this](Bytes& out) { put(out, OfferBody{.node = options_.name}); });
 }
 
 void NodeCore::refuse(Held& held, const char* why) noexcept {

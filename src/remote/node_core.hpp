@@ -112,6 +112,7 @@ class NodeCore final : public nats::BusOwner, public std::enable_shared_from_thi
   }
   void end_lease(Peer& peer, std::uint64_t id) noexcept;
   void offer_pools();
+  void say_offer(const Peer& peer, const Offers::Offer& offer) noexcept;
   void announce() noexcept;
   void look_after(Peer& peer, TimePoint now);
   void pump_soon() noexcept;

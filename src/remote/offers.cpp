@@ -7,19 +7,21 @@
 
 namespace leasepool::detail::remote {
 
-void Offers::wanted(const Want& want, const WantBody& body, TimePoint now) {
+std::optional<Offers::Offer> Offers::wanted(const Want& want, const WantBody& body, TimePoint now) {
   const auto known = wants_.find(want);
   const TimePoint until = deadline_after(now, std::min(body.lasts, kMostLasting));
   if (known != wants_.end()) {
-    if (until <= known->second.until) return;
+    if (until <= known->second.until) return std::nullopt;
     auto end = by_end_.extract({known->second.until, want});
     end.value().first = known->second.until = until;
     by_end_.insert(std::move(end));
-    return;
+    return std::nullopt;
   }
-  const bool has_offer = std::ranges::any_of(offers_, [&](const auto& offer) { return offer.second.want == want; });
+  const auto standing = std::ranges::find_if(offers_, [&](const auto& offer) { return offer.second.want == want; });
+  if (standing != offers_.end()) return Offer{.want = want, .id = standing->first};
   const auto of_one = of_managers_.find(want.manager);
-  if (has_offer || wants_.size() >= kMaxWants || (of_one != of_managers_.end() && of_one->second >= kMaxOfOne)) return;
+  const bool has_its_share = of_one != of_managers_.end() && of_one->second >= kMaxOfOne;
+  if (has_its_share || wants_.size() >= kMaxWants) return std::nullopt;
   const Waiting waiting{.since = now - std::min(body.age, now.time_since_epoch()), .until = until};
   const auto added = wants_.emplace(want, waiting).first;
   try {
@@ -30,6 +32,7 @@ void Offers::wanted(const Want& want, const WantBody& body, TimePoint now) {
     forget(added);
     throw;
   }
+  return std::nullopt;
 }
 
 void Offers::forget(std::map<Want, Waiting>::iterator want) noexcept {

@@ -37,7 +37,8 @@ class Offers {
   // Of these so many of one manager, which then has to wait for itself alone.
   static constexpr std::size_t kMaxOfOne = 1'000;
 
-  void wanted(const Want& want, const WantBody& body, TimePoint now);
+  // What is on offer for it already, if it is: that may have been lost, and is to be said again.
+  std::optional<Offer> wanted(const Want& want, const WantBody& body, TimePoint now);
   void unwanted(const Want& want) noexcept;
 
   // The next offer that is to be made where so many pools are neither lent nor on offer.

@@ -381,7 +381,16 @@ void drive_from_outside(lp::LoopOptions options) {
   bool came = false;
   pollfd readable{.fd = loop.poll_fd(), .events = POLLIN, .revents = 0};
   loop.dispatch();
-  std::jthread poster([&] { loop.post([&came] { came = true; }); });
+  std::jthread poster([&] {
+    for (bool posted = false; !posted;) {
+      try {
+        loop.post([&came] { came = true; });
+        posted = true;
+      } catch (const std::bad_alloc&) {
+        note("post", "bad_alloc");
+      }
+    }
+  });
   for (int turns = 0; !came && turns < 200; ++turns) {
     {
       const ForOurselves unrefused;

@@ -142,8 +142,12 @@ TEST_CASE("N1: a pool goes to the oldest want, is held for it for a while, and i
   REQUIRE(first);
   CHECK(first->want == old);
   CHECK(offers.on_offer() == 1);
-  offers.wanted(old, {.age = 9s, .lasts = 1s}, kNow);  // repeated while the offer stands
+  const auto again = offers.wanted(old, {.age = 9s, .lasts = 1s}, kNow);  // while the offer stands, which may be lost
+  REQUIRE(again);
+  CHECK(again->want == old);
+  CHECK(again->id == first->id);
   CHECK(offers.wants() == 1);
+  CHECK(offers.on_offer() == 1);
   CHECK_FALSE(offers.taken({.want = young, .id = first->id}));
   CHECK(offers.taken(*first));
   CHECK_FALSE(offers.taken(*first));

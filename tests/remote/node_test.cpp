@@ -144,6 +144,18 @@ TEST_CASE("N1: a node lends its pool, runs calls, and has it back", "[remote][N1
   on_node(body, backend);
 }
 
+TEST_CASE("N1: an offer that got lost is made again when its manager says again what it wants", "[remote][N1]") {
+  using namespace remote_node;
+  on_node([](Stage& stage) -> Task<> {
+    stage.tester.want();
+    co_await until(stage.loop, [&] { return stage.tester.offer != 0; });
+    stage.tester.offer = 0;  // as if it had not come
+    co_await get_lease(stage);
+    stage.tester.end_lease();
+    co_await until(stage.loop, [&] { return stage.tester.lease->finished() && stage.node.leases() == 0; });
+  });
+}
+
 TEST_CASE("N3: a worker that crashes fails the call that it ran", "[remote][N3]") {
   using namespace remote_node;
   on_node([](Stage& stage) -> Task<> {

@@ -55,8 +55,11 @@ class SimNode {
     const Offers::Offer offer{.want = {.manager = from, .id = word.id}, .id = word.offer};
     switch (word.type) {
       case FrameType::want:
-        offers.wanted(offer.want, {.age = word.age, .lasts = word.lasts}, now());
-        if (word.answers && free() == 0) world_.send(self, from, {.type = FrameType::busy, .id = word.id});
+        if (const auto standing = offers.wanted(offer.want, {.age = word.age, .lasts = word.lasts}, now())) {
+          world_.send(self, from, {.type = FrameType::offer, .id = word.id, .offer = standing->id});
+        } else if (word.answers && free() == 0) {
+          world_.send(self, from, {.type = FrameType::busy, .id = word.id});
+        }
         break;
       case FrameType::unwant: offers.unwanted(offer.want); break;
       case FrameType::decline: offers.declined(offer); break;
