@@ -215,6 +215,7 @@ Outcome run_and_count(const Run& run, const Baseline& baseline, Baseline& counte
   const SharedMemory shared;
   set_fault(*shared, run.fault);
   if (baseline.open_descriptors != 0) shared->expected_descriptors = baseline.open_descriptors;
+  if (baseline.processes != 0) shared->expected_processes = baseline.processes;
   const Fd output(::memfd_create("output", MFD_CLOEXEC));
   ::fcntl(output.get(), F_SETFL, O_APPEND);
   const pid_t scenario = ::fork();

@@ -53,6 +53,7 @@ struct Shared {
   Text<4096> late;             // calls and starts that ended only because their time was over
   Text<32768> log;
   int expected_descriptors = -1;  // as many as there were with nothing going wrong; -1: that is what is to be known
+  int expected_processes = -1;    // the same
   int open_descriptors = 0;
   int processes = 0;
   std::atomic<bool> finished = false;
